@@ -1,0 +1,33 @@
+# Two commands for a fresh machine with git, make and Python 3.11+: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo run test check bench install clean
+demo: .venv/installed          ## the main job: a recorded session through the whole pipeline
+	@$(BIN)/zlotick demo
+run: .venv/installed           ## the service, as zlotick.toml says
+	@$(BIN)/zlotick serve
+test: .venv/dev                ## every test
+	$(BIN)/python -m pytest
+check: .venv/dev               ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+bench: .venv/dev               ## ratios within one run, printed
+	$(BIN)/python -m benchmarks
+install: .venv/installed
+clean:
+	rm -rf .venv build dist
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zlotick needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing zlotick into .venv (once; about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@touch $@
+.venv/dev: .venv/installed
+	@echo "Installing the tools of the tests into .venv (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev
+	@touch $@

@@ -1,0 +1,234 @@
+"""The settings tree: every option typed, documented at its field, with its default.
+
+``zlotick config show`` prints it, ``zlotick config init`` writes it as a file, and the loader
+(:mod:`zlotick.config.loader`) reports every problem at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import msgspec
+from msgspec import Meta
+
+
+class Secret(str):
+    """Text that never shows itself in logs, errors or ``config show``. Use ``reveal()`` where it is sent."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        return super().__new__(cls, text.reveal() if isinstance(text, Secret) else text)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return str.__str__(self)
+
+
+class DefaultSecret(Secret):
+    """A well-known default that nobody chose: an embedded server gets a generated secret in its place."""
+
+    __slots__ = ()
+
+
+def keep_secret(text: str) -> Secret:
+    """Plain text made secret (the guide's code passes plain text); a secret stays the object it is."""
+    return text if isinstance(text, Secret) else Secret(text)
+
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+ServerMode = Literal["auto", "embedded", "external", "off"]
+
+_MODE = (
+    "auto: use the server at the configured address, else start one; embedded: always start one; "
+    "external: never start one; off: do without"
+)
+
+
+class ServiceConfig(msgspec.Struct, kw_only=True):
+    """The service itself."""
+
+    update_interval: Annotated[float, Meta(ge=0.05, le=86400, description="seconds between two cycles")] = 30
+    data_dir: Annotated[Path, Meta(description="where everything is kept, one folder for each profile")] = (
+        Path("data")
+    )
+    profile: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z0-9_-]{1,32}$", description="keeps runs apart: replayed data never meets live data"
+        ),
+    ] = "default"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="how much is logged")
+    ] = "info"
+    log_format: Annotated[Literal["text", "json"], Meta(description="text for people, json for machines")] = (
+        "text"
+    )
+    log_file: Annotated[
+        Path | None, Meta(description="the log file; default: realtime_stream.log in the profile's folder")
+    ] = None
+
+    @property
+    def home(self) -> Path:
+        """The folder of the profile: journal, embedded servers, credentials, log."""
+        return self.data_dir.absolute() / self.profile
+
+
+class QuestDBConfig(msgspec.Struct):
+    """Where QuestDB is, and how zlotick comes by one."""
+
+    host: Annotated[str, Meta(description="QuestDB host")] = "localhost"
+    port: Annotated[Port, Meta(description="PostgreSQL wire port (queries)")] = 8812
+    user: Annotated[str, Meta(description="QuestDB user")] = "admin"
+    password: Annotated[
+        Secret,
+        Meta(description="QuestDB password; an embedded server gets a generated one unless this is set"),
+    ] = DefaultSecret("quest")
+    database: Annotated[str, Meta(description="database name")] = "qdb"
+    tls_enabled: Annotated[bool, Meta(description="TLS to the server (external servers only)")] = False
+    http_port: Annotated[Port, Meta(description="HTTP port (writes, console)")] = 9000
+    mode: Annotated[ServerMode, Meta(description=_MODE)] = "auto"
+    ttl: Annotated[
+        str,
+        Meta(
+            pattern="^$|^[1-9][0-9]* (DAYS?|WEEKS?|MONTHS?|YEARS?)$",
+            description="drop rows older than this, such as '2 YEARS'; empty: keep for ever",
+        ),
+    ] = ""
+    jar_path: Annotated[Path | None, Meta(description="a questdb.jar already here (no download)")] = None
+    java_path: Annotated[Path | None, Meta(description="a java already here (17 to 25)")] = None
+
+    def __post_init__(self) -> None:
+        self.password = keep_secret(self.password)
+
+
+class PocketbaseConfig(msgspec.Struct):
+    """Where PocketBase is, and how zlotick comes by one."""
+
+    url: Annotated[str, Meta(pattern="^https?://", description="PocketBase address")] = (
+        "http://localhost:8090"
+    )
+    admin_email: Annotated[str, Meta(description="superuser's e-mail, for the set-up only")] = (
+        "admin@example.com"
+    )
+    admin_password: Annotated[
+        Secret,
+        Meta(description="superuser's password; an embedded server gets a generated one unless this is set"),
+    ] = DefaultSecret("admin123")
+    collections: Annotated[list[str] | None, Meta(description="the collections to fill")] = None
+    mode: Annotated[ServerMode, Meta(description=_MODE)] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.collections is None:
+            self.collections = ["stock_data", "market_updates", "alerts"]
+        self.admin_password = keep_secret(self.admin_password)
+
+
+class GatewayConfig(msgspec.Struct, kw_only=True):
+    """The WebSocket and HTTP server."""
+
+    host: Annotated[str, Meta(description="address to listen on; loopback unless told otherwise")] = (
+        "localhost"
+    )
+    port: Annotated[Port, Meta(description="one port for WebSocket and HTTP")] = 8765
+    max_sessions: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="connections at once; one more gets 503")
+    ] = 20_000
+    max_message_bytes: Annotated[int, Meta(ge=256, le=16_777_216, description="largest client message")] = (
+        16_384
+    )
+    session_buffer_bytes: Annotated[
+        int, Meta(ge=4096, description="what may wait for one client's socket; above it values are conflated")
+    ] = 65_536
+    slow_timeout: Annotated[
+        float, Meta(gt=0, description="seconds above the bound before a session is closed")
+    ] = 30
+    ping_interval: Annotated[float, Meta(gt=0, description="seconds between keepalive pings")] = 20
+    shutdown_timeout: Annotated[float, Meta(ge=0, description="seconds to drain sessions at a stop")] = 2
+
+
+class JournalConfig(msgspec.Struct, kw_only=True):
+    """How long the journal remembers."""
+
+    keep_days: Annotated[float, Meta(gt=0, description="entries older than this may go")] = 7
+    keep_mb: Annotated[int, Meta(ge=1, description="above this size the oldest entries may go")] = 512
+    budget_mb: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="above this size they go even if a reader still needs them, and it is said loudly",
+        ),
+    ] = 4096
+
+
+class UniverseConfig(msgspec.Struct, kw_only=True):
+    """Which stocks."""
+
+    index: Annotated[Literal["swig80"], Meta(description="the packaged index")] = "swig80"
+    file: Annotated[Path | None, Meta(description="a CSV of your own instead (symbol,name,isin,as_of)")] = (
+        None
+    )
+    extra: Annotated[list[str], Meta(description="further tickers to accept")] = []
+
+
+class ReplayConfig(msgspec.Struct, kw_only=True):
+    """The provider that replays recorded bars."""
+
+    file: Annotated[
+        Path | None, Meta(description="a bar file (.csv or .csv.gz); default: the packaged session")
+    ] = None
+    speed: Annotated[float, Meta(ge=1, le=3600, description="market seconds for each second")] = 60
+    loop: Annotated[bool, Meta(description="begin again at the end")] = False
+    seed: Annotated[int, Meta(description="the same seed walks the same path through each bar")] = 80
+    first_day: Annotated[
+        str, Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", description="first session; empty: the file's first")
+    ] = ""
+    last_day: Annotated[
+        str, Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", description="last session; empty: the file's last")
+    ] = ""
+
+
+class SimulatorConfig(msgspec.Struct, kw_only=True):
+    """The provider that invents quotes, for tests and benchmarks."""
+
+    symbols: Annotated[int, Meta(ge=1, le=100_000, description="how many symbols, S00000 upwards")] = 80
+    change_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="share of the symbols that trade in one cycle")
+    ] = 0.5
+    seed: Annotated[int, Meta(description="the same seed invents the same quotes")] = 80
+
+
+class ProvidersConfig(msgspec.Struct, kw_only=True):
+    """Where quotes come from."""
+
+    order: Annotated[
+        list[Literal["replay", "simulator"]], Meta(description="the providers to ask, first to last")
+    ] = []
+    timeout: Annotated[float, Meta(gt=0, description="seconds for one fetch of one provider")] = 20
+    jump_limit_percent: Annotated[
+        float, Meta(gt=0, description="a larger move than this within one cycle is a data error")
+    ] = 50
+    replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
+    simulator: SimulatorConfig = msgspec.field(default_factory=SimulatorConfig)
+
+
+class Settings(msgspec.Struct, kw_only=True):
+    """Everything that can be configured."""
+
+    service: ServiceConfig = msgspec.field(default_factory=ServiceConfig)
+    questdb: QuestDBConfig = msgspec.field(default_factory=QuestDBConfig)
+    pocketbase: PocketbaseConfig = msgspec.field(default_factory=PocketbaseConfig)
+    gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
+    journal: JournalConfig = msgspec.field(default_factory=JournalConfig)
+    universe: UniverseConfig = msgspec.field(default_factory=UniverseConfig)
+    providers: ProvidersConfig = msgspec.field(default_factory=ProvidersConfig)

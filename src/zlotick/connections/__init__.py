@@ -1,0 +1,1 @@
+"""Connections: when to try again, and what state they are in."""

@@ -1,0 +1,79 @@
+"""One tree of errors. Foreign exceptions are translated into it at the border, with ``from``.
+
+    ZlotickError
+    ├── ConfigError            the settings are wrong; ``problems`` lists every one of them
+    ├── Transient              will pass: retry with backoff
+    │   └── Refusal            a provider's typed "no", with its reason
+    ├── Fatal                  will not pass by itself: say so, retry rarely
+    ├── JournalError           the journal cannot be opened or written
+    │   └── AlreadyRunning     another process owns this data directory
+    ├── EmbeddedError          an embedded server cannot be provisioned or started
+    └── ReplayError            a replay file is unreadable; names the file and the line
+
+Every message names what is wrong, the value, and the remedy. No message carries a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class ZlotickError(Exception):
+    """The base of all."""
+
+
+class ConfigError(ZlotickError):
+    """The settings are wrong; ``problems`` has one line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Transient(ZlotickError):
+    """Will pass: a time-out, a refused connection, a full disk. Retry with backoff."""
+
+
+class Fatal(ZlotickError):
+    """Will not pass by itself: bad credentials, a foreign schema. Say so, retry rarely."""
+
+
+class RefusalReason(StrEnum):
+    """Why a provider said no (shared vocabulary of all providers)."""
+
+    CHALLENGE = "challenge"
+    API_KEY = "api_key"
+    DAILY_LIMIT = "daily_limit"
+    RATE_LIMITED = "rate_limited"
+    NOT_FOUND = "not_found"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    FORMAT_CHANGED = "format_changed"
+    STALE = "stale"
+    NO_DATA = "no_data"
+
+
+class Refusal(Transient):
+    """A provider's typed "no", never an empty result."""
+
+    def __init__(self, reason: RefusalReason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class JournalError(ZlotickError):
+    """The journal cannot be opened, read or written."""
+
+
+class AlreadyRunning(JournalError):
+    """Another process owns this data directory."""
+
+
+class EmbeddedError(ZlotickError):
+    """An embedded server cannot be provisioned or started."""
+
+
+class ReplayError(ZlotickError):
+    """A replay file is unreadable; the message names the file and the line."""

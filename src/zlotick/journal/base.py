@@ -1,0 +1,110 @@
+"""The interface of a journal. SQLite implements it on one machine; Redis and RabbitMQ streams will on many."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from zlotick.model import DeadLetter, Entry, Position, RejectedQuote, StockUpdate, UpdateBatch
+
+
+class JournalStats(msgspec.Struct, frozen=True):
+    """The journal at a glance. ``lag`` is the number of entries each reader has yet to read."""
+
+    position: Position
+    first_offset: int  # of the oldest entry kept; position.offset + 1 when none is
+    entries: int
+    size_bytes: int
+    cursors: dict[str, int]
+    lag: dict[str, int]
+    dead_letters: dict[str, int]
+    rejected: int  # quotes kept for inspection
+
+
+class Journal(ABC):
+    """One durable, ordered log of batches with the cursors of its readers.
+
+    Offsets begin at 1 and grow by 1. A cursor is the offset of the last entry that a reader is done with;
+    a new reader's cursor is 0. Every method raises :class:`zlotick.errors.JournalError` when it cannot.
+    """
+
+    @property
+    @abstractmethod
+    def position(self) -> Position:
+        """The place of the last entry (offset 0 when there is none yet)."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Take ownership. Raises AlreadyRunning when another process has it."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give ownership back. Safe to call twice."""
+
+    @abstractmethod
+    async def append(self, batch: UpdateBatch) -> Entry:
+        """Make a batch durable and give it its position. When this returns, nothing may lose it."""
+
+    @abstractmethod
+    async def read(self, after: int, limit: int = 64) -> list[Entry]:
+        """The entries after an offset, oldest first, at most ``limit``.
+
+        Entries that retention has dropped are not there: compare the first offset with ``after + 1``.
+        """
+
+    @abstractmethod
+    def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
+        """Chunks of entries after an offset, first the stored ones, then as they are appended, for ever."""
+
+    @abstractmethod
+    async def cursor(self, reader: str) -> int:
+        """A reader's cursor, registered at 0 if it is new. Retention respects every registered cursor."""
+
+    @abstractmethod
+    async def move_cursor(self, reader: str, offset: int, dead: Sequence[DeadLetter] = ()) -> None:
+        """The reader is done up to ``offset``; the rows its store refused are put aside in the same transaction."""
+
+    @abstractmethod
+    async def forget_reader(self, reader: str) -> None:
+        """Remove a reader's cursor, so that retention no longer waits for it."""
+
+    @abstractmethod
+    async def last_values(self) -> dict[str, StockUpdate]:
+        """The last recorded quote of each symbol, whatever retention has dropped."""
+
+    @abstractmethod
+    async def keep_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
+        """Keep quotes that validation refused, the newest 10,000."""
+
+    @abstractmethod
+    async def rejected(self, limit: int = 100) -> list[RejectedQuote]:
+        """Kept rejected quotes, newest first."""
+
+    @abstractmethod
+    async def dead_letters(self, reader: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+        """Rows put aside, oldest first."""
+
+    @abstractmethod
+    async def remove_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """They were re-sent, or given up."""
+
+    @abstractmethod
+    async def retain(self) -> int:
+        """Drop what age and size allow; returns how many entries went. Called by the owner now and then."""
+
+    @abstractmethod
+    async def stats(self) -> JournalStats:
+        """The journal at a glance."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

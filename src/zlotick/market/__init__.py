@@ -1,0 +1,1 @@
+"""What is true of the market: pure, no I/O while it runs."""

@@ -1,0 +1,160 @@
+"""The values that flow through the house: quotes, batches, positions, states. Frozen, no I/O.
+
+Times are ISO 8601 text in UTC with milliseconds and ``Z`` (``2025-11-06T20:23:56.000Z``). All have the
+same width, so text order is time order. :func:`utc_text` and :func:`utc_time` convert.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class MarketStatus(StrEnum):
+    """What the Warsaw market is doing, in the guide's words (hours: Europe/Warsaw)."""
+
+    PRE_MARKET = "pre_market"  # 8:00-9:00
+    OPEN = "open"  # 9:00-17:00
+    AFTER_HOURS = "after_hours"  # 17:00-18:00
+    CLOSED = "closed"  # the night
+    WEEKEND = "weekend"
+    HOLIDAY = "holiday"
+
+
+class ConnectionStatus(StrEnum):
+    """The state of a connection, of a store or a provider."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    ERROR = "error"  # a fatal answer (bad credentials): retried slowly, shown loudly
+    FAILED = "failed"  # given up
+
+
+class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
+    """A quote: what is known of one stock at a moment. The guide's eleven fields, then ours.
+
+    Prices are PLN, ``volume`` is shares since the session began, ``change`` is against ``previous_close``
+    (the reference price). An unknown number is ``None``, never 0.
+    """
+
+    timestamp: str  # event time: the exchange's time of the last trade, else the time of observation
+    symbol: str
+    price: float
+    change: float | None
+    change_percent: float | None
+    volume: int | None
+    high: float | None
+    low: float | None
+    open: float | None
+    market_status: str
+    data_source: str
+    previous_close: float | None = None
+    exchange_time: str | None = None
+    received_at: str | None = None  # the time of observation
+    delay_seconds: int | None = None  # how far the source runs behind the exchange, by its own word
+
+    def traded(self) -> tuple[object, ...]:
+        """What was traded: a quote is recorded only when something of this changed."""
+        return (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in the journal. Offsets grow by 1; the epoch changes only if the history was lost."""
+
+    epoch: str
+    offset: int
+
+
+class UpdateBatch(msgspec.Struct, frozen=True):
+    """The changed quotes of one cycle: one journal entry."""
+
+    timestamp: str
+    market_status: str
+    quotes: list[StockUpdate]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A batch and its place in the journal."""
+
+    position: Position
+    batch: UpdateBatch
+
+
+class RejectedQuote(msgspec.Struct, frozen=True):
+    """A quote that validation refused: kept for inspection, never published."""
+
+    reason: str
+    detail: str
+    quote: StockUpdate
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A row that a store refused for good: put aside, visible, re-sendable."""
+
+    reader: str
+    offset: int
+    symbol: str
+    reason: str
+    quote: StockUpdate
+    put_aside_at: str
+
+
+class CycleReport(msgspec.Struct, frozen=True):
+    """What one cycle did. ``quotes`` are the values now in force of all symbols that the cycle saw."""
+
+    timestamp: str
+    duration_seconds: float
+    fetched: int
+    rejected: int
+    changed: int
+    market_status: str
+    entry: Entry | None  # None when nothing changed
+    position: Position  # of the last recorded batch
+    quotes: dict[str, StockUpdate]
+
+
+class ProviderRow(msgspec.Struct, frozen=True):
+    """One line of the provider scoreboard."""
+
+    name: str
+    status: ConnectionStatus
+    symbols: int = 0
+    last_success: str | None = None
+    last_refusal: str | None = None
+    refusal_reason: str | None = None
+    next_attempt: str | None = None
+    budget_left: int | None = None
+
+
+def utc_text(moment: datetime) -> str:
+    """The canonical text of an aware datetime.
+
+    Raises ValueError for a naive one: a clock time without its zone is not a moment.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"time {moment.isoformat()} has no time zone; add one, such as +00:00")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def utc_time(text: str) -> datetime:
+    """The aware UTC datetime of ISO text. Raises ValueError for other text, or text without a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time '{text}' has no time zone; add one, such as Z or +01:00")
+    return moment.astimezone(UTC)
+
+
+def now_text() -> str:
+    """The present moment, canonical."""
+    return utc_text(datetime.now(UTC))
+
+
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """A struct as a plain dict, for events and JSON."""
+    built: dict[str, Any] = msgspec.to_builtins(value)
+    return built

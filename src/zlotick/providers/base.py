@@ -1,0 +1,57 @@
+"""What every source of quotes is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from zlotick.model import StockUpdate
+
+
+class StockDataProvider(ABC):
+    """Base class for data providers: subclass it, implement :meth:`fetch_data`, append it to ``data_providers``.
+
+    ``fetch_data`` raises :class:`zlotick.errors.Refusal` when the source says no; it never answers with an
+    empty list instead, and never invents a value. It must be safe to cancel at any await.
+    """
+
+    name: str = ""
+    """Shown to users and stored as ``data_source``; by default the class's name."""
+
+    kind: ClassVar[str] = "delayed"
+    """What its quotes may be called: live, delayed, simulated or replayed."""
+
+    delay_seconds: int | None = None
+    """How far the source runs behind the exchange, by its own word."""
+
+    run: int = 0
+    """Grows by one whenever the source begins its material again from an earlier time (replay, loop).
+
+    Validation then forgets what it knew of the source: time may go back between runs, never within one.
+    """
+
+    finished: bool = False
+    """True when the material is at its end and nothing new will ever come (replay without loop)."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.__dict__.get("name", cls.__name__)
+
+    async def connect(self) -> None:  # noqa: B027  optional: a source may need no set-up
+        """Initialize the provider. Raises Refusal or ReplayError when it cannot."""
+
+    @abstractmethod
+    async def fetch_data(self) -> list[StockUpdate]:
+        """The newest known quotes, at most one a symbol. Raises Refusal."""
+
+    async def close(self) -> None:  # noqa: B027  optional: a source may hold nothing
+        """Give back what it holds. Safe to call twice."""
+
+    def symbols(self) -> frozenset[str] | None:
+        """The symbols that this source itself defines (replay, simulator), or None when the universe decides."""
+        return None
+
+    def market_time(self) -> datetime:
+        """The moment that the source's market is at: now, or the replayed moment."""
+        return datetime.now(UTC)
