@@ -1,3 +1,59 @@
-"""zlotick: real-time quotes of the Warsaw exchange's small caps."""
+"""zlotick: real-time quotes of the Warsaw exchange's small caps.
+
+The names of the guide's API reference, loaded when they are first used, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
+    from zlotick.events import EventBus
+    from zlotick.manager import RealTimeStreamManager
+    from zlotick.model import ConnectionStatus, MarketStatus, StockUpdate
+    from zlotick.providers import StockDataProvider
+    from zlotick.stores.pocketbase import PocketbaseConnector
+    from zlotick.stores.questdb import QuestDBConnector
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ConnectionStatus",
+    "EventBus",
+    "MarketStatus",
+    "PocketbaseConfig",
+    "PocketbaseConnector",
+    "QuestDBConfig",
+    "QuestDBConnector",
+    "RealTimeStreamManager",
+    "Settings",
+    "StockDataProvider",
+    "StockUpdate",
+]
+
+_HOMES = {
+    "ConnectionStatus": "model",
+    "EventBus": "events",
+    "MarketStatus": "model",
+    "PocketbaseConfig": "config",
+    "PocketbaseConnector": "stores.pocketbase",
+    "QuestDBConfig": "config",
+    "QuestDBConnector": "stores.questdb",
+    "RealTimeStreamManager": "manager",
+    "Settings": "config",
+    "StockDataProvider": "providers",
+    "StockUpdate": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'zlotick' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"zlotick.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

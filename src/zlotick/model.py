@@ -105,7 +105,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class CycleReport(msgspec.Struct, frozen=True):
-    """What one cycle did. ``quotes`` are the values now in force of all symbols that the cycle saw."""
+    """What one cycle did. ``quotes`` are the values now in force, of every symbol known so far."""
 
     timestamp: str
     duration_seconds: float
@@ -116,6 +116,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     entry: Entry | None  # None when nothing changed
     position: Position  # of the last recorded batch
     quotes: dict[str, StockUpdate]
+    error: str | None = None  # why nothing could be fetched or recorded; the quotes are then the old ones
 
 
 class ProviderRow(msgspec.Struct, frozen=True):

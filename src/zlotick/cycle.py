@@ -1,0 +1,178 @@
+"""One cycle: providers -> validation -> change detection -> journal -> events. Cycles never overlap."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from zlotick.errors import JournalError, Refusal
+from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
+from zlotick.journal import Journal
+from zlotick.market.sessions import Calendar
+from zlotick.market.validation import Validator
+from zlotick.model import (
+    CycleReport,
+    Entry,
+    MarketStatus,
+    RejectedQuote,
+    StockUpdate,
+    UpdateBatch,
+    now_text,
+    plain,
+    utc_text,
+)
+from zlotick.providers.chain import ProviderChain
+
+log = structlog.stdlib.get_logger("zlotick.cycle")
+
+Listener = Callable[[CycleReport], None]
+"""Takes every report as soon as its batch is durable. Quick, and raises nothing."""
+
+
+class Cycle:
+    """Runs cycles, and knows the last value of each symbol."""
+
+    def __init__(
+        self,
+        chain: ProviderChain,
+        validator: Validator,
+        journal: Journal,
+        bus: EventBus,
+        *,
+        calendar: Calendar,
+        wanted: frozenset[str] | None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.last_values: dict[str, StockUpdate] = {}
+        self.last_report: CycleReport | None = None
+        self.last_good: float | None = None  # monotonic time of the last cycle without an error
+        self.cycles = 0
+        self.rejected: dict[str, int] = {}
+        self._chain = chain
+        self._validator = validator
+        self._journal = journal
+        self._bus = bus
+        self._calendar = calendar
+        self._wanted = wanted
+        self._listeners = list(listeners)
+        self._runs: dict[str, int] = {}
+        self._market_status: MarketStatus | None = None
+
+    async def restore(self) -> None:
+        """Take up where the journal ends, so that a restart neither repeats nor forgets a value."""
+        self.last_values = await self._journal.last_values()
+        self._validator.restore(self.last_values)
+
+    def market_time(self) -> datetime:
+        """The moment the market is at: the first provider's, so that a replay has the replayed one."""
+        providers = self._chain.providers
+        return providers[0].market_time() if providers else datetime.now(UTC)
+
+    async def run(self, interval: Callable[[], float]) -> None:
+        """Cycle for ever, ``interval()`` seconds from start to start; a late cycle delays the next one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            await self.run_once()
+            await asyncio.sleep(max(0.0, started + interval() - loop.time()))
+
+    async def run_once(self) -> CycleReport:
+        """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries."""
+        log.info("Starting data update cycle", mark="🔄")
+        started = time.perf_counter()
+        self._tell_market_status()
+        fetched: list[StockUpdate] = []
+        rejected: list[RejectedQuote] = []
+        entry, error = None, None
+        try:
+            fetched = await self._chain.fetch(self._wanted)
+            accepted, rejected = self._validate(fetched)
+            await self._keep(rejected)
+            entry = await self._record(accepted)
+        except (Refusal, JournalError) as failure:
+            error = str(failure)
+        report = self._report(started, len(fetched), len(rejected), entry, error)
+        self._publish(report)
+        return report
+
+    def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
+        log.info("Fetched quotes", mark="📊", count=len(fetched), providers=self._chain.served())
+        for provider in self._chain.providers:
+            if self._runs.get(provider.name, 0) != provider.run:
+                self._runs[provider.name] = provider.run
+                self._validator.forget(provider.name)
+        return self._validator.check(fetched, datetime.now(UTC))
+
+    async def _keep(self, rejected: Sequence[RejectedQuote]) -> None:
+        if not rejected:
+            return
+        for item in rejected:
+            self.rejected[item.reason] = self.rejected.get(item.reason, 0) + 1
+        first = rejected[0]
+        log.warning("Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason)
+        await self._journal.keep_rejected(rejected)
+
+    async def _record(self, accepted: Sequence[StockUpdate]) -> Entry | None:
+        """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
+        known = self.last_values
+        changed = [q for q in accepted if q.symbol not in known or known[q.symbol].traded() != q.traded()]
+        if not changed:
+            return None
+        entry = await self._journal.append(UpdateBatch(now_text(), self._status_now(), changed))
+        known.update((quote.symbol, quote) for quote in changed)
+        return entry
+
+    def _report(
+        self, started: float, fetched: int, rejected: int, entry: Entry | None, error: str | None
+    ) -> CycleReport:
+        return CycleReport(
+            timestamp=now_text(),
+            duration_seconds=round(time.perf_counter() - started, 6),
+            fetched=fetched,
+            rejected=rejected,
+            changed=len(entry.batch.quotes) if entry else 0,
+            market_status=self._status_now(),
+            entry=entry,
+            position=self._journal.position,
+            quotes=dict(self.last_values),
+            error=error,
+        )
+
+    def _publish(self, report: CycleReport) -> None:
+        self.cycles += 1
+        self.last_report = report
+        if report.error:
+            log.error("Update cycle failed", mark="❌", error=report.error)
+        else:
+            self.last_good = time.monotonic()
+        for listener in self._listeners:
+            listener(report)
+        if report.entry and self._bus.has_subscribers(STOCK_UPDATE):
+            for quote in report.entry.batch.quotes:
+                self._bus.emit(STOCK_UPDATE, plain(quote))
+        if not report.error:
+            log.info(
+                "Update cycle completed",
+                mark="✅",
+                fetched=report.fetched,
+                rejected=report.rejected,
+                changed=report.changed,
+                offset=report.position.offset,
+                seconds=round(report.duration_seconds, 3),
+            )
+
+    def _status_now(self) -> MarketStatus:
+        return self._calendar.market_status(self.market_time())
+
+    def _tell_market_status(self) -> None:
+        status = self._status_now()
+        if status is self._market_status:
+            return
+        before, self._market_status = self._market_status, status
+        log.info("Market status changed", mark="📊", status=status.value, before=before and before.value)
+        moment = utc_text(self.market_time())
+        self._bus.emit(MARKET_STATUS, {"status": status.value, "timestamp": moment})
