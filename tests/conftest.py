@@ -1,0 +1,59 @@
+"""Fixtures of the whole suite: real servers, and a guard against blocking the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from tests import servers
+
+from zlotick.config import PocketbaseConfig, QuestDBConfig
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "may_block: the test itself blocks the event loop, and why is said there"
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_blocking(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
+    """A call in zlotick that blocks the event loop fails the test. Opt out with ``@pytest.mark.may_block``."""
+    if request.node.get_closest_marker("may_block"):
+        yield None
+        return
+    with blockbuster_ctx(scanned_modules=["zlotick"]) as guard:
+        yield guard
+
+
+@pytest.fixture(scope="session")
+def questdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestDBConfig]:
+    """A real QuestDB, shared by the session: use tables of your own or drop what you made."""
+    server = servers.start_questdb_now(tmp_path_factory.mktemp("questdb"))
+    yield server.config
+    servers.end_all([server])
+
+
+@pytest.fixture(scope="session")
+def pocketbase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PocketbaseConfig]:
+    """A real PocketBase with a superuser, shared by the session: use collections of your own."""
+    server = servers.start_pocketbase_now(tmp_path_factory.mktemp("pocketbase"))
+    yield server.config
+    servers.end_all([server])
+
+
+@pytest.fixture
+async def private_servers() -> AsyncIterator[None]:
+    """Ends whatever the test started with servers.start_questdb() and servers.start_pocketbase()."""
+    import asyncio
+
+    before = list(servers._started)
+    yield
+    await asyncio.to_thread(servers.end_all, [one for one in servers._started if one not in before])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_outlives_the_session() -> Iterator[None]:
+    yield
+    servers.end_all()
