@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import csv
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import holidays
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zlotick.market.sessions import (
+    GPW,
+    WARSAW,
+    Calendar,
+    Phase,
+    easter,
+    market_status,
+    phase,
+    session_date,
+)
+from zlotick.model import MarketStatus
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+MOMENTS = st.floats(1293836400, 2082754800).map(
+    lambda second: datetime.fromtimestamp(second, UTC)
+)  # 2011-2035
+SESSION = date(2025, 4, 30)
+
+
+def warsaw(day: date, clock: str) -> datetime:
+    return datetime.combine(day, time.fromisoformat(clock), WARSAW)
+
+
+def days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def test_calendar_equals_the_checked_list() -> None:
+    listed = SHARED / "xwar_non_sessions_2025_2027.csv"
+    if not listed.exists():
+        pytest.skip(f"no shared data beside the checkout: {listed}")
+    with listed.open(encoding="utf-8") as file:
+        closed = {date.fromisoformat(row["date"]) for row in csv.DictReader(file)}
+    weekdays = [day for day in days(date(2025, 1, 1), date(2027, 12, 31)) if day.weekday() < 5]
+    assert {day for day in weekdays if not Calendar().is_session(day)} == closed
+    assert len(closed) == 32
+
+
+def test_calendar_equals_the_holidays_package_to_three_years_ahead() -> None:
+    # A closure that GPW adds by resolution reaches us by this test.
+    reference = holidays.financial_holidays("XWAR")
+    last = date(datetime.now(WARSAW).year + 3, 12, 31)
+    calendar = Calendar()
+    wrong = [
+        day
+        for day in days(date(2011, 1, 1), last)
+        if calendar.is_session(day) != (day.weekday() < 5 and day not in reference)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("once", [date(2013, 4, 16), date(2018, 1, 2), date(2018, 11, 12)])
+def test_closures_by_resolution(once: date) -> None:
+    assert not Calendar().is_session(once)
+    assert market_status(warsaw(once, "12:00")) is MarketStatus.HOLIDAY
+
+
+@pytest.mark.parametrize(
+    ("year", "sunday"), [(1961, "04-02"), (2000, "04-23"), (2025, "04-20"), (2026, "04-05"), (2038, "04-25")]
+)
+def test_easter(year: int, sunday: str) -> None:
+    assert easter(year).isoformat() == f"{year}-{sunday}"
+
+
+@given(st.integers(1900, 2200))
+def test_easter_is_a_sunday_of_spring(year: int) -> None:
+    assert easter(year).weekday() == 6
+    assert date(year, 3, 22) <= easter(year) <= date(year, 4, 25)
+
+
+# The first and the last minute (and the last microsecond) of every row of the schedule.
+SCHEDULE = [
+    ("00:00", Phase.CLOSED, MarketStatus.CLOSED),
+    ("07:59", Phase.CLOSED, MarketStatus.CLOSED),
+    ("08:00", Phase.CLOSED, MarketStatus.PRE_MARKET),
+    ("08:29:59.999999", Phase.CLOSED, MarketStatus.PRE_MARKET),
+    ("08:30", Phase.PRE_OPENING, MarketStatus.PRE_MARKET),
+    ("08:59:59.999999", Phase.PRE_OPENING, MarketStatus.PRE_MARKET),
+    ("09:00", Phase.OPENING_AUCTION, MarketStatus.OPEN),
+    ("09:00:59.999999", Phase.OPENING_AUCTION, MarketStatus.OPEN),
+    ("09:01", Phase.CONTINUOUS, MarketStatus.OPEN),
+    ("16:49:59.999999", Phase.CONTINUOUS, MarketStatus.OPEN),
+    ("16:50", Phase.CLOSING_CALL, MarketStatus.OPEN),
+    ("16:59:59.999999", Phase.CLOSING_CALL, MarketStatus.OPEN),
+    ("17:00", Phase.CLOSING_AUCTION, MarketStatus.AFTER_HOURS),
+    ("17:00:59.999999", Phase.CLOSING_AUCTION, MarketStatus.AFTER_HOURS),
+    ("17:01", Phase.TRADE_AT_LAST, MarketStatus.AFTER_HOURS),
+    ("17:04:59.999999", Phase.TRADE_AT_LAST, MarketStatus.AFTER_HOURS),
+    ("17:05", Phase.CLOSED, MarketStatus.AFTER_HOURS),
+    ("17:59:59.999999", Phase.CLOSED, MarketStatus.AFTER_HOURS),
+    ("18:00", Phase.CLOSED, MarketStatus.CLOSED),
+    ("23:59:59.999999", Phase.CLOSED, MarketStatus.CLOSED),
+]
+
+
+@pytest.mark.parametrize(("clock", "expected_phase", "expected_status"), SCHEDULE)
+# Winter, summer, and the first sessions after both changes of the clocks.
+@pytest.mark.parametrize("day", [date(2025, 1, 15), SESSION, date(2025, 3, 31), date(2025, 10, 27)])
+def test_every_boundary(day: date, clock: str, expected_phase: Phase, expected_status: MarketStatus) -> None:
+    moment = warsaw(day, clock).astimezone(UTC)
+    assert (phase(moment), market_status(moment)) == (expected_phase, expected_status)
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_the_nights_of_the_clock_changes_are_weekend(hour: int) -> None:
+    for day in (datetime(2025, 3, 30, hour, 30, tzinfo=UTC), datetime(2025, 10, 26, hour, 30, tzinfo=UTC)):
+        expected = MarketStatus.WEEKEND if session_date(day).weekday() == 6 else MarketStatus.CLOSED
+        assert market_status(day) is expected
+        assert phase(day) is Phase.CLOSED
+
+
+def test_weekend_wins_over_holiday() -> None:
+    assert market_status(warsaw(date(2026, 8, 15), "12:00")) is MarketStatus.WEEKEND  # a Saturday
+    assert market_status(warsaw(date(2025, 8, 15), "12:00")) is MarketStatus.HOLIDAY  # a Friday
+
+
+def test_the_users_own_days_win() -> None:
+    calendar = Calendar(extra_closed=[SESSION], extra_open=[date(2025, 5, 1), date(2025, 5, 3)])
+    assert calendar.market_status(warsaw(SESSION, "12:00")) is MarketStatus.HOLIDAY
+    assert calendar.phase(warsaw(date(2025, 5, 1), "12:00")) is Phase.CONTINUOUS  # a holiday by rule
+    assert calendar.market_status(warsaw(date(2025, 5, 3), "12:00")) is MarketStatus.OPEN  # a Saturday
+    assert market_status(warsaw(SESSION, "12:00")) is MarketStatus.OPEN
+
+
+def test_a_day_both_closed_and_open_is_refused() -> None:
+    with pytest.raises(ValueError, match="2025-04-30 is in extra_closed and in extra_open; remove"):
+        Calendar(extra_closed=[SESSION], extra_open=[SESSION])
+
+
+@pytest.mark.parametrize("ask", [market_status, phase, session_date, GPW.next_change])
+def test_a_naive_time_is_refused(ask: object) -> None:
+    naive = datetime.combine(SESSION, time(12))
+    with pytest.raises(ValueError, match="2025-04-30T12:00:00 has no time zone"):
+        ask(naive)  # type: ignore[operator]  # one test for four functions
+
+
+@given(MOMENTS)
+def test_status_and_phase_agree(moment: datetime) -> None:
+    allowed = {
+        Phase.CLOSED: set(MarketStatus) - {MarketStatus.OPEN},
+        Phase.PRE_OPENING: {MarketStatus.PRE_MARKET},
+        Phase.OPENING_AUCTION: {MarketStatus.OPEN},
+        Phase.CONTINUOUS: {MarketStatus.OPEN},
+        Phase.CLOSING_CALL: {MarketStatus.OPEN},
+        Phase.CLOSING_AUCTION: {MarketStatus.AFTER_HOURS},
+        Phase.TRADE_AT_LAST: {MarketStatus.AFTER_HOURS},
+    }
+    assert market_status(moment) in allowed[phase(moment)]
+    session = Calendar().is_session(session_date(moment))
+    assert session == (market_status(moment) not in (MarketStatus.WEEKEND, MarketStatus.HOLIDAY))
+
+
+@given(MOMENTS)
+def test_nothing_changes_before_the_next_change(moment: datetime) -> None:
+    change = GPW.next_change(moment)
+    assert change > moment
+    before, after = change - timedelta(microseconds=1), change
+    assert (market_status(before), phase(before)) == (market_status(moment), phase(moment))
+    assert (market_status(after), phase(after)) != (market_status(moment), phase(moment))
+    halfway = moment + (change - moment) / 2
+    assert (market_status(halfway), phase(halfway)) == (market_status(moment), phase(moment))
+
+
+def test_the_next_change_over_a_long_weekend() -> None:
+    friday_evening = warsaw(date(2025, 12, 23), "18:00")
+    assert GPW.next_change(friday_evening) == warsaw(date(2025, 12, 24), "00:00")
+    assert GPW.next_change(warsaw(date(2025, 12, 24), "00:00")) == warsaw(date(2025, 12, 27), "00:00")
+
+
+def test_the_next_change_over_the_users_own_closure() -> None:
+    calendar = Calendar(extra_closed=days(date(2025, 5, 5), date(2025, 5, 8)))
+    assert calendar.next_change(warsaw(date(2025, 5, 5), "12:00")) == warsaw(date(2025, 5, 9), "00:00")
