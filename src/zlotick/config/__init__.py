@@ -1,5 +1,7 @@
 """Configuration: the typed settings tree and its loader."""
 
+from zlotick.config.loader import Loaded, load, value_of
+from zlotick.config.options import Option, describe, options, sections
 from zlotick.config.settings import (
     DefaultSecret,
     GatewayConfig,
@@ -20,6 +22,8 @@ __all__ = [
     "DefaultSecret",
     "GatewayConfig",
     "JournalConfig",
+    "Loaded",
+    "Option",
     "PocketbaseConfig",
     "ProvidersConfig",
     "QuestDBConfig",
@@ -30,4 +34,9 @@ __all__ = [
     "Settings",
     "SimulatorConfig",
     "UniverseConfig",
+    "describe",
+    "load",
+    "options",
+    "sections",
+    "value_of",
 ]

@@ -47,6 +47,7 @@ def keep_secret(text: str) -> Secret:
 
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Name = Annotated[str, Meta(min_length=1)]
 ServerMode = Literal["auto", "embedded", "external", "off"]
 
 _MODE = (
@@ -87,14 +88,14 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
 class QuestDBConfig(msgspec.Struct):
     """Where QuestDB is, and how zlotick comes by one."""
 
-    host: Annotated[str, Meta(description="QuestDB host")] = "localhost"
+    host: Annotated[Name, Meta(description="QuestDB host")] = "localhost"
     port: Annotated[Port, Meta(description="PostgreSQL wire port (queries)")] = 8812
-    user: Annotated[str, Meta(description="QuestDB user")] = "admin"
+    user: Annotated[Name, Meta(description="QuestDB user")] = "admin"
     password: Annotated[
         Secret,
         Meta(description="QuestDB password; an embedded server gets a generated one unless this is set"),
     ] = DefaultSecret("quest")
-    database: Annotated[str, Meta(description="database name")] = "qdb"
+    database: Annotated[Name, Meta(description="database name")] = "qdb"
     tls_enabled: Annotated[bool, Meta(description="TLS to the server (external servers only)")] = False
     http_port: Annotated[Port, Meta(description="HTTP port (writes, console)")] = 9000
     mode: Annotated[ServerMode, Meta(description=_MODE)] = "auto"
@@ -118,7 +119,7 @@ class PocketbaseConfig(msgspec.Struct):
     url: Annotated[str, Meta(pattern="^https?://", description="PocketBase address")] = (
         "http://localhost:8090"
     )
-    admin_email: Annotated[str, Meta(description="superuser's e-mail, for the set-up only")] = (
+    admin_email: Annotated[Name, Meta(description="superuser's e-mail, for the set-up only")] = (
         "admin@example.com"
     )
     admin_password: Annotated[
@@ -137,7 +138,7 @@ class PocketbaseConfig(msgspec.Struct):
 class GatewayConfig(msgspec.Struct, kw_only=True):
     """The WebSocket and HTTP server."""
 
-    host: Annotated[str, Meta(description="address to listen on; loopback unless told otherwise")] = (
+    host: Annotated[Name, Meta(description="address to listen on; loopback unless told otherwise")] = (
         "localhost"
     )
     port: Annotated[Port, Meta(description="one port for WebSocket and HTTP")] = 8765

@@ -1,0 +1,155 @@
+"""What single options cannot say: rules between options, and about the world they name.
+
+A rule yields the options it is about (the first one is shown) and what must be.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from datetime import date
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from zlotick.config.settings import DefaultSecret, Settings
+
+Violation = tuple[tuple[str, ...], str]
+
+TICKER = re.compile("[A-Z0-9]{1,16}")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
+
+
+def violations(settings: Settings) -> Iterator[Violation]:
+    """Every rule that these settings break."""
+    rules = (_hosts, _ports, _questdb, _pocketbase, _journal, _universe, _replay, _providers, _paths)
+    return chain.from_iterable(rule(settings) for rule in rules)
+
+
+def _hosts(s: Settings) -> Iterator[Violation]:
+    for name, host in (("questdb.host", s.questdb.host), ("gateway.host", s.gateway.host)):
+        if re.search(r"[\s/@]", host) or host.count(":") == 1:
+            yield (name,), "must be a host name or an address, without scheme and port"
+
+
+def _ports(s: Settings) -> Iterator[Violation]:
+    """Two servers on one port: the second could not start."""
+    used: dict[tuple[str, int], str] = {}
+    for name, host, port in _endpoints(s):
+        place = ("localhost" if host in ("127.0.0.1", "::1") else host, port)
+        if place in used:
+            yield (name, used[place]), f"must not be on the same port as {used[place]} ({port})"
+        used.setdefault(place, name)
+
+
+def _endpoints(s: Settings) -> Iterator[tuple[str, str, int]]:
+    yield "gateway.port", s.gateway.host, s.gateway.port
+    if s.questdb.mode != "off":
+        yield "questdb.port", s.questdb.host, s.questdb.port
+        yield "questdb.http_port", s.questdb.host, s.questdb.http_port
+    if s.pocketbase.mode != "off" and _address(s.pocketbase.url):
+        url = urlsplit(s.pocketbase.url)
+        yield "pocketbase.url", url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+def _address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+
+
+def _questdb(s: Settings) -> Iterator[Violation]:
+    if s.questdb.tls_enabled and s.questdb.mode == "embedded":
+        yield (
+            ("questdb.tls_enabled", "questdb.mode"),
+            "must be false with questdb.mode = 'embedded': the embedded server listens on this machine only, without TLS",
+        )
+
+
+def _pocketbase(s: Settings) -> Iterator[Violation]:
+    if not _address(s.pocketbase.url):
+        yield (
+            ("pocketbase.url",),
+            "must be an address such as http://localhost:8090, without user and password in it",
+        )
+    if not EMAIL.fullmatch(s.pocketbase.admin_email):
+        yield ("pocketbase.admin_email",), "must be an e-mail address such as admin@example.com"
+    password = s.pocketbase.admin_password
+    if not isinstance(password, DefaultSecret) and len(password) < MIN_PASSWORD:
+        yield (
+            ("pocketbase.admin_password",),
+            f"must have at least {MIN_PASSWORD} characters, PocketBase wants it so",
+        )
+
+
+def _journal(s: Settings) -> Iterator[Violation]:
+    if s.journal.keep_mb > s.journal.budget_mb:
+        yield (
+            ("journal.keep_mb", "journal.budget_mb"),
+            f"must be at most journal.budget_mb ({s.journal.budget_mb})",
+        )
+
+
+def _universe(s: Settings) -> Iterator[Violation]:
+    wrong = [ticker for ticker in s.universe.extra if not TICKER.fullmatch(ticker)]
+    if wrong:
+        yield (
+            ("universe.extra",),
+            f"must hold tickers of 1 to 16 capital letters and digits, {wrong[0]!r} is none",
+        )
+
+
+def _replay(s: Settings) -> Iterator[Violation]:
+    first, last = s.providers.replay.first_day, s.providers.replay.last_day
+    names = ("providers.replay.first_day", "providers.replay.last_day")
+    unreal = [name for name, day in zip(names, (first, last), strict=True) if day and not _is_day(day)]
+    for name in unreal:
+        yield (name,), "must be a day of the calendar, such as 2025-04-30"
+    if first and last and not unreal and first > last:
+        yield names, f"must not be after providers.replay.last_day ({last})"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _providers(s: Settings) -> Iterator[Violation]:
+    if len(set(s.providers.order)) < len(s.providers.order):
+        yield ("providers.order",), "must name each provider once"
+
+
+def _paths(s: Settings) -> Iterator[Violation]:
+    files = {
+        "universe.file": s.universe.file,
+        "providers.replay.file": s.providers.replay.file,
+        "questdb.jar_path": s.questdb.jar_path,
+        "questdb.java_path": s.questdb.java_path,
+    }
+    for name, path in files.items():
+        problem = path and _unreadable(path)
+        if problem:
+            yield (name,), f"must name a readable file: {problem}"
+    java = s.questdb.java_path
+    if java and not _unreadable(java) and not os.access(java, os.X_OK):
+        yield ("questdb.java_path",), "must name a program: it is not executable"
+    if os.path.lexists(s.service.data_dir) and not s.service.data_dir.is_dir():
+        yield ("service.data_dir",), "must name a folder: something else is there"
+
+
+def _unreadable(path: Path) -> str:
+    """Why a file cannot be read; empty when it can."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return error.strerror or str(error)
+    if not stat.S_ISREG(mode):
+        return "it is not a file"
+    return "" if os.access(path, os.R_OK) else "permission denied"

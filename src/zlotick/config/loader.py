@@ -1,0 +1,252 @@
+"""Load the settings: ``zlotick.toml`` < ``ZLOTICK_SECTION__KEY`` < ``--set section.key=value``.
+
+Every problem of every source goes into one report, with its origin and the nearest name that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zlotick.config.checks import violations
+from zlotick.config.options import ENV_PREFIX, Option, options, sections
+from zlotick.config.settings import Settings
+from zlotick.errors import ConfigError
+
+DEFAULT_FILE = Path("zlotick.toml")
+DEFAULT_ORIGIN = "default"
+MAX_FILE_BYTES = 1_000_000  # a settings file or a secret is small; /dev/zero is neither
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, and for each option (dotted name) where its value comes from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Sequence[str] = (),
+    *,
+    preset: Sequence[str] = (),
+) -> Loaded:
+    """Read all sources, the later the stronger.
+
+    ``file`` must exist when given; else ``zlotick.toml`` of the working directory is read if it is there.
+    ``overrides`` are texts ``section.key=value``; ``preset`` too, what a command (the demo) presupposes:
+    stronger than file and environment, weaker than ``overrides``.
+
+    Raises ConfigError whose ``problems`` name everything that is wrong.
+    """
+    reading = _Reading()
+    reading.take_file(file)
+    reading.take_environment(environ)
+    reading.take_assignments(preset, "preset of the command")
+    reading.take_assignments(overrides, "--set")
+    return reading.result()
+
+
+@dataclass
+class _Reading:
+    """What was found so far: the last value of an option counts, every problem is kept."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+
+    def take_file(self, file: Path | None) -> None:
+        if file is None and not os.path.lexists(DEFAULT_FILE):
+            return
+        path = file or DEFAULT_FILE
+        try:
+            text = _text_of(path)
+            table = tomllib.loads(text)
+        except RecursionError:
+            self.problems.append(f"{path}: is nested too deeply to be settings")
+        except tomllib.TOMLDecodeError as error:
+            self.problems.append(f"{path}{_place(str(error))}")
+        except ValueError as error:
+            self.problems.append(f"{path}: cannot be read: {error}")
+        else:
+            self._take_table(table, "", str(path), _lines(text))
+
+    def _take_table(self, table: Mapping[str, Any], prefix: str, path: str, lines: Mapping[str, int]) -> None:
+        for key, value in table.items():
+            name = prefix + key
+            line = lines.get(name) or lines.get(prefix.rstrip("."))
+            origin = f"{path}:{line}" if line else path
+            if name in options():
+                self._take(options()[name], _plain(value), origin, strict=True)
+            elif name not in sections():
+                self._unknown(_printable(name), "section" if isinstance(value, dict) else "option", origin)
+            elif isinstance(value, dict):
+                self._take_table(value, name + ".", path, lines)
+            else:
+                self.problems.append(f"{name}: must be a section, written [{name}] ({origin})")
+
+    def take_environment(self, environ: Mapping[str, str]) -> None:
+        known = {option.env: option for option in options().values()}
+        files = {option.env + "_FILE": option for option in options().values() if option.secret}
+        for variable in sorted(name for name in environ if name.upper().startswith(ENV_PREFIX)):
+            text, origin = environ[variable], f"environment {variable}"
+            if variable in known:
+                self._take(known[variable], text, origin, strict=False)
+            elif variable not in files:
+                close = _closest(variable, [*known, *files])
+                self.problems.append(f"{_printable(variable)}: unknown environment variable{close}")
+            elif text and environ.get(files[variable].env):
+                self.problems.append(f"{variable}: {files[variable].env} is set too; keep one of the two")
+            elif text:
+                self._take_secret_file(files[variable], text, origin)
+
+    def _take_secret_file(self, option: Option, path: str, origin: str) -> None:
+        try:
+            secret = _secret_of(Path(path))
+        except ValueError as error:
+            self._refuse(option.name, f"cannot be read from {_shown(path)}: {error}", origin)
+        else:
+            self._take(option, secret, origin, strict=False)
+
+    def take_assignments(self, assignments: Iterable[str], origin: str) -> None:
+        for assignment in assignments:
+            name, equals, text = assignment.partition("=")
+            if not equals:
+                self.problems.append(f"{_printable(name)}: must be section.key=value ({origin})")
+            elif name.strip() in options():
+                self._take(options()[name.strip()], text, origin, strict=False)
+            else:
+                self._unknown(_printable(name), "option", origin)
+
+    def _take(self, option: Option, value: object, origin: str, *, strict: bool) -> None:
+        try:
+            self.values[option.name] = option.convert(value, strict=strict)
+        except (ValueError, RuntimeError):  # RuntimeError: ~nobody in a path, deep JSON
+            self._refuse(option.name, f"must be {_expected(option, value)}", origin, value)
+        else:
+            self.origins[option.name] = origin
+            self.bad.discard(option.name)
+
+    def _refuse(self, name: str, why: str, origin: str, *value: object) -> None:
+        shown = f" = {_shown(value[0])}" if value and not options()[name].secret else ""
+        self.problems.append(f"{name}{shown}: {why} ({origin})")
+        self.bad.add(name)
+
+    def _unknown(self, name: str, what: str, origin: str) -> None:
+        close = _closest(name, [*options(), *sections()])
+        self.problems.append(f"{name}: unknown {what}{close} ({origin})")
+
+    def result(self) -> Loaded:
+        settings = _build(Settings, "", self.values)
+        for names, must in violations(settings):
+            # A value that was refused above is a default here: judging it would only confuse.
+            if self.bad.isdisjoint(names):
+                origins = dict.fromkeys(self.origins[name] for name in names if name in self.origins)
+                value = value_of(settings, names[0])
+                self._refuse(names[0], must, "; ".join(origins) or DEFAULT_ORIGIN, value)
+        if self.problems:
+            raise ConfigError(self.problems)
+        return Loaded(settings, {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()})
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """The value of an option by its dotted name."""
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _build(struct: type[msgspec.Struct], prefix: str, values: Mapping[str, Any]) -> Any:
+    """The struct with the values that were given; the rest keeps the defaults."""
+    given: dict[str, Any] = {}
+    for each in msgspec.structs.fields(struct):
+        name = prefix + each.name
+        if name in sections():
+            given[each.name] = _build(each.type, name + ".", values)
+        elif name in values:
+            given[each.name] = values[name]
+    return struct(**given)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a small file. Raises ValueError that says why not."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8; save the file as UTF-8") from error
+
+
+def _secret_of(path: Path) -> str:
+    secret = _text_of(path).rstrip("\r\n")
+    if not secret:
+        raise ValueError("the file is empty")
+    return secret
+
+
+def _place(problem: str) -> str:
+    """A problem of tomllib, its place first as for all others: ``:3: Invalid value (column 5)``."""
+    found = re.fullmatch(r"(?s)(.*) \(at line (\d+), column (\d+)\)", problem)
+    return f":{found[2]}: {found[1]} (column {found[3]})" if found else f": {problem}"
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Where the keys and sections of a TOML file are: a hint for people, so plain layouts are enough."""
+    lines: dict[str, int] = {}
+    prefix = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            prefix = header[1] + "."
+            lines.setdefault(header[1], number)
+        elif key := re.match(r"\s*([\w.-]+)\s*=", line):
+            lines.setdefault(prefix + key[1], number)
+    return lines
+
+
+def _plain(value: object) -> object:
+    """TOML knows dates and times; options take them as text."""
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _expected(option: Option, value: object) -> str:
+    hint = _closest(str(value), option.choices) if option.choices else ""
+    meaning = f" ({option.description})" if "matches" in option.kind else ""
+    return option.kind + meaning + hint
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    """The remedy for a typo: the nearest name, or one elsewhere with the same last part."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    close = close or [name for name in names if name.endswith("." + word.rpartition(".")[2])]
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _shown(value: object) -> str:
+    """A value as the report shows it: short, on one line, no password of an address in it."""
+    text = re.sub(r"//[^/@\s]*@", "//***@", _printable(repr(value) if isinstance(value, str) else str(value)))
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
