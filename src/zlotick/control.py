@@ -50,16 +50,16 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. A socket file left by a killed process is replaced (the journal's lock says it is dead)."""
-        self.path.unlink(missing_ok=True)
+        await asyncio.to_thread(self.path.unlink, missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self.path, limit=_MAX_LINE)
-        self.path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        await asyncio.to_thread(self.path.chmod, stat.S_IRUSR | stat.S_IWUSR)
 
     async def stop(self) -> None:
         """Stop listening."""
         if self._server:
             self._server.close()
             self._server = None
-            self.path.unlink(missing_ok=True)
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError):
