@@ -1,0 +1,311 @@
+"""Logs: ``log.info("Update cycle completed", mark="✅", fetched=78)`` becomes one line in a file and on stderr.
+
+structlog and the standard library (aiohttp, asyncpg) go the same way: a line is made where it is logged, then
+each sink (file, console) writes it in a thread of its own. So a paused terminal, a full disk or an encoding
+without marks neither delays nor fails a log call; lines that a sink could not take are counted and told.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import stat
+import sys
+import threading
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from datetime import UTC, date, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+from zlotick.config import ServiceConfig
+from zlotick.errors import ConfigError
+from zlotick.model import utc_text
+from zlotick.telemetry.marks import fit
+
+log = structlog.stdlib.get_logger("zlotick.telemetry")
+
+FILE_NAME = "realtime_stream.log"
+FILE_BYTES = 10_000_000
+FILE_COUNT = 5
+MAX_WAITING = 10_000  # lines that wait for one sink; the next ones are lost, and counted
+MAX_TEXT = 10_000  # characters of one value
+MAX_DEPTH = 6  # of nested values; deeper ones are shown as Python writes them
+
+
+def log_path(service: ServiceConfig) -> Path:
+    """Where the log is."""
+    return (service.log_file or service.home / FILE_NAME).absolute()
+
+
+def configure(service: ServiceConfig, *, console: bool = True) -> None:
+    """Log to the file, and to stderr unless told otherwise. :func:`close` undoes it.
+
+    The level is that of zlotick; libraries stay at info or above, and web access lines at warning.
+    Raises ConfigError when the file cannot be written.
+    """
+    close()
+    sinks = [_Sink("the log file", _open_file(log_path(service)))]
+    if console and sys.stderr is not None:
+        sinks.append(_Sink("the console", _Console(sys.stderr)))
+    level = logging.getLevelNamesMapping()[service.log_level.upper()]
+    levels = {"": max(level, logging.INFO), "zlotick": level, "aiohttp.access": logging.WARNING}
+    _Fan(sinks, _render_json if service.log_format == "json" else _render_text).install(levels)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            plain_values,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # loggers live at module level: a second configure must reach them
+    )
+
+
+def close(timeout: float = 2.0) -> None:
+    """Write what waits, at most ``timeout`` seconds, and put logging back as it was. Harmless when not configured."""
+    if _Fan.installed:
+        _Fan.installed.uninstall(timeout)
+        structlog.reset_defaults()
+
+
+# --- values ---------------------------------------------------------------------------------------------------
+
+
+def plain_values(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: values become plain ones, secrets ``***``, however deep."""
+    return {key: value if key == "_record" else plain(value) for key, value in event.items()}
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """None, bool, int, float, text, and lists and dicts of them; everything else as its text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        # str() of a Secret is its stars, and of an enum its value.
+        return _cut(str(value))
+    if isinstance(value, date):
+        return value.isoformat()
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
+        return {_text(key): plain(each, depth + 1) for key, each in value.items()}
+    if depth < MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, depth + 1) for each in value]
+    return _cut(_text(value))
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value) if isinstance(value, str | Path) else repr(value)
+    except Exception:  # noqa: BLE001  a value whose repr fails must not fail the one who logs it
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
+
+
+# --- lines ----------------------------------------------------------------------------------------------------
+
+_CLOCK = logging.Formatter()
+_CONTROL = {
+    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if code != 10
+}
+
+
+def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+    """``2026-11-24 10:00:00,123 - zlotick.cycle - INFO - ✅ Update cycle completed (fetched=78)``."""
+    record: logging.LogRecord = event.pop("_record")
+    del event["_from_structlog"]
+    message = str(event.pop("event", ""))
+    mark = event.pop("mark", "❌" if record.levelno >= logging.ERROR else "")
+    below = [event.pop(key) for key in ("stack", "stack_info", "exception") if event.get(key)]
+    pairs = " ".join(f"{key}={_value(value)}" for key, value in event.items())
+    head = f"{_CLOCK.formatTime(record)} - {record.name} - {record.levelname} - "
+    line = " ".join(filter(None, (mark, message, pairs and f"({pairs})")))
+    # Only our own line begins at the left margin: nobody's text can pass for a log line.
+    return head + "\n".join([line, *below]).translate(_CONTROL).replace("\n", "\n    ")
+
+
+def _value(value: Any) -> str:
+    """A value of a pair: bare when it is one word, else quoted."""
+    if isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"=()"):
+        return value
+    return repr(value)
+
+
+def _render_json(_: object, __: str, event: MutableMapping[str, Any]) -> str:
+    """One object a line; a key of ours that the event uses too keeps its value under ``key_``."""
+    record: logging.LogRecord = event.pop("_record")
+    del event["_from_structlog"]
+    line = {
+        "timestamp": utc_text(datetime.fromtimestamp(record.created, UTC)),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": str(event.pop("event", "")),
+    }
+    line |= {key + "_" if key in line else key: value for key, value in event.items()}
+    try:
+        return msgspec.json.encode(line).decode()
+    except (ValueError, msgspec.MsgspecError):  # a lone surrogate, an integer beyond 64 bits
+        return msgspec.json.encode({key: fit(str(value), "utf-8") for key, value in line.items()}).decode()
+
+
+# --- sinks ----------------------------------------------------------------------------------------------------
+
+
+class _Fan(logging.Handler):
+    """The root logger's handler: makes each line once and hands it to every sink."""
+
+    installed: _Fan | None = None
+
+    def __init__(self, sinks: Sequence[_Sink], render: structlog.typing.Processor) -> None:
+        super().__init__()
+        self._sinks = sinks
+        self._levels: dict[str, int] = {}
+        self.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                processors=[render],
+                foreign_pre_chain=[structlog.processors.format_exc_info, plain_values],
+            )
+        )
+
+    def install(self, levels: Mapping[str, int]) -> None:
+        self._levels = {name: logging.getLogger(name).level for name in levels}
+        self._apply(levels)
+        logging.getLogger().addHandler(self)
+        _Fan.installed = self
+
+    def uninstall(self, timeout: float) -> None:
+        _Fan.installed = None
+        logging.getLogger().removeHandler(self)
+        self._apply(self._levels)
+        deadline = time.monotonic() + timeout
+        for sink in self._sinks:
+            sink.close(deadline)
+
+    @staticmethod
+    def _apply(levels: Mapping[str, int]) -> None:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001  such as a library's '%d' with a text: say so instead of failing
+            told = f"A log call failed at {record.pathname}:{record.lineno}: {error!r}"
+            line = self.format(logging.makeLogRecord({**record.__dict__, "msg": told, "args": ()}))
+        for sink in self._sinks:
+            sink.put(line)
+
+
+class _Sink:
+    """One place for lines, written in its own thread."""
+
+    def __init__(self, what: str, handler: logging.Handler) -> None:
+        self.lost = 0
+        self._what = what
+        self._handler = handler
+        self._broken = False
+        # A SimpleQueue never makes the one who puts wait, not even for a lock; so its bound is kept here.
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"log to {what}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        if self._lines.qsize() < MAX_WAITING:
+            self._lines.put(line)
+        else:
+            self.lost += 1
+
+    def close(self, deadline: float) -> None:
+        """Write what waits; after the deadline the thread is left to the end of the process."""
+        self._lines.put(None)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            self._write(line)
+        with contextlib.suppress(OSError, ValueError):  # a full disk may refuse the last flush
+            self._handler.close()
+
+    def _write(self, line: str) -> None:
+        try:
+            self._handler.handle(logging.makeLogRecord({"msg": line}))
+        except Exception as error:  # noqa: BLE001  whatever a disk or a terminal does, logging goes on
+            self.lost += 1
+            if not self._broken:
+                _tell(f"❌ Cannot write to {self._what}, its lines are lost until it works again: {error}")
+            self._broken = True
+            return
+        self._broken = False
+        if self.lost:
+            lines, self.lost = self.lost, 0
+            log.warning("Log lines were lost", sink=self._what, lines=lines)
+
+
+class _Console(logging.StreamHandler[TextIO]):
+    """Marks fall back to ASCII where the terminal has none."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return fit(super().format(record), self.stream.encoding)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name; the sink counts
+        raise
+
+
+class _File(RotatingFileHandler):
+    """At most FILE_COUNT files of FILE_BYTES."""
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802  logging's name
+        status = os.fstat(self._opened().fileno())
+        return stat.S_ISREG(status.st_mode) and status.st_size >= FILE_BYTES
+
+    def doRollover(self) -> None:  # noqa: N802  logging's name
+        try:
+            super().doRollover()
+        except OSError:
+            # The folder refuses new files. The bound and the newest lines matter more than the oldest ones.
+            os.ftruncate(self._opened().fileno(), 0)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  as above
+        raise
+
+    def _opened(self) -> Any:
+        if self.stream is None:
+            self.stream = self._open()
+        return self.stream
+
+
+def _open_file(path: Path) -> _File:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_fifo():  # opening it would wait for a reader
+            raise _unwritable(path, "it is a pipe")
+        return _File(path, backupCount=FILE_COUNT - 1, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, why: str) -> ConfigError:
+    remedy = "set service.log_file to a file that the user who runs zlotick may write"
+    return ConfigError([f"service.log_file: {path} cannot be written ({why}); {remedy}"])
+
+
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no stderr, or one that fails too
+        print(fit(message, sys.stderr.encoding), file=sys.stderr, flush=True)  # noqa: T201  the last place left to say it
+
+
+atexit.register(close)
