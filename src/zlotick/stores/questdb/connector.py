@@ -1,0 +1,181 @@
+"""The client of QuestDB: history and candles. Idempotent, so whatever may not have arrived is sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import structlog
+
+from zlotick.config import QuestDBConfig
+from zlotick.connections.monitor import ConnectionMonitor
+from zlotick.errors import Fatal, Transient
+from zlotick.events import EventBus
+from zlotick.model import ConnectionStatus, DeadLetter, Entry, StockUpdate, now_text
+from zlotick.stores.questdb import schema
+from zlotick.stores.questdb.http import QuestDBHttp
+from zlotick.stores.questdb.ilp import Unencodable, encode
+from zlotick.stores.questdb.queries import QuestDBQueries
+from zlotick.stores.questdb.schema import QuestDBHealth
+
+log = structlog.stdlib.get_logger("zlotick.stores.questdb")
+
+
+class RefusedQuote(msgspec.Struct, frozen=True):
+    """A quote that can never be stored; ``index`` is its place in what was to be inserted."""
+
+    index: int
+    quote: StockUpdate
+    reason: str
+
+
+class QuestDBConnector:
+    """Handles QuestDB connections and SQL operations.
+
+    Rows go over HTTP (``http_port``), queries over the PostgreSQL wire (``port``). Every method that talks to
+    the server raises :class:`zlotick.errors.Transient` (unreachable, too slow, disk full: try again) or
+    :class:`zlotick.errors.Fatal` (credentials, a foreign schema, bad SQL: will not pass by itself).
+
+    The connector moves its own ``monitor``: :meth:`connect` and every write move it to connected,
+    reconnecting (Transient) or error (Fatal), :meth:`close` to disconnected; queries leave it alone. A write
+    after a failed one, or before any :meth:`connect`, connects first.
+    """
+
+    name: str = "QuestDB"
+    reader: str = "questdb"
+
+    def __init__(
+        self,
+        config: QuestDBConfig | None = None,
+        *,
+        bus: EventBus | None = None,
+        # Timeouts, in seconds
+        timeout: float = 5.0,
+        connect_timeout: float = 1.0,
+        # Limits
+        max_connections: int = 4,
+        max_rows: int = 2000,
+        max_entries: int = 64,
+    ) -> None:
+        self.config = config or QuestDBConfig()
+        self.monitor = ConnectionMonitor(self.name, bus)
+        self.max_entries = max_entries
+        self._max_rows = max_rows
+        self._http = QuestDBHttp(self.config, timeout=timeout, connect_timeout=connect_timeout)
+        self._queries = QuestDBQueries(
+            self.config, timeout=timeout, connect_timeout=connect_timeout, max_connections=max_connections
+        )
+        self._ready = False
+        # One writer at a time: an older value of a key must never land after a newer one.
+        self._writing = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Reach both ports and ensure the schema. May be repeated."""
+        if self.monitor.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.FAILED):
+            self.monitor.move(ConnectionStatus.CONNECTING)
+        with self._watched():
+            await self._http.execute("select 1")
+            await self._queries.fetch("select 1")
+            await self.ensure_schema()
+
+    async def ensure_schema(self) -> None:
+        """Create or mend the table and the candle views; Fatal for a difference that is not ours to mend."""
+        await schema.ensure_schema(self._http.execute, self.config.ttl)
+
+    async def execute_query(self, query: str, *args: object) -> list[dict[str, Any]]:
+        """Execute SQL with its ``$1`` ... parameters; one dict a row, times as aware UTC datetimes.
+
+        Aware datetimes are welcome as parameters too. QuestDB has no ``= ANY($1)``: write ``IN ($1, $2)``.
+        """
+        return await self._queries.fetch(query, *args)
+
+    async def insert_stock_data(self, data: StockUpdate) -> None:
+        """Insert one quote; the same quote again changes nothing. Fatal when it can never be stored."""
+        for refused in await self.insert_batch([data]):
+            raise Fatal(f"QuestDB cannot store the quote of '{data.symbol}': {refused.reason}")
+
+    async def insert_batch(self, quotes: Sequence[StockUpdate]) -> list[RefusedQuote]:
+        """Insert quotes in their order. On return all are in the server's log but those returned."""
+        async with self._writing:
+            if not self._ready:
+                await self.connect()
+            with self._watched():
+                refused = await self._write(quotes)
+        if refused:
+            log.warning(
+                "QuestDB cannot store some quotes", mark="❌", quotes=len(refused), reason=refused[0].reason
+            )
+        return refused
+
+    async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
+        """Insert the quotes of journal entries, in the journal's order; returns those refused for good."""
+        rows = [(entry.position.offset, quote) for entry in entries for quote in entry.batch.quotes]
+        refused = await self.insert_batch([quote for _, quote in rows])
+        now = now_text()
+        return [
+            DeadLetter(
+                reader=self.reader,
+                offset=rows[bad.index][0],
+                symbol=str(bad.quote.symbol),
+                reason=bad.reason,
+                quote=bad.quote,
+                put_aside_at=now,
+            )
+            for bad in refused
+        ]
+
+    async def health(self) -> QuestDBHealth:
+        """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""
+        return await schema.check_health(self._http.execute)
+
+    async def resume(self) -> list[str]:
+        """Let what a full disk suspended go on, once there is space; returns the tables and views resumed."""
+        return await schema.resume_suspended(self._http.execute)
+
+    async def close(self) -> None:
+        """Give the connections back. Safe to call twice; :meth:`connect` opens again."""
+        self._ready = False
+        self.monitor.move(ConnectionStatus.DISCONNECTED)
+        await self._queries.close()
+        await self._http.close()
+
+    async def _write(self, quotes: Sequence[StockUpdate]) -> list[RefusedQuote]:
+        refused: dict[int, str] = {}
+        lines: dict[int, bytes] = {}
+        for index, quote in enumerate(quotes):
+            try:
+                lines[index] = encode(quote)
+            except Unencodable as error:
+                refused[index] = str(error)
+        places = list(lines)
+        for first in range(0, len(places), self._max_rows):
+            part = places[first : first + self._max_rows]
+            bad = await self._http.write([lines[place] for place in part])
+            if bad:
+                # The encoder passes nothing that the right table refuses: before blaming the rows, look at the
+                # table. Fatal from here keeps them in the journal.
+                await self.ensure_schema()
+            refused.update({part[line]: reason for line, reason in bad.items()})
+        return [RefusedQuote(index, quotes[index], refused[index]) for index in sorted(refused)]
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Move the monitor by how the talk with the server ends."""
+        self._ready = False
+        try:
+            yield
+        except Transient as error:
+            self._move(ConnectionStatus.RECONNECTING, str(error))
+            raise
+        except Fatal as error:
+            self._move(ConnectionStatus.ERROR, str(error))
+            raise
+        self._ready = True
+        self._move(ConnectionStatus.CONNECTED)
+
+    def _move(self, status: ConnectionStatus, reason: str = "") -> None:
+        if self.monitor.status is not ConnectionStatus.DISCONNECTED:  # closed meanwhile: stays so
+            self.monitor.move(status, reason)

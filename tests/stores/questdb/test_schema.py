@@ -1,0 +1,179 @@
+"""Creation, drift and repair of the schema, with the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+from tests.servers import QuestDBServer
+from tests.stores.questdb.conftest import applied, make_quote
+
+from zlotick.errors import Fatal
+from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.schema import COLUMNS, CREATE_TABLE, CREATE_VIEWS, KEYS, ensure_schema
+
+VIEWS = "SELECT view_name, view_status, view_sql FROM materialized_views()"
+KEYED = "TIMESTAMP(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, symbol, data_source)"
+
+
+async def columns(connector: QuestDBConnector) -> dict[str, str]:
+    rows = await connector._http.execute("SELECT \"column\", type FROM table_columns('stock_data')")
+    return {row["column"]: row["type"] for row in rows}
+
+
+async def views_settle(connector: QuestDBConnector) -> dict[str, str]:
+    """The status of each view, once none is being refreshed."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = {row["view_name"]: row["view_status"] for row in await connector._http.execute(VIEWS)}
+        if "refreshing" not in found.values() or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.02)
+
+
+def test_the_sql_files_are_read_as_the_expected_schema() -> None:
+    assert len(COLUMNS) == 15
+    assert COLUMNS["delay_seconds"] == "INT"
+    assert KEYS == ["timestamp", "symbol", "data_source"]
+    assert set(CREATE_VIEWS) == {"candles_1m", "candles_5m", "candles_1h", "candles_1d"}
+
+
+async def test_twice_is_once(connector: QuestDBConnector) -> None:
+    await connector.ensure_schema()
+    assert await columns(connector) == COLUMNS
+    assert await views_settle(connector) == dict.fromkeys(CREATE_VIEWS, "valid")
+    statements: list[str] = []
+
+    async def recording(sql: str) -> list[dict[str, Any]]:
+        statements.append(sql)
+        return await connector._http.execute(sql)
+
+    with capture_logs() as logs:
+        await ensure_schema(recording)
+    assert not logs
+    changing = [sql for sql in statements if not sql.startswith("SELECT")]
+    assert changing == [CREATE_TABLE, *CREATE_VIEWS.values()]  # each of them says IF NOT EXISTS
+
+
+async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector) -> None:
+    await connector._http.execute(
+        f"CREATE TABLE stock_data (timestamp TIMESTAMP, symbol SYMBOL, data_source SYMBOL, price DOUBLE) {KEYED}"
+    )
+    await connector.insert_batch([make_quote()])
+    assert await columns(connector) == COLUMNS
+    await applied(connector)
+    [row] = await connector.execute_query("SELECT delay_seconds, volume FROM stock_data")
+    assert row == {"delay_seconds": 900, "volume": 1204}
+
+
+async def test_deduplication_is_switched_on(connector: QuestDBConnector) -> None:
+    await connector._http.execute(CREATE_TABLE.partition("DEDUP")[0])
+    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([make_quote()])
+    await applied(connector)
+    [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
+    assert row["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (CREATE_TABLE.replace("price DOUBLE", "price LONG"), "column price: type LONG, needed DOUBLE"),
+        (CREATE_TABLE.replace("KEYS(timestamp, symbol, data_source)", "KEYS(timestamp, symbol)"), "upsert keys are"),
+        (CREATE_TABLE.partition("WAL")[0] + "BYPASS WAL", "no WAL"),
+        (CREATE_TABLE.replace("TIMESTAMP(timestamp)", "TIMESTAMP(received_at)").replace("KEYS(timestamp", "KEYS(received_at"), "designated timestamp"),
+    ],
+    ids=["type", "keys", "wal", "designated"],
+)  # fmt: skip
+async def test_what_only_the_owner_may_mend_is_fatal(
+    connector: QuestDBConnector, table: str, words: str
+) -> None:
+    await connector._http.execute(table)
+    with pytest.raises(Fatal, match=f"table stock_data.*{words}.*(rename|run)"):
+        await connector.connect()
+
+
+async def test_a_table_in_the_place_of_a_view_is_fatal(connector: QuestDBConnector) -> None:
+    await connector._http.execute("CREATE TABLE candles_1h (timestamp TIMESTAMP) TIMESTAMP(timestamp)")
+    try:
+        with pytest.raises(Fatal, match="candles_1h"):
+            await connector.connect()
+    finally:
+        await connector._http.execute("DROP TABLE candles_1h")
+
+
+async def test_a_view_with_another_text_is_rebuilt(connector: QuestDBConnector) -> None:
+    await connector.ensure_schema()
+    await connector._http.execute("DROP MATERIALIZED VIEW candles_1h")
+    other = CREATE_VIEWS["candles_1h"].replace("max(price) AS high", "min(price) AS high")
+    await connector._http.execute(other)
+    await connector.ensure_schema()
+    texts = {row["view_name"]: row["view_sql"] for row in await connector._http.execute(VIEWS)}
+    assert "max(price) AS high" in texts["candles_1h"]
+
+
+@pytest.mark.parametrize(
+    "harm", ["ALTER TABLE stock_data DROP PARTITION LIST '2025-04-29'", "DROP TABLE stock_data"]
+)
+async def test_an_invalid_view_is_refreshed(connector: QuestDBConnector, harm: str) -> None:
+    old = make_quote(timestamp="2025-04-29T09:00:00.000Z")
+    await connector.insert_batch([old, make_quote()])
+    await applied(connector)
+    await connector._http.execute(harm)
+    deadline = time.monotonic() + 10
+    while (await views_settle(connector))["candles_1m"] != "invalid" and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    assert not (await connector.health()).healthy
+    await connector.connect()
+    await connector.insert_batch([make_quote(timestamp="2025-04-30T10:00:00.000Z")])
+    await applied(connector)
+    assert await views_settle(connector) == dict.fromkeys(CREATE_VIEWS, "valid")
+    assert (await connector.health()).invalid == []
+
+
+async def test_a_ttl_is_set_only_when_asked_for(connector: QuestDBConnector) -> None:
+    kept = "SELECT ttlValue, ttlUnit FROM tables() WHERE table_name = 'stock_data'"
+    await connector.ensure_schema()
+    assert (await connector._http.execute(kept))[0]["ttlValue"] == 0
+    limited = QuestDBConnector(msgspec.structs.replace(connector.config, ttl="200 YEARS"))
+    await limited.ensure_schema()
+    await applied(limited)
+    assert await limited._http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
+    await limited.close()
+    with capture_logs() as logs:
+        await connector.ensure_schema()
+    assert await connector._http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
+    assert [(entry["log_level"], entry["ttl"]) for entry in logs] == [("warning", "200 YEAR")]
+
+
+@pytest.mark.usefixtures("private_servers")
+async def test_what_a_full_disk_suspended_is_seen_and_resumed(tmp_path: Path) -> None:
+    """The suspension itself is done by the server's own developer command, not by filling this disk."""
+    server = QuestDBServer(tmp_path)
+    server._env["QDB_DEV_MODE_ENABLED"] = "true"
+    from tests import servers
+
+    servers._started.append(server)
+    await server.restart()
+    connector = QuestDBConnector(server.config)
+    await connector.insert_batch([make_quote()])
+    await applied(connector)
+    await connector._http.execute("ALTER TABLE stock_data SUSPEND WAL WITH 28, 'No space left'")
+    await connector.insert_batch([make_quote(symbol="ABE")])  # acknowledged, but not applied
+    health = await connector.health()
+    assert not health.healthy
+    assert health.suspended[0].startswith("stock_data: No space left")
+    assert health.lag["stock_data"] > 0
+    await connector.connect()
+    await applied(connector)
+    health = await connector.health()
+    assert (health.healthy, health.lag["stock_data"]) == (True, 0)
+    [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
+    assert row["n"] == 2
+    assert await connector.resume() == []
+    await connector.close()
