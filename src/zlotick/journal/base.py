@@ -13,7 +13,11 @@ from zlotick.model import DeadLetter, Entry, Position, RejectedQuote, StockUpdat
 
 
 class JournalStats(msgspec.Struct, frozen=True):
-    """The journal at a glance. ``lag`` is the number of entries each reader has yet to read."""
+    """The journal at a glance.
+
+    ``lag`` is the number of entries each reader has yet to read (those still kept), ``lost`` the number that the
+    disk budget took before the reader had them, ever.
+    """
 
     position: Position
     first_offset: int  # of the oldest entry kept; position.offset + 1 when none is
@@ -23,6 +27,8 @@ class JournalStats(msgspec.Struct, frozen=True):
     lag: dict[str, int]
     dead_letters: dict[str, int]
     rejected: int  # quotes kept for inspection
+    lost: dict[str, int] = {}
+    lost_dead_letters: int = 0  # given up because too many were put aside
 
 
 class Journal(ABC):
@@ -35,11 +41,14 @@ class Journal(ABC):
     @property
     @abstractmethod
     def position(self) -> Position:
-        """The place of the last entry (offset 0 when there is none yet)."""
+        """The place of the last entry (offset 0 when there is none yet), also after a close.
+
+        It follows what is durable: an append whose caller was cancelled counts once it is committed.
+        """
 
     @abstractmethod
     async def open(self) -> None:
-        """Take ownership. Raises AlreadyRunning when another process has it."""
+        """Take ownership. Raises AlreadyRunning when another process has it. A closed journal stays closed."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -47,18 +56,26 @@ class Journal(ABC):
 
     @abstractmethod
     async def append(self, batch: UpdateBatch) -> Entry:
-        """Make a batch durable and give it its position. When this returns, nothing may lose it."""
+        """Make a batch durable and give it its position. When this returns, nothing may lose it.
+
+        When it raises or is cancelled, the batch is either not there or there in full, under the next offset.
+        """
 
     @abstractmethod
     async def read(self, after: int, limit: int = 64) -> list[Entry]:
         """The entries after an offset, oldest first, at most ``limit``.
 
         Entries that retention has dropped are not there: compare the first offset with ``after + 1``.
+        Raises ValueError for a limit below 1.
         """
 
     @abstractmethod
     def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
-        """Chunks of entries after an offset, first the stored ones, then as they are appended, for ever."""
+        """Chunks of entries after an offset, first the stored ones, then as they are appended.
+
+        Ends (returns) when the journal closes. Raises JournalError for an offset past the end: it belongs to another
+        epoch. An entry is shared by all followers: do not change its lists.
+        """
 
     @abstractmethod
     async def cursor(self, reader: str) -> int:
@@ -66,11 +83,15 @@ class Journal(ABC):
 
     @abstractmethod
     async def move_cursor(self, reader: str, offset: int, dead: Sequence[DeadLetter] = ()) -> None:
-        """The reader is done up to ``offset``; the rows its store refused are put aside in the same transaction."""
+        """The reader is done up to ``offset``; the rows its store refused are put aside in the same transaction.
+
+        A cursor never moves backwards: a smaller offset is a repetition and leaves it where it is (its dead letters
+        are kept, once). Raises JournalError for an offset past the end and for a reader that never asked for its cursor.
+        """
 
     @abstractmethod
     async def forget_reader(self, reader: str) -> None:
-        """Remove a reader's cursor, so that retention no longer waits for it."""
+        """Remove a reader's cursor, so that retention no longer waits for it. Its dead letters stay."""
 
     @abstractmethod
     async def last_values(self) -> dict[str, StockUpdate]:
@@ -86,7 +107,7 @@ class Journal(ABC):
 
     @abstractmethod
     async def dead_letters(self, reader: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-        """Rows put aside, oldest first."""
+        """Rows put aside, oldest first; the newest 100,000 are kept."""
 
     @abstractmethod
     async def remove_dead_letters(self, letters: Sequence[DeadLetter]) -> None:

@@ -1,0 +1,120 @@
+"""The SQLite journal's file: one connection, for the one thread that opened it.
+
+Most systems still carry an SQLite (3.7.0 to 3.51.2) whose WAL mode can corrupt a file that two connections
+checkpoint at once. So there is one connection, in one thread (sqlite3 itself checks that), under one lock, and no
+``mmap_size``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from zlotick.errors import JournalError
+from zlotick.journal import entries
+from zlotick.journal.base import JournalStats
+from zlotick.journal.lock import OwnerLock
+from zlotick.journal.schema import prepare
+from zlotick.journal.sqlite_errors import move_aside
+from zlotick.model import Entry, Position, UpdateBatch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CHECKPOINT_PAGES = 4000  # one append in several hundred pays for a checkpoint, not one in a hundred
+BUSY_TIMEOUT = 2.0  # seconds to wait for a foreign program's lock, an operator's shell say
+
+
+class JournalFile:
+    """An open journal file. ``position`` and ``newest`` tell at any time what was committed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position: Position | None = None
+        self.newest: Entry | None = None  # the last entry appended since the file was opened
+        self._lock = OwnerLock(path)
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+
+    def open(self) -> None:
+        """Lock, open or create, learn the position. Raises AlreadyRunning, JournalError, sqlite3.Error, OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT)
+            prepare(self._db, self.path)
+            self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchone()
+            self._identity = self._inode()
+            self.position = self._stored_position()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file, then let go of the lock. Safe to call twice."""
+        try:
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                connection.close()
+        finally:
+            self._lock.release()
+
+    def run(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call ``function(connection, ...)`` in one transaction."""
+        with self._transaction() as db:
+            return function(db, *args, **kwargs)
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file and empty it: only now the file shrinks."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def append(self, batch: UpdateBatch, at: str) -> Entry:
+        """Write the batch, the last values and the offset in one transaction."""
+        self._check_in_place()
+        self.newest = self.run(entries.append, batch, at)
+        self.position = self.newest.position
+        return self.newest
+
+    def stats(self) -> JournalStats:
+        """The journal at a glance; the size is what the file and its log take on the disk."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return self.run(entries.stats, sum(file.stat().st_size for file in files if file.exists()))
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise JournalError(f"journal {self.path} is not open")
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # after some errors SQLite has rolled back by itself
+                db.execute("ROLLBACK")
+            raise
+
+    def _stored_position(self) -> Position:
+        position = entries.position(self._db)
+        (highest,) = self._db.execute("SELECT max(offset) FROM entries").fetchone()
+        if highest not in (None, position.offset):
+            raise move_aside(self.path, f"contradicts itself (ends at {position.offset} and at {highest})")
+        return position
+
+    def _inode(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def _check_in_place(self) -> None:
+        # Writes into a file that somebody removed succeed, and vanish with the process.
+        if not self.path.exists() or self._inode() != self._identity:
+            raise JournalError(f"{self.path} was removed or replaced while in use: restart zlotick")

@@ -1,0 +1,64 @@
+"""Blocking calls, one after another, in one thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Ended(Exception):
+    """The thread takes no more calls."""
+
+
+class OneThread:
+    """Makes calls in the order they were asked for; who asked waits at most ``timeout`` seconds.
+
+    A call that has begun is never interrupted: who asked may be cancelled or run out of time, the call runs to its
+    end, and only then the next one begins. At most one call is with the thread, so nothing piles up there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        # Timeouts
+        timeout: float,
+    ) -> None:
+        self._timeout = timeout
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._turn = asyncio.Lock()
+        self._last: Future[None] | None = None
+
+    async def call(self, function: Callable[[], T], then: Callable[[], None] = lambda: None) -> T:
+        """The function's result; ``then`` runs in the loop when it has ended, whoever still waits.
+
+        Raises TimeoutError, or Ended.
+        """
+        async with asyncio.timeout(self._timeout):
+            await self._turn.acquire()
+            return await asyncio.shield(self._begin(function, then))
+
+    def _begin(self, function: Callable[[], T], then: Callable[[], None]) -> asyncio.Future[T]:
+        if self._last is not None:
+            self._turn.release()
+            raise Ended
+        future = asyncio.wrap_future(self._executor.submit(function))
+        future.add_done_callback(lambda _: self._turn.release())
+        future.add_done_callback(lambda _: then())
+        return future
+
+    def end(self, last: Callable[[], None]) -> None:
+        """Take no more calls but this one. It is made even if nobody awaits :meth:`ended`."""
+        if self._last is None:
+            self._last = self._executor.submit(last)
+            self._executor.shutdown(wait=False)
+
+    async def ended(self) -> None:
+        """Return when the last call has been made; its error is raised here. Raises TimeoutError."""
+        assert self._last is not None
+        async with asyncio.timeout(self._timeout):
+            await asyncio.shield(asyncio.wrap_future(self._last))
