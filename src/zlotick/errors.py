@@ -8,6 +8,7 @@
     ├── JournalError           the journal cannot be opened or written
     │   └── AlreadyRunning     another process owns this data directory
     ├── EmbeddedError          an embedded server cannot be provisioned or started
+    ├── GatewayError           the gateway cannot listen where it should
     └── ReplayError            a replay file is unreadable; names the file and the line
 
 Every message names what is wrong, the value, and the remedy. No message carries a secret.
@@ -73,6 +74,10 @@ class AlreadyRunning(JournalError):
 
 class EmbeddedError(ZlotickError):
     """An embedded server cannot be provisioned or started."""
+
+
+class GatewayError(ZlotickError):
+    """The gateway cannot listen where it should: the port is taken, the address is not of this machine."""
 
 
 class ReplayError(ZlotickError):

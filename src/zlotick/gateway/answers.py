@@ -1,0 +1,128 @@
+"""The gateway's knowledge put into messages: what the context and the last cycle say, as the protocol says it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from msgspec import UNSET, UnsetType
+
+from zlotick.errors import ZlotickError
+from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.protocol import (
+    Connection,
+    JournalState,
+    LastCycle,
+    ServerInfo,
+    StatusReport,
+)
+from zlotick.journal.base import JournalStats
+from zlotick.model import CycleReport, now_text
+from zlotick.telemetry.health import HealthFacts
+
+JOURNAL_TIMEOUT = 2.0
+"""Seconds that an answer waits for the journal before it does without."""
+
+
+class Answers:
+    """Makes the messages that need to know how the service is."""
+
+    def __init__(self, context: GatewayContext, hub: Hub) -> None:
+        self.context = context
+        self.sessions = 0
+        self._hub = hub
+        self._last: CycleReport | None = None
+        self._last_good: float | None = None  # our own clock: a replay's cycles carry another day's time
+
+    def note(self, report: CycleReport) -> None:
+        """Remember what the last cycle did."""
+        self._last = report
+        if report.error is None:
+            self._last_good = time.monotonic()
+
+    def knows_symbol(self, symbol: str) -> bool:
+        """Whether a client may ask for it: in the universe, or seen."""
+        return symbol in self._hub.book.quotes or symbol in self.context.symbols()
+
+    def connection(self, session_id: str) -> Connection:
+        """The greeting."""
+        context = self.context
+        origin = context.origin()
+        return Connection(
+            timestamp=now_text(),
+            server=ServerInfo("zlotick", context.version),
+            session=session_id,
+            questdb_status=context.questdb_status(),
+            pocketbase_status=context.pocketbase_status(),
+            data_providers=[row.name for row in context.providers()],
+            market_status=context.market_status(),
+            session_phase=context.session_phase(),
+            update_interval=context.update_interval(),
+            delay_seconds=context.delay_seconds(),
+            position=self._hub.position,
+            simulated=origin == "simulated",
+            origin=origin,
+        )
+
+    async def status(self, request_id: str | int | UnsetType = UNSET) -> StatusReport:
+        """The scoreboard."""
+        context = self.context
+        stats, _ = await self._journal()
+        providers = list(context.providers())
+        return StatusReport(
+            questdb_status=context.questdb_status(),
+            pocketbase_status=context.pocketbase_status(),
+            data_providers=[row.name for row in providers],
+            subscribers=self.sessions,
+            timestamp=now_text(),
+            market_status=context.market_status(),
+            session_phase=context.session_phase(),
+            last_cycle=_last_cycle(self._last),
+            providers=providers,
+            journal=None if stats is None else JournalState(stats.position, stats.entries, stats.lag),
+            uptime_seconds=round(context.uptime(), 3),
+            version=context.version,
+            id=request_id,
+        )
+
+    async def health_facts(self) -> HealthFacts:
+        """What the judgement of health is made from."""
+        context = self.context
+        stats, journal_error = await self._journal()
+        statuses = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
+        return HealthFacts(
+            update_interval=context.update_interval(),
+            cycle_age=None if self._last_good is None else time.monotonic() - self._last_good,
+            cycle_error=None if self._last is None else self._last.error,
+            quotes_expected=context.stale_after() is not None,
+            quotes=len(self._hub.book.quotes),
+            market_status=context.market_status(),
+            session_phase=context.session_phase(),
+            statuses=statuses | {row.name: row.status for row in context.providers()},
+            lag={} if stats is None else stats.lag,
+            dead_letters={} if stats is None else stats.dead_letters,
+            journal_error=journal_error,
+        )
+
+    async def _journal(self) -> tuple[JournalStats | None, str | None]:
+        try:
+            async with asyncio.timeout(JOURNAL_TIMEOUT):
+                return await self.context.journal_stats(), None
+        except TimeoutError:
+            return None, f"no answer within {JOURNAL_TIMEOUT:g} s"
+        except ZlotickError as error:
+            return None, str(error)
+
+
+def _last_cycle(report: CycleReport | None) -> LastCycle | None:
+    if report is None:
+        return None
+    return LastCycle(
+        time=report.timestamp,
+        duration=report.duration_seconds,
+        fetched=report.fetched,
+        rejected=report.rejected,
+        changed=report.changed,
+        error=report.error,
+    )

@@ -1,0 +1,128 @@
+"""HTTP beside the WebSocket: the page at ``/``, health and metrics. Errors are JSON too."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from zlotick.gateway.answers import Answers
+from zlotick.telemetry.health import Health, assess
+from zlotick.telemetry.metrics import CONTENT_TYPE
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_ORIGINS = {
+    "live": "Live quotes",
+    "delayed": "Delayed quotes",
+    "simulated": "Simulated quotes: invented, not of any market",
+    "replayed": "Replayed quotes: recorded earlier, not live",
+}
+_NEVER_STORED = {"Cache-Control": "no-store"}
+
+
+class HttpApi:
+    """The plain HTTP answers."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def routes(self) -> list[web.RouteDef]:
+        """Everything but ``/``, which is also the WebSocket."""
+        return [
+            web.get("/health", self.health),
+            web.get("/health/live", self.live),
+            web.get("/health/ready", self.ready),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def live(self, _: web.Request) -> web.Response:
+        """The process runs its loop: this answer is the proof."""
+        return _json({"live": True})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """200, or 503 with the reasons."""
+        health = assess(await self._answers.health_facts())
+        return _json({"ready": health.ready, "reasons": health.reasons}, _code(health))
+
+    async def health(self, _: web.Request) -> web.Response:
+        """The whole report."""
+        facts = await self._answers.health_facts()
+        health = assess(facts)
+        status = msgspec.to_builtins(await self._answers.status())
+        status.pop("type")
+        report = {**msgspec.to_builtins(health), "facts": msgspec.to_builtins(facts), "status": status}
+        return _json(report, _code(health))
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Prometheus text of everything that was registered."""
+        text = await self._answers.context.metrics.text()
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **_NEVER_STORED})
+
+    async def page(self, request: web.Request) -> web.Response:
+        """A page for people who open the port in a browser."""
+        context = self._answers.context
+        origin = context.origin()
+        delay = context.delay_seconds()
+        text = _PAGE.format(
+            origin=html.escape(_ORIGINS.get(origin, origin)),
+            delay=f", {delay} seconds behind the exchange" if delay else "",
+            sources=html.escape(", ".join(row.name for row in context.providers()) or "none configured"),
+            market=html.escape(context.market_status()),
+            interval=f"{context.update_interval():g}",
+            url=html.escape(f"ws://{request.host}"),
+            version=html.escape(context.version),
+        )
+        return web.Response(text=text, content_type="text/html", headers=_NEVER_STORED)
+
+
+def refused(code: int, message: str) -> web.Response:
+    """An HTTP error as the protocol writes it."""
+    return _json({"error": {"code": code, "message": message}}, code)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The errors of aiohttp itself (404, 405, a bad handshake) in the protocol's form."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        answer = refused(error.status, error.text or error.reason)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+
+
+def _code(health: Health) -> int:
+    return 200 if health.ready else 503
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type="application/json", headers=_NEVER_STORED)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>zlotick</title>
+<style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }}
+pre {{ background: #8882; padding: 1rem; overflow-x: auto }}
+:root {{ color-scheme: light dark }}
+</style>
+<h1>zlotick</h1>
+<p>A stream of quotes of the Warsaw exchange's small companies.</p>
+<p><strong>{origin}</strong>{delay}. Source: {sources}. Market: {market}. One cycle every {interval} s.</p>
+<h2>Connect</h2>
+<pre>const ws = new WebSocket('{url}');
+ws.onopen = () =&gt; ws.send(JSON.stringify({{type: 'subscribe'}}));
+ws.onmessage = (event) =&gt; console.log(JSON.parse(event.data));</pre>
+<p><a href="/health">Health</a> · <a href="/metrics">Metrics</a> · version {version}</p>
+</html>
+"""

@@ -1,0 +1,31 @@
+"""What the gateway must know to answer, given to it by the manager: it asks, it never reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from zlotick.journal.base import JournalStats
+from zlotick.model import ConnectionStatus, ProviderRow
+from zlotick.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayContext:
+    """Questions to the rest of the service; each is asked at the moment it matters."""
+
+    version: str
+    metrics: Metrics  # the gateway registers its own numbers and serves everybody's
+    questdb_status: Callable[[], ConnectionStatus]  # disconnected when off
+    pocketbase_status: Callable[[], ConnectionStatus]
+    providers: Callable[[], Sequence[ProviderRow]]  # the scoreboard; its names are `data_providers`
+    symbols: Callable[[], frozenset[str]]  # tickers a client may ask for
+    market_status: Callable[[], str]
+    session_phase: Callable[[], str]
+    origin: Callable[[], str]  # live, delayed, simulated or replayed
+    delay_seconds: Callable[[], int | None]
+    update_interval: Callable[[], float]  # seconds
+    stale_after: Callable[[], float | None]
+    """Age in seconds beyond which a quote is stale now; None when none is (closed market, replay, simulation)."""
+    journal_stats: Callable[[], Awaitable[JournalStats]]
+    uptime: Callable[[], float]  # seconds

@@ -1,0 +1,124 @@
+"""WebSocket frames, each built once and shared by every session that wants the same.
+
+A quote is encoded once, when it changes, to a *fragment* of JSON; a message is fragments joined; a frame is
+a message behind its header, plain or deflated, built when the first session needs it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from zlotick.model import Position, StockUpdate, now_text
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+_FINAL, _COMPRESSED = 0x80, 0x40
+
+DEFLATE_FROM = 1024
+"""Bytes: below this, deflating costs more than it saves."""
+
+_DEFLATE_TAIL = 4  # RFC 7692 section 7.2.1: the 00 00 ff ff of a sync flush is not sent
+_encode = msgspec.json.Encoder().encode
+
+
+def frame(payload: bytes, opcode: int = TEXT, *, compressed: bool = False) -> bytes:
+    """One whole, final, unmasked frame (RFC 6455 section 5.2)."""
+    first = _FINAL | opcode | (_COMPRESSED if compressed else 0)
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65536:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+def close_frame(code: int | None, reason: str = "") -> bytes:
+    """A close frame. A control frame holds 125 bytes, so the reason may be cut; no code, no reason."""
+    if code is None:
+        return frame(b"", CLOSE)
+    return frame(code.to_bytes(2, "big") + reason.encode()[:123], CLOSE)
+
+
+def deflated(payload: bytes) -> bytes:
+    """A payload for permessage-deflate without context takeover: the same bytes serve every session."""
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return (squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-_DEFLATE_TAIL]
+
+
+class SharedMessage:
+    """A message for many sessions: at most two frames, each built when the first session needs it."""
+
+    __slots__ = ("_deflated", "_plain", "payload")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self._plain: bytes | None = None
+        self._deflated: bytes | None = None
+
+    def frame(self, *, deflate: bool) -> bytes:
+        """The frame for sessions with or without permessage-deflate."""
+        if deflate and len(self.payload) >= DEFLATE_FROM:
+            if self._deflated is None:
+                self._deflated = frame(deflated(self.payload), compressed=True)
+            return self._deflated
+        if self._plain is None:
+            self._plain = frame(self.payload)
+        return self._plain
+
+
+class _Fragment(NamedTuple):
+    quote: StockUpdate
+    stale: bool
+    json: bytes
+
+
+class Book:
+    """The newest quote of every symbol, each with its fragment."""
+
+    def __init__(self) -> None:
+        self.quotes: dict[str, StockUpdate] = {}
+        self._fragments: dict[str, _Fragment] = {}
+
+    def update(self, quotes: Mapping[str, StockUpdate]) -> None:
+        """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
+        self.quotes.update(quotes)
+
+    def refresh(self, stale_before: str | None) -> None:
+        """Encode what is new, and what has grown stale: observed before that time (``None``: nothing is)."""
+        fragments = self._fragments
+        for symbol, quote in self.quotes.items():
+            stale = stale_before is not None and (quote.received_at or quote.timestamp) < stale_before
+            known = fragments.get(symbol)
+            if known is None or known.quote is not quote or known.stale is not stale:
+                fragments[symbol] = _Fragment(quote, stale, quote_json(quote, stale=stale))
+
+    def fragments(self, symbols: Iterable[str] | None = None) -> list[bytes]:
+        """The fragments of the known ones among the symbols, in their order; all of them by default."""
+        if symbols is None:
+            return [fragment.json for fragment in self._fragments.values()]
+        found = map(self._fragments.get, symbols)
+        return [fragment.json for fragment in found if fragment is not None]
+
+
+def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
+    """A quote as the wire shows it: the model's fields, then ``stale``, which nobody stores."""
+    return _encode(quote)[:-1] + (b',"stale":true}' if stale else b',"stale":false}')
+
+
+def stock_updates(
+    fragments: list[bytes], *, position: Position | None, market_status: str, snapshot: bool = False
+) -> SharedMessage:
+    """The guide's ``stock_updates`` message, made now."""
+    head = b'{"type":"stock_updates","timestamp":"%b","count":%d,"data":[' % (
+        now_text().encode(),
+        len(fragments),
+    )
+    tail = b'],"position":%b,"snapshot":%b,"market_status":%b}' % (
+        _encode(position),
+        b"true" if snapshot else b"false",
+        _encode(market_status),
+    )
+    return SharedMessage(head + b",".join(fragments) + tail)

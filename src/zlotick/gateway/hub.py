@@ -1,0 +1,307 @@
+"""Who wants what. One cycle becomes one frame for each distinct subscription, written to every socket of it.
+
+Sessions with the same subscription and the same compression form a *group*. A session whose socket holds
+more than its bound leaves its group and becomes a *laggard*: what waits for it is the names of the symbols
+that changed, never messages. When its socket is empty again it gets their newest values and rejoins.
+
+Everything here is synchronous on one event loop. That is what makes the seam between a snapshot and the live
+messages exact: nothing can happen between taking the one and joining the other. A cycle for very many
+sessions yields the loop between strides; ``joined`` then tells who has that cycle already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from zlotick.gateway.frames import Book, SharedMessage, frame, stock_updates
+from zlotick.gateway.protocol import Lost
+from zlotick.gateway.subscription import Subscription
+from zlotick.model import Position, StockUpdate, now_text, utc_text
+
+STRIDE = 1000
+"""Writes between two turns of the event loop: about 4 ms."""
+
+SWEEP_INTERVAL = 0.05
+"""Seconds between two looks at the laggards' sockets."""
+
+
+class Subscriber:
+    """The hub's side of a session: its socket, what it wants, and what waits for it."""
+
+    __slots__ = ("deflate", "evict", "group", "joined", "late", "subscription", "transport")
+
+    def __init__(
+        self, transport: asyncio.WriteTransport, *, deflate: bool, evict: Callable[[], None]
+    ) -> None:
+        self.transport = transport
+        self.deflate = deflate
+        self.evict = evict  # called when it was a laggard for too long
+        self.subscription: Subscription | None = None
+        self.group: Group | None = None
+        self.joined = 0  # the cycle whose values it already had when it joined its group
+        self.late: Late | None = None
+
+
+class Late:
+    """What waits for a laggard, and since when."""
+
+    __slots__ = ("missed", "names", "since", "since_text")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.since_text = now_text()
+        self.missed = 0
+        self.names: set[str] = set()
+
+
+class Group(dict[Subscriber, asyncio.WriteTransport]):
+    """The sessions that get the same bytes."""
+
+
+class Traffic:
+    """What went out, in plain integers: this is counted where every nanosecond counts."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.bytes = 0
+        self.conflated = 0
+        self.evicted = 0
+
+
+class Hub:
+    """Groups, laggards and the newest quotes."""
+
+    def __init__(
+        self,
+        *,
+        market_status: Callable[[], str],
+        stale_after: Callable[[], float | None],
+        loop: asyncio.AbstractEventLoop | None = None,
+        # Timeouts
+        slow_timeout: float = 30.0,
+        # Limits
+        buffer_bytes: int = 65_536,
+    ) -> None:
+        self.book = Book()
+        self.position: Position | None = None
+        self.traffic = Traffic()
+        self.laggards: dict[Subscriber, Late] = {}
+        self._loop = loop or asyncio.get_running_loop()
+        self._market_status = market_status
+        self._stale_after = stale_after
+        self._slow_timeout = slow_timeout
+        self._buffer_bytes = buffer_bytes
+        self._groups: dict[tuple[Subscription, bool], Group] = {}
+        self._cycle = 0
+        self._writing: Iterator[None] | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    # Who wants what
+
+    def snapshot(self, subscription: Subscription) -> SharedMessage:
+        """Every selected quote that is known, as it is now."""
+        self._refresh()
+        return self._message(self.book.fragments(subscription.symbols), self._market_status(), snapshot=True)
+
+    def join(self, subscriber: Subscriber, subscription: Subscription) -> None:
+        """Send it every cycle after the present one, whose values it has (from :meth:`snapshot`)."""
+        self.leave(subscriber)
+        subscriber.subscription = subscription
+        self._enter_group(subscriber, subscription)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Send it nothing more. Safe to call twice."""
+        self._exit_group(subscriber)
+        self.laggards.pop(subscriber, None)
+        subscriber.late = subscriber.subscription = None
+
+    def _enter_group(self, subscriber: Subscriber, subscription: Subscription) -> None:
+        group = self._groups.setdefault((subscription, subscriber.deflate), Group())
+        group[subscriber] = subscriber.transport
+        subscriber.group = group
+        subscriber.joined = self._cycle
+
+    def _exit_group(self, subscriber: Subscriber) -> None:
+        group, subscription = subscriber.group, subscriber.subscription
+        if group is None or subscription is None:
+            return
+        del group[subscriber]
+        subscriber.group = None
+        if not group:
+            del self._groups[subscription, subscriber.deflate]
+
+    # One cycle to everybody
+
+    def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
+        """Know these quotes without sending them: what a start finds in the journal."""
+        self.book.update(quotes)
+        self.position = position
+
+    def publish(
+        self,
+        quotes: Mapping[str, StockUpdate],
+        changed: Collection[str],
+        position: Position,
+        market_status: str,
+    ) -> None:
+        """Write one cycle to every socket: the first stride now, the others in the next turns of the loop."""
+        self._finish()
+        self._cycle += 1
+        self.book.update(quotes)
+        self.position = position
+        self._refresh()
+        names = dict.fromkeys(changed)  # ordered, and quick to ask
+        for subscriber, late in self.laggards.items():
+            self._note(subscriber, late, names)
+        self._writing = self._strides(names, market_status)
+        self._write_stride()
+
+    def _write_stride(self) -> None:
+        if self._writing is None:
+            return
+        if next(self._writing, self) is self:
+            self._writing = None
+        else:
+            self._loop.call_soon(self._write_stride)
+
+    def _finish(self) -> None:
+        """A cycle overtakes no other: what is left of the last one goes out first."""
+        if self._writing is not None:
+            for _ in self._writing:
+                pass
+            self._writing = None
+
+    def _strides(self, changed: Collection[str], market_status: str) -> Iterator[None]:
+        messages: dict[Subscription, SharedMessage | None] = {}
+        written, yielded = 0, False
+        for (subscription, deflate), group in list(self._groups.items()):
+            if subscription not in messages:
+                messages[subscription] = self._cycle_message(subscription, changed, market_status)
+            message = messages[subscription]
+            if message is None:
+                continue
+            members = list(group.items())
+            for start in range(0, len(members), STRIDE):
+                stride = members[start : start + STRIDE]
+                if yielded:  # since then sessions may have left, or joined with this cycle's values
+                    stride = [pair for pair in stride if pair[0] in group and pair[0].joined < self._cycle]
+                self._write(stride, message.frame(deflate=deflate), changed)
+                written += len(stride)
+                if written >= STRIDE:
+                    written, yielded = 0, True
+                    yield
+
+    def _cycle_message(
+        self, subscription: Subscription, changed: Collection[str], market_status: str
+    ) -> SharedMessage | None:
+        """The message of this cycle for a subscription; none when it wants changes and there were none."""
+        if subscription.mode == "full":
+            return self._message(self.book.fragments(subscription.symbols), market_status)
+        names = _selected(subscription, changed)
+        return self._message(self.book.fragments(names), market_status) if names else None
+
+    def _write(
+        self,
+        stride: list[tuple[Subscriber, asyncio.WriteTransport]],
+        data: bytes,
+        changed: Collection[str],
+    ) -> None:
+        """The hot loop: for each session one size check and one write, nothing else."""
+        limit = self._buffer_bytes
+        slow = []
+        for subscriber, transport in stride:
+            if transport.get_write_buffer_size() > limit:
+                slow.append(subscriber)
+            else:
+                transport.write(data)
+        sent = len(stride) - len(slow)
+        self.traffic.messages += sent
+        self.traffic.bytes += sent * len(data)
+        for subscriber in slow:
+            self._set_aside(subscriber, changed)
+
+    # Laggards
+
+    def _set_aside(self, subscriber: Subscriber, changed: Collection[str]) -> None:
+        self._exit_group(subscriber)
+        late = subscriber.late = self.laggards[subscriber] = Late(self._loop.time())
+        self._note(subscriber, late, changed)
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
+
+    def _note(self, subscriber: Subscriber, late: Late, changed: Collection[str]) -> None:
+        """Remember what a laggard missed. A full message needs no names: the newest one says it all."""
+        subscription = subscriber.subscription
+        if subscription is None:
+            return
+        names = _selected(subscription, changed) if subscription.mode == "changes" else ()
+        if names or subscription.mode == "full":
+            late.names.update(names)
+            late.missed += 1
+            self.traffic.conflated += 1
+
+    def _sweep_again(self) -> None:
+        self._sweeping = None
+        self.sweep()
+        if self.laggards:
+            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
+
+    def sweep(self) -> None:
+        """Serve the laggards whose sockets are empty again; give up those that were late for too long."""
+        for subscriber, late in list(self.laggards.items()):
+            if subscriber.transport.is_closing():
+                self.leave(subscriber)
+            elif subscriber.transport.get_write_buffer_size() == 0:
+                self._catch_up(subscriber, late)
+            elif self._loop.time() - late.since > self._slow_timeout:
+                self.traffic.evicted += 1
+                self.leave(subscriber)
+                subscriber.evict()
+
+    def _catch_up(self, subscriber: Subscriber, late: Late) -> None:
+        del self.laggards[subscriber]
+        subscriber.late = None
+        subscription = subscriber.subscription
+        if subscription is None:
+            return
+        self._refresh()
+        names = subscription.symbols if subscription.mode == "full" else sorted(late.names)
+        message = self._message(self.book.fragments(names), self._market_status())
+        lost = Lost(count=late.missed, since=late.since_text)
+        self._send(subscriber, message.frame(deflate=subscriber.deflate))
+        self._send(subscriber, frame(lost.encode()))
+        self._enter_group(subscriber, subscription)
+
+    # Small things
+
+    def close(self) -> None:
+        """Write what is left of the last cycle and stop looking at laggards."""
+        self._finish()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+
+    def _send(self, subscriber: Subscriber, data: bytes) -> None:
+        subscriber.transport.write(data)
+        self.traffic.messages += 1
+        self.traffic.bytes += len(data)
+
+    def _message(
+        self, fragments: list[bytes], market_status: str, *, snapshot: bool = False
+    ) -> SharedMessage:
+        return stock_updates(
+            fragments, position=self.position, market_status=market_status, snapshot=snapshot
+        )
+
+    def _refresh(self) -> None:
+        age = self._stale_after()
+        self.book.refresh(None if age is None else utc_text(datetime.now(UTC) - timedelta(seconds=age)))
+
+
+def _selected(subscription: Subscription, changed: Collection[str]) -> list[str]:
+    """The changed symbols that a subscription selects."""
+    if subscription.symbols is None:
+        return list(changed)
+    return [symbol for symbol in subscription.symbols if symbol in changed]

@@ -1,0 +1,295 @@
+"""The messages of the wire protocol, version 1, in and out, and its codes. Pure: no I/O, no asyncio.
+
+Of the documented protocol this version serves the channel ``quotes`` with ``symbols`` and ``mode``. What it
+does not serve yet is refused in plain words, never ignored: a client must not believe a filter is on.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from zlotick.errors import ZlotickError
+from zlotick.model import ConnectionStatus, Position, ProviderRow
+
+VERSION = 1
+INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
+
+RequestId = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Mode = Literal["full", "changes"]
+
+
+class ErrorCode(IntEnum):
+    """Codes of ``error`` messages and HTTP answers."""
+
+    BAD_MESSAGE = 400
+    NOT_FOUND = 404
+    UNKNOWN_TYPE = 405
+    TOO_BIG = 413
+    INVALID_FIELD = 422
+    UNAVAILABLE = 503
+
+
+RETRYABLE = frozenset({ErrorCode.UNAVAILABLE})
+
+
+class CloseCode(IntEnum):
+    """Why the server closes. 4000-4499: reconnect, with backoff. 4500-4999: do not."""
+
+    GOING_AWAY = 1001
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SLOW_CONSUMER = 4001
+    PROTOCOL_ERROR = 4504
+
+
+class BadMessage(ZlotickError):
+    """A client's message that is answered with ``error``."""
+
+    def __init__(self, code: ErrorCode, message: str, request_id: str | int | UnsetType = UNSET) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+
+# What clients say. A field of type Any is documented but not served: its default is the one value accepted.
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Every request may carry an id, which its answer echoes."""
+
+    id: RequestId | UnsetType = UNSET
+
+
+class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
+    """Replace the session's subscription."""
+
+    channels: list[str] | None = None
+    symbols: list[str] | None = None
+    mode: Mode = "full"
+    fields: Any = None
+    filter: Any = None
+    max_rate: Any = None
+    since: Any = None
+    on_slow: Any = "conflate"
+    heartbeat: Any = None
+
+
+class Unsubscribe(Request, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Give up some channels, or all."""
+
+    channels: list[str] | None = None
+
+
+class Ping(Request, frozen=True, kw_only=True, tag="ping"):
+    """Ask for a sign of life."""
+
+
+class Status(Request, frozen=True, kw_only=True, tag="status"):
+    """Ask how the service is."""
+
+
+class Auth(Request, frozen=True, kw_only=True, tag="auth"):
+    """Documented, not served yet."""
+
+    token: Any = None
+
+
+AnyRequest = Subscribe | Unsubscribe | Ping | Status | Auth
+_REQUESTS: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+_ANYTHING = msgspec.json.Decoder()
+_TYPES = ("subscribe", "unsubscribe", "ping", "status", "auth")
+
+
+def parse(text: str) -> AnyRequest:
+    """The request in a text message. Raises :class:`BadMessage`."""
+    try:
+        return _REQUESTS.decode(text)
+    except msgspec.ValidationError as error:
+        raise _diagnose(text, str(error)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        raise BadMessage(ErrorCode.BAD_MESSAGE, INVALID_JSON) from None
+
+
+def _diagnose(text: str, problem: str) -> BadMessage:
+    """Find the protocol's code for a message that msgspec refused. Only bad messages pay for this."""
+    try:
+        data = _ANYTHING.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return BadMessage(ErrorCode.BAD_MESSAGE, INVALID_JSON)
+    if not isinstance(data, dict):
+        return BadMessage(ErrorCode.BAD_MESSAGE, 'a message is a JSON object, such as {"type":"ping"}')
+    request_id = _usable_id(data.get("id", UNSET))
+    kind = data.get("type")
+    if kind is None:
+        return BadMessage(ErrorCode.BAD_MESSAGE, f'no "type"; known types: {", ".join(_TYPES)}', request_id)
+    if isinstance(kind, str) and kind not in _TYPES:
+        known = f"unknown type {shown(kind)}; known types: {', '.join(_TYPES)}"
+        return BadMessage(ErrorCode.UNKNOWN_TYPE, known, request_id)
+    return BadMessage(ErrorCode.INVALID_FIELD, _named(problem), request_id)
+
+
+def _usable_id(value: Any) -> str | int | UnsetType:
+    try:
+        usable: str | int = msgspec.convert(value, RequestId)
+        return usable
+    except msgspec.ValidationError:
+        return UNSET
+
+
+def _named(problem: str) -> str:
+    """Msgspec's ``Expected `array`, got `str` - at `$.symbols``` with the field in front."""
+    what, _, place = problem.partition(" - at ")
+    field = place.strip("`").removeprefix("$.")
+    return f"{field}: {what}" if field else what
+
+
+def shown(value: str) -> str:
+    """A client's word, quoted and cut, for use in a message to it."""
+    return f"'{value[:64]}…'" if len(value) > 64 else f"'{value}'"
+
+
+# What the server says: the guide's fields in the guide's order, then ours.
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Anything the server says except quotes, which :mod:`zlotick.gateway.frames` assembles."""
+
+    def encode(self) -> bytes:
+        return _ENCODER.encode(self)
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """Who speaks."""
+
+    name: str
+    version: str
+
+
+class Connection(Message, frozen=True, kw_only=True, tag="connection"):
+    """The first message. It carries what the guide's health check reads from it."""
+
+    status: str = "connected"
+    timestamp: str
+    message: str = "Connected to real-time stream"
+    server: ServerInfo
+    session: str
+    protocol: int = VERSION
+    questdb_status: ConnectionStatus
+    pocketbase_status: ConnectionStatus
+    data_providers: list[str]
+    market_status: str
+    session_phase: str
+    update_interval: float
+    delay_seconds: int | None
+    position: Position | None
+    auth: str = "none"
+    simulated: bool
+    origin: str  # live, delayed, simulated or replayed
+
+
+class LastCycle(msgspec.Struct, frozen=True):
+    """What the last cycle did."""
+
+    time: str
+    duration: float  # seconds
+    fetched: int
+    rejected: int
+    changed: int
+    error: str | None
+
+
+class JournalState(msgspec.Struct, frozen=True):
+    """Where the journal is, and how far its readers are behind."""
+
+    position: Position
+    entries: int
+    lag: dict[str, int]
+
+
+class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
+    """How the service is. ``journal`` is null when it did not answer in time."""
+
+    questdb_status: ConnectionStatus
+    pocketbase_status: ConnectionStatus
+    data_providers: list[str]
+    subscribers: int
+    timestamp: str
+    market_status: str
+    session_phase: str
+    last_cycle: LastCycle | None
+    providers: list[ProviderRow]
+    journal: JournalState | None
+    uptime_seconds: float
+    version: str
+    id: RequestId | UnsetType = UNSET
+
+
+class SubscriptionState(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole subscription in force, defaults filled in."""
+
+    channels: list[str]
+    symbols: list[str] | None = None  # null: all
+    mode: Mode = "full"
+    fields: list[str] | None = None
+    filter: str | None = None
+    max_rate: float | None = None
+    on_slow: str = "conflate"
+    heartbeat: float | None = None
+
+
+class SubscriptionConfirmed(Message, frozen=True, kw_only=True, tag="subscription_confirmed"):
+    """The answer to ``subscribe`` and ``unsubscribe``."""
+
+    timestamp: str
+    subscription: SubscriptionState
+    id: RequestId | UnsetType = UNSET
+
+
+class SnapshotEnd(Message, frozen=True, kw_only=True, tag="snapshot_end"):
+    """From here on everything is live."""
+
+    timestamp: str
+    position: Position | None
+
+
+class Pong(Message, frozen=True, kw_only=True, tag="pong"):
+    """The answer to ``ping``."""
+
+    timestamp: str
+    id: RequestId | UnsetType = UNSET
+
+
+class Error(Message, frozen=True, kw_only=True, tag="error"):
+    """The answer to a bad message."""
+
+    message: str
+    code: int
+    id: RequestId | UnsetType = UNSET
+    retryable: bool
+
+
+class Lost(Message, frozen=True, kw_only=True, tag="lost"):
+    """So many messages were conflated away for this slow session since then."""
+
+    count: int
+    since: str
+
+
+class Shutdown(Message, frozen=True, kw_only=True, tag="shutdown"):
+    """The server stops; come back after so long."""
+
+    timestamp: str
+    reconnect_after_ms: int
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def error_message(code: ErrorCode, message: str, request_id: str | int | UnsetType = UNSET) -> Error:
+    """The ``error`` message of a code."""
+    return Error(message=message, code=int(code), id=request_id, retryable=code in RETRYABLE)

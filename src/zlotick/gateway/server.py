@@ -1,0 +1,224 @@
+"""One port for WebSocket and HTTP: listen, let sessions in, publish cycles, say goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway.answers import Answers
+from zlotick.gateway.api import HttpApi, errors_as_json, refused
+from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.listener import listening_sockets
+from zlotick.gateway.protocol import CloseCode, Shutdown
+from zlotick.gateway.session import Session, SessionCounts, Socket
+from zlotick.model import CycleReport, Position, StockUpdate, now_text
+from zlotick.telemetry.metrics import Sample, Samples
+
+log = structlog.stdlib.get_logger("zlotick.gateway")
+
+FIRST_REQUEST_TIMEOUT = 5.0
+"""Seconds until a connection that sends no (further) request is closed. WebSockets are not meant."""
+
+BACKLOG = 4096
+RECONNECT_FIRST_MS = 500
+RECONNECTS_PER_MS = 2
+"""How a shutdown spreads the clients' return: a third of the handshakes a second that one core can do."""
+
+_EXTENSIONS = "Sec-WebSocket-Extensions"
+_SHARED_DEFLATE = "permessage-deflate; server_no_context_takeover"
+
+
+class Gateway:
+    """The server. ``publish`` is synchronous and quick; everything slow happens in the sessions."""
+
+    def __init__(self, config: GatewayConfig, context: GatewayContext) -> None:
+        self.port = config.port  # the real one after start(), also when 0 asked for any
+        self._config = config
+        self._context = context
+        self._sessions: set[Session] = set()
+        self._counts = SessionCounts()
+        self._restored: tuple[Mapping[str, StockUpdate], Position] | None = None
+        self._hub: Hub | None = None
+        self._answers: Answers | None = None
+        self._runner: web.AppRunner | None = None
+        self._keepalive: asyncio.Task[None] | None = None
+        self._draining = False
+
+    # Start and stop
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`zlotick.errors.GatewayError` when it cannot."""
+        sockets = listening_sockets(self._config.host, self._config.port)
+        self.port = sockets[0].getsockname()[1]
+        self._hub = Hub(
+            market_status=self._context.market_status,
+            stale_after=self._context.stale_after,
+            slow_timeout=self._config.slow_timeout,
+            buffer_bytes=self._config.session_buffer_bytes,
+        )
+        if self._restored is not None:
+            self._hub.restore(*self._restored)
+        self._answers = Answers(self._context, self._hub)
+        self._runner = web.AppRunner(
+            self._application(self._answers),
+            access_log=None,
+            keepalive_timeout=FIRST_REQUEST_TIMEOUT,
+            shutdown_timeout=1.0,
+        )
+        await self._runner.setup()
+        for listener in sockets:
+            await web.SockSite(self._runner, listener, backlog=BACKLOG).start()
+        self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
+        self._context.metrics.add(self.samples)
+        log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port)
+
+    async def stop(self) -> None:
+        """Take nobody new, say goodbye, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        self._draining = True
+        self._context.metrics.remove(self.samples)
+        for site in list(runner.sites):
+            await site.stop()
+        await self._end_keepalive()
+        if self._hub is not None:
+            self._hub.close()
+        await self._say_goodbye()
+        await runner.cleanup()
+        log.info("Gateway stopped", mark="🔌")
+
+    # Quotes
+
+    def restore(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
+        """Serve these last values from the start, before the first cycle."""
+        self._restored = (quotes, position)
+        if self._hub is not None:
+            self._hub.restore(quotes, position)
+
+    def publish(self, report: CycleReport) -> None:
+        """Send one cycle to every session."""
+        if self._hub is None or self._answers is None:
+            return
+        self._answers.note(report)
+        changed = [quote.symbol for quote in report.entry.batch.quotes] if report.entry else []
+        self._hub.publish(report.quotes, changed, report.position, report.market_status)
+
+    def samples(self) -> Samples:
+        """The gateway's numbers, for metrics."""
+        if self._hub is None:
+            return []
+        traffic, counts = self._hub.traffic, self._counts
+        gauges = {
+            "sessions": ("Connected WebSocket clients", len(self._sessions)),
+            "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.laggards)),
+        }
+        counters = {
+            "sessions_opened": ("WebSocket clients that connected", counts.opened),
+            "messages_sent": ("Messages written to clients", traffic.messages),
+            "sent_bytes": ("Bytes written to clients", traffic.bytes),
+            "messages_conflated": ("Messages that slow clients got only as newest values", traffic.conflated),
+            "sessions_evicted": ("Clients closed because they did not keep up", traffic.evicted),
+            "requests": ("Messages from clients", counts.requests),
+            "bad_messages": ("Messages from clients that were answered with an error", counts.bad_messages),
+            "pings_unanswered": ("Clients cut because they answered no ping", counts.unanswered_pings),
+        }
+        return [
+            *(Sample(f"zlotick_gateway_{name}", text, value) for name, (text, value) in gauges.items()),
+            *(
+                Sample(f"zlotick_gateway_{name}", text, value, kind="counter")
+                for name, (text, value) in counters.items()
+            ),
+        ]
+
+    # Sessions
+
+    def _application(self, answers: Answers) -> web.Application:
+        api = HttpApi(answers)
+
+        async def root(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._converse(request)
+            return await api.page(request)
+
+        app = web.Application(middlewares=[errors_as_json])
+        app.add_routes([web.get("/", root), web.get("/ws", self._converse), *api.routes()])
+        return app
+
+    async def _converse(self, request: web.Request) -> web.StreamResponse:
+        if self._draining:
+            return refused(503, "the server is stopping; come back in a moment")
+        if len(self._sessions) >= self._config.max_sessions:
+            return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
+        assert self._hub is not None
+        assert self._answers is not None
+        deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
+        if deflate:
+            request = request.clone(headers={**request.headers, _EXTENSIONS: _SHARED_DEFLATE})
+        socket = Socket(self._config, deflate=deflate)
+        writer = await socket.prepare(request)
+        if request.transport is None:  # gone during the handshake
+            return socket
+        session = Session(
+            socket,
+            request.transport,
+            writer,
+            deflate=deflate,
+            config=self._config,
+            hub=self._hub,
+            answers=self._answers,
+            counts=self._counts,
+        )
+        await self._host(session, request.remote)
+        return socket
+
+    async def _host(self, session: Session, remote: str | None) -> None:
+        assert self._answers is not None
+        self._sessions.add(session)
+        self._answers.sessions = len(self._sessions)
+        self._counts.opened += 1
+        log.info("WebSocket client connected", mark="🔌", session=session.id, remote=remote)
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+            self._answers.sessions = len(self._sessions)
+            log.info("WebSocket client disconnected", mark="🔌", session=session.id)
+
+    async def _keep_alive(self) -> None:
+        """One clock for all sessions: ten thousand timers would be a burden, one is none."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._config.ping_interval / 4)
+            now = loop.time()
+            for session in list(self._sessions):
+                session.keep_alive(now)
+
+    async def _end_keepalive(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+            await asyncio.wait([self._keepalive])
+            self._keepalive = None
+
+    async def _say_goodbye(self) -> None:
+        for number, session in enumerate(list(self._sessions)):
+            wait = RECONNECT_FIRST_MS + number // RECONNECTS_PER_MS
+            session.send(Shutdown(timestamp=now_text(), reconnect_after_ms=wait))
+            session.close(CloseCode.GOING_AWAY, "shutdown")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.shutdown_timeout):
+                while self._sessions:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns
+                    await asyncio.sleep(0.01)
+        for session in list(self._sessions):
+            session.abort()
+
+
+def _wants_shared_deflate(offer: str) -> bool:
+    """Whether one deflated frame can serve this client: not if it asks for a window smaller than ours."""
+    return "permessage-deflate" in offer and "server_max_window_bits" not in offer

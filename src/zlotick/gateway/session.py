@@ -1,0 +1,287 @@
+"""One connected client: its requests are read one by one and answered; quotes reach it through the hub.
+
+Every byte to the client is a whole frame written to the transport, by the session or the hub, so frames of
+the two never mix. The client's appetite bounds what the session does: while more than the session's bound
+waits for its socket, no further request is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+from msgspec import UNSET, UnsetType
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway.answers import Answers
+from zlotick.gateway.frames import PING, PONG, close_frame, frame
+from zlotick.gateway.hub import Hub, Subscriber
+from zlotick.gateway.protocol import (
+    AnyRequest,
+    Auth,
+    BadMessage,
+    CloseCode,
+    ErrorCode,
+    Message,
+    Ping,
+    Pong,
+    SnapshotEnd,
+    Status,
+    Subscribe,
+    SubscriptionConfirmed,
+    SubscriptionState,
+    Unsubscribe,
+    error_message,
+    parse,
+)
+from zlotick.gateway.subscription import Subscription, gives_up_quotes
+from zlotick.model import now_text
+
+log = structlog.stdlib.get_logger("zlotick.gateway")
+
+MAX_BAD_MESSAGES = 100
+CLOSE_GRACE = 2.0
+"""Seconds that a client has to answer a close frame before the connection is cut."""
+
+_PING_FRAME = frame(b"", PING)
+_BINARY = "binary message; this protocol is JSON in text frames"
+
+
+@dataclass
+class SessionCounts:
+    """Of all sessions, in plain integers."""
+
+    opened: int = 0
+    requests: int = 0
+    bad_messages: int = 0
+    unanswered_pings: int = 0
+
+
+class Socket(web.WebSocketResponse):
+    """aiohttp's reader of WebSocket frames. What is written, it leaves to the session."""
+
+    def __init__(self, config: GatewayConfig, *, deflate: bool) -> None:
+        super().__init__(
+            compress=deflate,
+            max_msg_size=config.max_message_bytes + 1,  # aiohttp refuses a message of exactly this size
+            autoping=False,  # its answers would know no bound
+            autoclose=False,
+        )
+        self.on_violation: Callable[[int], Coroutine[Any, Any, None]] | None = None
+
+    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        """Called by aiohttp itself when a frame breaks RFC 6455 or is too big: the session answers first."""
+        if self.on_violation is not None:
+            await self.on_violation(code)
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class Session:
+    """The conversation with one client."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        transport: asyncio.Transport,
+        writer: AbstractStreamWriter,
+        *,
+        deflate: bool,
+        config: GatewayConfig,
+        hub: Hub,
+        answers: Answers,
+        counts: SessionCounts,
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.heard = asyncio.get_running_loop().time()
+        self.closing = False
+        self._socket = socket
+        self._transport = transport
+        self._writer = writer
+        self._config = config
+        self._hub = hub
+        self._answers = answers
+        self._counts = counts
+        self._subscriber = Subscriber(transport, deflate=deflate, evict=self._evict)
+        self._bad_messages = 0
+        self._throttled = False
+        self._cut: asyncio.TimerHandle | None = None
+        socket.on_violation = self._answer_violation
+        transport.set_write_buffer_limits(high=config.session_buffer_bytes)
+
+    async def run(self) -> None:
+        """Greet, then answer until the connection ends."""
+        loop = asyncio.get_running_loop()
+        try:
+            self.send(self._answers.connection(self.id))
+            while await self._next():
+                self.heard = loop.time()
+        finally:
+            self._hub.leave(self._subscriber)
+            if self._cut is not None:
+                self._cut.cancel()
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # What a silent client has not read by now it will not read: do not keep it.
+                self._cut = loop.call_later(CLOSE_GRACE, self._transport.abort)
+
+    # What the client says
+
+    async def _next(self) -> bool:
+        """Take one message; False when the conversation is over."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.CLOSE:
+            self._confirm_close(message)
+            return False
+        if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR):
+            return False
+        if not self.closing and message.type is not WSMsgType.PONG:
+            await self._take(message)
+            await self._room()
+        return True
+
+    async def _take(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PING:
+            self._write(frame(message.data, PONG))
+            return
+        self._counts.requests += 1
+        if message.type is not WSMsgType.TEXT:
+            self._refuse(ErrorCode.BAD_MESSAGE, _BINARY)
+            return
+        try:
+            await self._answer(parse(message.data))
+        except BadMessage as bad:
+            self._refuse(bad.code, bad.message, bad.request_id)
+
+    async def _answer(self, request: AnyRequest) -> None:
+        match request:
+            case Subscribe():
+                self._subscribe(request)
+            case Unsubscribe():
+                self._unsubscribe(request)
+            case Ping():
+                self.send(Pong(timestamp=now_text(), id=request.id))
+            case Status():
+                self.send(await self._answers.status(request.id))
+            case Auth():
+                text = "auth: this version has no authentication; none is needed"
+                raise BadMessage(ErrorCode.UNKNOWN_TYPE, text, request.id)
+
+    def _subscribe(self, request: Subscribe) -> None:
+        """Confirm, snapshot, join: with no await in between, so nothing is missed and nothing comes twice."""
+        subscription = Subscription.of(request, self._answers.knows_symbol)
+        self._hub.leave(self._subscriber)
+        self._confirm(request, subscription.state())
+        self._write(self._hub.snapshot(subscription).frame(deflate=self._subscriber.deflate))
+        self.send(SnapshotEnd(timestamp=now_text(), position=self._hub.position))
+        self._hub.join(self._subscriber, subscription)
+
+    def _unsubscribe(self, request: Unsubscribe) -> None:
+        if gives_up_quotes(request):
+            self._hub.leave(self._subscriber)
+        self._confirm(request, SubscriptionState(channels=[]))
+
+    def _confirm(self, request: Subscribe | Unsubscribe, state: SubscriptionState) -> None:
+        self.send(SubscriptionConfirmed(timestamp=now_text(), subscription=state, id=request.id))
+
+    def _refuse(self, code: ErrorCode, message: str, request_id: str | int | UnsetType = UNSET) -> None:
+        self._counts.bad_messages += 1
+        self._bad_messages += 1
+        self.send(error_message(code, message, request_id))
+        if self._bad_messages >= MAX_BAD_MESSAGES:
+            self.close(CloseCode.PROTOCOL_ERROR, "too many bad messages")
+
+    # What waits for the client
+
+    def send(self, message: Message) -> None:
+        """Write one message to this client alone."""
+        self._write(frame(message.encode()))
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._hub.traffic.messages += 1
+        self._hub.traffic.bytes += len(data)
+
+    async def _room(self) -> None:
+        """Let others run; if too much waits for this client's socket, wait until it has read."""
+        await asyncio.sleep(0)
+        if self._transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
+            return
+        self._throttled = True
+        try:
+            async with asyncio.timeout(self._config.slow_timeout):
+                await self._writer.drain()
+        except TimeoutError:
+            self._evict()
+        except ConnectionError:
+            return  # it went away instead; the next receive says so
+        finally:
+            self._throttled = False
+
+    def _evict(self) -> None:
+        self.close(CloseCode.SLOW_CONSUMER, "slow consumer")
+
+    # Life and death
+
+    def keep_alive(self, now: float) -> None:
+        """Ping a client that has been silent, cut one that does not answer. Slow ones have their own deadline."""
+        silent = now - self.heard
+        if self.closing or self._throttled or self._subscriber.late is not None:
+            return
+        if silent > 1.5 * self._config.ping_interval:
+            self._counts.unanswered_pings += 1
+            self.closing = True
+            self._transport.abort()
+        elif silent >= self._config.ping_interval:
+            self._transport.write(_PING_FRAME)
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Say goodbye. The client has a moment to answer, then the connection is cut."""
+        if self.closing:
+            return
+        self.closing = True
+        self._hub.leave(self._subscriber)
+        self._write(close_frame(code, reason))
+        log.info("WebSocket client closed", mark="🔌", session=self.id, code=int(code), reason=reason)
+        self._cut = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._transport.abort)
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self.closing = True
+        self._transport.abort()
+
+    def _confirm_close(self, message: WSMessage) -> None:
+        if not self.closing:
+            self._write(close_frame(message.data or None))
+        self.closing = True
+
+    async def _answer_violation(self, code: int) -> None:
+        """Answer a frame that ends the conversation: say why, close, and let the client read it.
+
+        Closing with the client's bytes unread would reset the connection, and the answer would be lost. So
+        only our direction is closed, and what still arrives is thrown away until the client closes too.
+        """
+        if self.closing or self._transport.is_closing():
+            return
+        self.closing = True
+        self._hub.leave(self._subscriber)
+        if code == CloseCode.TOO_BIG:
+            self._counts.bad_messages += 1
+            text = f"message over {self._config.max_message_bytes} bytes"
+            self.send(error_message(ErrorCode.TOO_BIG, text))
+        self._write(close_frame(code))
+        await self._linger()
+
+    async def _linger(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSE_GRACE
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        while not self._transport.is_closing() and loop.time() < deadline:  # noqa: ASYNC110  only aiohttp's protocol hears of the end
+            await asyncio.sleep(0.02)
+        self._transport.abort()

@@ -1,0 +1,91 @@
+"""What a session wants, as a key: sessions with equal keys share every encoded frame. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import msgspec
+
+from zlotick.gateway.protocol import (
+    BadMessage,
+    ErrorCode,
+    Mode,
+    Subscribe,
+    SubscriptionState,
+    Unsubscribe,
+    shown,
+)
+
+QUOTES = "quotes"
+DOCUMENTED = frozenset(
+    {QUOTES, "market", "connections", "providers", "alerts"}
+    | {f"candles:{interval}" for interval in ("1m", "5m", "1h", "1d")}
+)
+_NOT_SERVED: dict[str, Any] = {
+    field.encode_name: field.default
+    for field in msgspec.structs.fields(Subscribe)
+    if field.name in ("fields", "filter", "max_rate", "since", "on_slow", "heartbeat")
+}
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """Canonical and hashable: symbols are sorted and unique, ``None`` means all."""
+
+    symbols: tuple[str, ...] | None = None
+    mode: Mode = "full"
+
+    @classmethod
+    def of(cls, request: Subscribe, is_known: Callable[[str], bool]) -> Self:
+        """What a request asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
+        _check_channels(request, request.channels)
+        for name, default in _NOT_SERVED.items():
+            if getattr(request, name) != default:
+                raise _invalid(request, f"{name}: not served by this version yet; leave it out")
+        return cls(_symbols(request, is_known), request.mode)
+
+    def selects(self, symbol: str) -> bool:
+        """Whether a symbol is part of it."""
+        return self.symbols is None or symbol in self.symbols
+
+    def state(self) -> SubscriptionState:
+        """As ``subscription_confirmed`` tells it."""
+        symbols = None if self.symbols is None else list(self.symbols)
+        return SubscriptionState(channels=[QUOTES], symbols=symbols, mode=self.mode)
+
+
+def gives_up_quotes(request: Unsubscribe) -> bool:
+    """Whether an ``unsubscribe`` ends the quotes. Raises :class:`BadMessage` for an unknown channel."""
+    if request.channels is None:
+        return True
+    _check_channels(request, request.channels)
+    return True
+
+
+def _check_channels(request: Subscribe | Unsubscribe, channels: Sequence[str] | None) -> None:
+    if channels is None:
+        return
+    if not channels:
+        raise _invalid(request, "channels: an empty list names nothing; leave it out for the default")
+    for channel in channels:
+        if channel not in DOCUMENTED:
+            text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(DOCUMENTED))}"
+            raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
+        if channel != QUOTES:
+            text = f"channel {shown(channel)} is not served by this version yet; served: {QUOTES}"
+            raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
+
+
+def _symbols(request: Subscribe, is_known: Callable[[str], bool]) -> tuple[str, ...] | None:
+    if request.symbols is None:
+        return None
+    if not request.symbols:
+        raise _invalid(request, "symbols: an empty list selects nothing; leave it out for all")
+    for symbol in request.symbols:
+        if not is_known(symbol):
+            raise BadMessage(ErrorCode.NOT_FOUND, f"unknown symbol {shown(symbol)}", request.id)
+    return tuple(sorted(set(request.symbols)))
+
+
+def _invalid(request: Subscribe | Unsubscribe, message: str) -> BadMessage:
+    return BadMessage(ErrorCode.INVALID_FIELD, message, request.id)

@@ -1,0 +1,166 @@
+"""Metrics as Prometheus text. Counting is plain integers where things happen; only a scrape pays for more.
+
+A *source* is any callable that returns samples (or an awaitable of them). Whoever has numbers registers one:
+``metrics.add(lambda: [Sample("zlotick_sessions", "Connected clients", len(sessions))])``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import accumulate
+from typing import Literal
+
+import msgspec
+import structlog
+from prometheus_client import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from zlotick.model import ConnectionStatus, CycleReport
+
+log = structlog.stdlib.get_logger("zlotick.telemetry")
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
+CYCLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Seconds; a cycle from memory takes milliseconds, one that asks a slow source many seconds."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One number of one metric. Samples of one name share the help text and the label names."""
+
+    name: str  # counters without the _total that Prometheus text adds
+    help: str
+    value: float
+    labels: Mapping[str, str] = {}
+    kind: Literal["counter", "gauge"] = "gauge"
+
+
+Samples = Iterable[Sample | Metric]
+Source = Callable[[], Samples | Awaitable[Samples]]
+
+
+class Metrics:
+    """Every source of numbers, rendered together."""
+
+    def __init__(self, *, source_timeout: float = 2.0) -> None:
+        self._sources: list[Source] = []
+        self._source_timeout = source_timeout
+
+    def add(self, source: Source) -> None:
+        """Ask this source at every scrape."""
+        self._sources.append(source)
+
+    def remove(self, source: Source) -> None:
+        """Ask it no more."""
+        self._sources.remove(source)
+
+    async def text(self) -> bytes:
+        """Prometheus text of all sources. One that fails or hangs is logged and left out."""
+        collected = [item for source in list(self._sources) for item in await self._ask(source)]
+        return generate_latest(_Families(collected))
+
+    async def _ask(self, source: Source) -> list[Sample | Metric]:
+        try:
+            async with asyncio.timeout(self._source_timeout):
+                answer = source()
+                return list(await answer if inspect.isawaitable(answer) else answer)
+        except Exception as error:  # noqa: BLE001  one broken source must not hide the others
+            log.error("Metrics source failed", mark="❌", error=repr(error))
+            return []
+
+
+class _Families(Collector):
+    """Samples grouped by name, as prometheus-client wants them."""
+
+    def __init__(self, items: Samples) -> None:
+        self._items = list(items)
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for item in self._items:
+            if isinstance(item, Metric):
+                yield item
+            else:
+                family = families.get(item.name) or families.setdefault(item.name, _family(item))
+                family.add_metric(list(item.labels.values()), item.value)
+        yield from families.values()
+
+
+def _family(sample: Sample) -> CounterMetricFamily | GaugeMetricFamily:
+    make = CounterMetricFamily if sample.kind == "counter" else GaugeMetricFamily
+    return make(sample.name, sample.help, labels=list(sample.labels))
+
+
+class CycleMetrics:
+    """Counts what the cycles did. The manager calls :meth:`count` after each and registers :meth:`samples`."""
+
+    def __init__(self) -> None:
+        self.cycles = 0
+        self.failed = 0
+        self.fetched = 0
+        self.changed = 0
+        self.rejected: dict[str, int] = {}
+        self._duration_sum = 0.0
+        self._duration_counts = [0] * (len(CYCLE_BUCKETS) + 1)
+
+    def count(self, report: CycleReport, rejected: Iterable[str] = ()) -> None:
+        """Add one cycle; ``rejected`` holds the reason of each rejected quote."""
+        self.cycles += 1
+        self.failed += report.error is not None
+        self.fetched += report.fetched
+        self.changed += report.changed
+        for reason in rejected:
+            self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        self._duration_sum += report.duration_seconds
+        self._duration_counts[bisect_left(CYCLE_BUCKETS, report.duration_seconds)] += 1
+
+    def samples(self) -> Samples:
+        """The numbers so far."""
+        yield _counter("zlotick_cycles", "Update cycles", self.cycles)
+        yield _counter("zlotick_cycles_failed", "Update cycles with an error", self.failed)
+        yield _counter("zlotick_quotes_fetched", "Quotes that providers gave", self.fetched)
+        yield _counter("zlotick_quotes_changed", "Quotes recorded because something traded", self.changed)
+        for reason, count in sorted(self.rejected.items()):
+            yield _counter("zlotick_quotes_rejected", "Quotes validation refused", count, reason=reason)
+        yield self._durations()
+
+    def _durations(self) -> HistogramMetricFamily:
+        bounds = [*(str(bound) for bound in CYCLE_BUCKETS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._duration_counts), strict=True))
+        family = HistogramMetricFamily("zlotick_cycle_duration_seconds", "Duration of an update cycle")
+        family.add_metric([], buckets, sum_value=self._duration_sum)
+        return family
+
+
+def connection_samples(statuses: Mapping[str, ConnectionStatus]) -> Samples:
+    """The state of each connection: 1 for the state it is in, 0 for the others."""
+    return [
+        Sample(
+            "zlotick_connection_state",
+            "1 for the state that a connection is in",
+            float(status is state),
+            {"service": service, "state": state.value},
+        )
+        for service, status in sorted(statuses.items())
+        for state in ConnectionStatus
+    ]
+
+
+def journal_samples(
+    *, offset: int, entries: int, size_bytes: int, lag: Mapping[str, int], dead_letters: Mapping[str, int]
+) -> Samples:
+    """The journal and its readers."""
+    yield Sample("zlotick_journal_offset", "Offset of the last entry", offset)
+    yield Sample("zlotick_journal_entries", "Entries kept", entries)
+    yield Sample("zlotick_journal_size_bytes", "Size on disk", size_bytes)
+    for reader, count in sorted(lag.items()):
+        yield Sample("zlotick_reader_lag", "Entries a reader has yet to read", count, {"reader": reader})
+    for reader, count in sorted(dead_letters.items()):
+        yield Sample("zlotick_dead_letters", "Rows a store refused, put aside", count, {"reader": reader})
+
+
+def _counter(name: str, text: str, value: float, **labels: str) -> Sample:
+    return Sample(name, text, value, labels, "counter")
