@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +16,10 @@ HEADER = "symbol,name,isin,as_of\n"
 TODAY = datetime.now(WARSAW).date()
 
 
-def config(path: Path, text: str, **options: list[str]) -> UniverseConfig:
+def config(path: Path, text: str, extra: Sequence[str] = ()) -> UniverseConfig:
     file = path / "mine.csv"
     file.write_bytes(text.encode("utf-8"))
-    return UniverseConfig(file=file, **options)
+    return UniverseConfig(file=file, extra=[*extra])
 
 
 def test_the_packaged_index() -> None:
