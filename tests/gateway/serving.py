@@ -1,0 +1,176 @@
+"""A real gateway on a free port, with a context whose answers a test can change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import websockets
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway import Gateway, GatewayContext
+from zlotick.journal.base import JournalStats
+from zlotick.model import (
+    ConnectionStatus,
+    CycleReport,
+    Entry,
+    Position,
+    ProviderRow,
+    StockUpdate,
+    UpdateBatch,
+    now_text,
+)
+from zlotick.telemetry.metrics import Metrics
+
+SYMBOLS = ("ABS", "ACG", "AGO", "AMB", "APR")
+
+
+def quote(symbol: str, price: float = 10.0, **changes: Any) -> StockUpdate:
+    known = {
+        "timestamp": "2025-04-30T07:00:00.000Z",
+        "symbol": symbol,
+        "price": price,
+        "change": 0.5,
+        "change_percent": 5.26,
+        "volume": 1200,
+        "high": 10.6,
+        "low": 9.4,
+        "open": 9.5,
+        "market_status": "open",
+        "data_source": "replay",
+        "previous_close": 9.5,
+        "received_at": now_text(),
+    }
+    return StockUpdate(**{**known, **changes})
+
+
+def report(
+    quotes: dict[str, StockUpdate],
+    changed: Iterable[str] = (),
+    *,
+    offset: int = 1,
+    error: str | None = None,
+) -> CycleReport:
+    position = Position("e1", offset)
+    batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
+    return CycleReport(
+        timestamp=now_text(),
+        duration_seconds=0.01,
+        fetched=len(quotes),
+        rejected=0,
+        changed=len(batch.quotes),
+        market_status="open",
+        entry=Entry(position, batch) if batch.quotes else None,
+        position=position,
+        quotes=quotes,
+        error=error,
+    )
+
+
+@dataclass
+class Service:
+    """Stands for the manager: what the context answers."""
+
+    questdb: ConnectionStatus = ConnectionStatus.CONNECTED
+    pocketbase: ConnectionStatus = ConnectionStatus.DISCONNECTED
+    providers: list[ProviderRow] = field(
+        default_factory=lambda: [ProviderRow("replay", ConnectionStatus.CONNECTED, symbols=5)]
+    )
+    symbols: frozenset[str] = frozenset(SYMBOLS)
+    origin: str = "replayed"
+    stale_after: float | None = None
+    journal: JournalStats | Exception = field(
+        default_factory=lambda: JournalStats(Position("e1", 7), 1, 7, 4096, {"questdb": 5}, {"questdb": 2}, {}, 0)
+    )
+    metrics: Metrics = field(default_factory=Metrics)
+
+    async def journal_stats(self) -> JournalStats:
+        if isinstance(self.journal, Exception):
+            raise self.journal
+        return self.journal
+
+    def context(self) -> GatewayContext:
+        started = time.monotonic()
+        return GatewayContext(
+            version="9.9.9",
+            metrics=self.metrics,
+            questdb_status=lambda: self.questdb,
+            pocketbase_status=lambda: self.pocketbase,
+            providers=lambda: self.providers,
+            symbols=lambda: self.symbols,
+            market_status=lambda: "open",
+            session_phase=lambda: "continuous",
+            origin=lambda: self.origin,
+            delay_seconds=lambda: None,
+            update_interval=lambda: 30.0,
+            stale_after=lambda: self.stale_after,
+            journal_stats=self.journal_stats,
+            uptime=lambda: time.monotonic() - started,
+        )
+
+
+@contextlib.asynccontextmanager
+async def serving(service: Service | None = None, **settings: Any) -> AsyncIterator[Gateway]:
+    known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0}
+    gateway = Gateway(GatewayConfig(**{**known, **settings}), (service or Service()).context())
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+class Client:
+    """A WebSocket client that speaks JSON and waits with a deadline."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self.socket = socket
+
+    async def say(self, **message: Any) -> None:
+        await self.socket.send(json.dumps(message))
+
+    async def hear(self, within: float = 5.0) -> dict[str, Any]:
+        async with asyncio.timeout(within):
+            text = await self.socket.recv()
+        assert isinstance(text, str)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        await self.say(**message)
+        return await self.hear()
+
+    async def subscribe(self, **wishes: Any) -> list[dict[str, Any]]:
+        """Subscribe and return the snapshot's quotes."""
+        assert (await self.ask(type="subscribe", **wishes))["type"] == "subscription_confirmed"
+        snapshot = await self.hear()
+        assert (snapshot["type"], snapshot["snapshot"]) == ("stock_updates", True)
+        assert (await self.hear())["type"] == "snapshot_end"
+        quotes: list[dict[str, Any]] = snapshot["data"]
+        return quotes
+
+    async def closed(self, within: float = 5.0) -> int | None:
+        """Wait for the end and return the close code the server gave."""
+        async with asyncio.timeout(within):
+            await self.socket.wait_closed()
+        return self.socket.close_code
+
+
+@contextlib.asynccontextmanager
+async def connected(gateway: Gateway, *, greeted: bool = True, **options: Any) -> AsyncIterator[Client]:
+    async with websockets.connect(f"ws://127.0.0.1:{gateway.port}", **options) as socket:
+        client = Client(socket)
+        if greeted:
+            assert (await client.hear())["type"] == "connection"
+        yield client
+
+
+async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)

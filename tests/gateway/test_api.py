@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+
+from tests.gateway.serving import Service, quote, report, serving
+from zlotick.errors import JournalError
+from zlotick.gateway import Gateway
+from zlotick.journal.base import JournalStats
+from zlotick.model import ConnectionStatus, Position
+
+
+async def get(gateway: Gateway, path: str) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{gateway.port}{path}") as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_live_is_live_even_when_nothing_works() -> None:
+    async with serving(Service(journal=JournalError("disk full"))) as gateway:
+        assert await get(gateway, "/health/live") == (200, {"live": True})
+
+
+async def test_ready_once_quotes_are_known_and_readers_keep_up() -> None:
+    service = Service(stale_after=90.0)
+    async with serving(service) as gateway:
+        code, answer = await get(gateway, "/health/ready")
+        assert (code, answer["reasons"]) == (503, ["no quote is known yet"])
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        assert await get(gateway, "/health/ready") == (200, {"ready": True, "reasons": []})
+        service.journal = JournalStats(Position("e1", 400), 1, 400, 1, {}, {"questdb": 395}, {}, 0)
+        code, answer = await get(gateway, "/health/ready")
+        assert (code, answer["reasons"]) == (503, ["questdb is 395 journal entries behind"])
+
+
+async def test_the_whole_report_has_facts_status_and_judgement() -> None:
+    service = Service(questdb=ConnectionStatus.ERROR)
+    async with serving(service) as gateway:
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        code, answer = await get(gateway, "/health")
+    assert code == 200
+    assert answer["warnings"] == ["questdb: error"]
+    assert answer["facts"]["quotes"] == 1
+    assert answer["status"]["last_cycle"]["changed"] == 1
+    assert answer["status"]["version"] == "9.9.9"
+
+
+async def test_a_journal_that_fails_is_a_reason_not_a_crash() -> None:
+    async with serving(Service(journal=JournalError("disk full"))) as gateway:
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        code, answer = await get(gateway, "/health")
+    assert code == 503
+    assert answer["reasons"] == ["the journal does not answer: disk full"]
+    assert answer["status"]["journal"] is None
+
+
+async def test_http_errors_are_json() -> None:
+    async with serving() as gateway, aiohttp.ClientSession() as http:
+        code, answer = await get(gateway, "/nowhere")
+        assert (code, answer["error"]["code"]) == (404, 404)
+        async with http.post(f"http://127.0.0.1:{gateway.port}/health", data=b"x" * 100_000) as refused:
+            assert refused.status == 405
+            assert refused.headers["Allow"] == "GET,HEAD"
+            assert (await refused.json())["error"]["code"] == 405
+        async with http.head(f"http://127.0.0.1:{gateway.port}/health/live") as answered:
+            assert answered.status == 200
+
+
+async def test_the_page_calls_simulated_quotes_invented() -> None:
+    async with (
+        serving(Service(origin="simulated")) as gateway,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{gateway.port}/") as answer,
+    ):
+        assert "invented, not of any market" in await answer.text()

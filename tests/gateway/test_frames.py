@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.gateway.serving import quote
+from zlotick.gateway.frames import (
+    CLOSE,
+    DEFLATE_FROM,
+    Book,
+    SharedMessage,
+    close_frame,
+    deflated,
+    frame,
+    quote_json,
+    stock_updates,
+)
+from zlotick.model import Position, StockUpdate
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text()
+quotes = st.builds(
+    StockUpdate,
+    timestamp=texts,
+    symbol=texts,
+    price=st.floats(allow_nan=False, allow_infinity=False),
+    change=numbers,
+    change_percent=numbers,
+    volume=st.none() | st.integers(0, 2**62),
+    high=numbers,
+    low=numbers,
+    open=numbers,
+    market_status=texts,
+    data_source=texts,
+    previous_close=numbers,
+    exchange_time=st.none() | texts,
+    received_at=st.none() | texts,
+    delay_seconds=st.none() | st.integers(0, 10**6),
+)
+
+GUIDE_FIELDS = (
+    "timestamp symbol price change change_percent volume high low open market_status data_source".split()
+)
+
+
+def as_json(update: StockUpdate, *, stale: bool) -> dict[str, Any]:
+    """What the standard library makes of it."""
+    plain = {name: getattr(update, name) for name in update.__struct_fields__}
+    value: dict[str, Any] = json.loads(json.dumps({**plain, "stale": stale}))
+    return value
+
+
+@given(quotes, st.booleans())
+def test_a_fragment_says_what_json_dumps_says(update: StockUpdate, stale: bool) -> None:
+    said = json.loads(quote_json(update, stale=stale))
+    assert said == as_json(update, stale=stale)
+    assert list(said)[:11] == GUIDE_FIELDS
+
+
+@given(st.lists(quotes, max_size=5), st.booleans(), st.text())
+def test_an_assembled_message_is_the_json_of_its_parts(
+    updates: list[StockUpdate], snapshot: bool, status: str
+) -> None:
+    fragments = [quote_json(update, stale=False) for update in updates]
+    message = stock_updates(
+        fragments, position=Position("e", 4), market_status=status, snapshot=snapshot
+    )
+    said = json.loads(message.payload)
+    assert list(said) == ["type", "timestamp", "count", "data", "position", "snapshot", "market_status"]
+    assert said["data"] == [as_json(update, stale=False) for update in updates]
+    assert said["count"] == len(updates)
+    assert said["position"] == {"epoch": "e", "offset": 4}
+    assert (said["snapshot"], said["market_status"]) == (snapshot, status)
+
+
+def test_an_unknown_number_is_null_and_never_something_else() -> None:
+    said = json.loads(quote_json(quote("ABS", change=None, volume=None, high=float("nan")), stale=False))
+    assert (said["change"], said["volume"], said["high"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 100_000])
+def test_frame_headers_at_the_edges_of_their_three_forms(size: int) -> None:
+    data = frame(b"x" * size)
+    assert data[0] == 0x81
+    marker = data[1]
+    if size < 126:
+        assert marker == size
+        assert data[2:] == b"x" * size
+    elif size < 65536:
+        assert (marker, int.from_bytes(data[2:4], "big")) == (126, size)
+        assert len(data) == size + 4
+    else:
+        assert (marker, int.from_bytes(data[2:10], "big")) == (127, size)
+        assert len(data) == size + 10
+
+
+@given(st.binary(max_size=5000))
+def test_deflated_payloads_inflate_alone(payload: bytes) -> None:
+    """No context takeover: each frame is readable without any that came before."""
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated(payload) + b"\x00\x00\xff\xff")
+    assert inflated == payload
+
+
+def test_frames_are_built_once_and_only_when_needed() -> None:
+    message = SharedMessage(b"y" * DEFLATE_FROM)
+    assert message.frame(deflate=False) is message.frame(deflate=False)
+    assert message.frame(deflate=True) is message.frame(deflate=True)
+    assert message.frame(deflate=True)[0] == 0xC1
+    small = SharedMessage(b"y" * (DEFLATE_FROM - 1))
+    assert small.frame(deflate=True) is small.frame(deflate=False)
+
+
+def test_close_frames() -> None:
+    assert close_frame(None) == bytes((0x80 | CLOSE, 0))
+    assert close_frame(4001, "slow") == bytes((0x88, 6)) + (4001).to_bytes(2, "big") + b"slow"
+    assert len(close_frame(1001, "long " * 100)) == 127
+
+
+def test_the_book_encodes_only_what_is_new_or_has_grown_stale() -> None:
+    book = Book()
+    early = quote("ABS", received_at="2026-01-01T10:00:00.000Z")
+    late = quote("ACG", received_at="2026-01-01T10:01:00.000Z")
+    book.update({"ABS": early, "ACG": late})
+    book.refresh(None)
+    before = book.fragments()
+    book.update({"ABS": early, "ACG": msgspec.structs.replace(late, price=11.0)})
+    book.refresh(None)
+    after = book.fragments()
+    assert after[0] is before[0]
+    assert json.loads(after[1])["price"] == 11.0
+
+    book.refresh("2026-01-01T10:00:30.000Z")
+    assert [json.loads(fragment)["stale"] for fragment in book.fragments()] == [True, False]
+    book.refresh(None)
+    assert [json.loads(fragment)["stale"] for fragment in book.fragments()] == [False, False]
+
+
+def test_a_quote_without_time_of_observation_is_as_old_as_its_trade() -> None:
+    book = Book()
+    book.update({"ABS": quote("ABS", timestamp="2026-01-01T09:00:00.000Z", received_at=None)})
+    book.refresh("2026-01-01T10:00:00.000Z")
+    assert json.loads(book.fragments()[0])["stale"] is True
+
+
+def test_fragments_of_symbols_come_in_their_order_without_the_unknown() -> None:
+    book = Book()
+    book.update({symbol: quote(symbol) for symbol in ("ABS", "ACG", "AGO")})
+    book.refresh(None)
+    assert [json.loads(found)["symbol"] for found in book.fragments(["AGO", "XXX", "ABS"])] == ["AGO", "ABS"]

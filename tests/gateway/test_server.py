@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import aiohttp
+import pytest
+import websockets
+
+from tests.gateway.serving import Service, connected, quote, report, serving, until
+from zlotick.config import GatewayConfig
+from zlotick.errors import GatewayError
+from zlotick.gateway import Gateway
+from zlotick.model import Position
+
+
+async def test_a_taken_port_is_one_clear_error_and_leaves_nothing_open() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        gateway = Gateway(GatewayConfig(host="127.0.0.1", port=port), Service().context())
+        with pytest.raises(GatewayError, match=rf"gateway\.port {port}.*another port"):
+            await gateway.start()
+        await gateway.stop()
+
+
+async def test_a_foreign_address_is_one_clear_error() -> None:
+    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0), Service().context())
+    with pytest.raises(GatewayError, match=r"gateway\.host '192\.0\.2\.1'"):
+        await gateway.start()
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+async def test_localhost_means_both_loopback_addresses() -> None:
+    async with serving(host="localhost") as gateway, aiohttp.ClientSession() as http:
+        hosts = ["127.0.0.1", "[::1]"] if _has_ipv6_loopback() else ["127.0.0.1"]
+        for host in hosts:
+            async with http.get(f"http://{host}:{gateway.port}/health/live") as answer:
+                assert answer.status == 200
+
+
+async def test_websocket_at_both_paths_and_a_page_beside_it() -> None:
+    service = Service(origin="replayed")
+    async with serving(service) as gateway, aiohttp.ClientSession() as http:
+        for path in ("", "/", "/ws"):
+            async with websockets.connect(f"ws://127.0.0.1:{gateway.port}{path}") as client:
+                assert json.loads(await client.recv())["type"] == "connection"
+        async with http.get(f"http://127.0.0.1:{gateway.port}/") as answer:
+            page = await answer.text()
+        assert answer.content_type == "text/html"
+        assert "recorded earlier, not live" in page
+        assert "replay" in page
+        assert f"ws://127.0.0.1:{gateway.port}" in page
+        assert "http://" not in page  # self-contained
+        async with http.get(f"http://127.0.0.1:{gateway.port}/ws") as answer:
+            assert answer.status == 400
+            assert (await answer.json())["error"]["code"] == 400
+
+
+async def test_the_greeting_tells_what_the_health_check_of_the_guide_reads() -> None:
+    async with serving() as gateway:
+        gateway.restore({"ABS": quote("ABS")}, Position("e1", 7))
+        async with connected(gateway, greeted=False) as client:
+            greeting = await client.hear()
+    assert list(greeting)[:4] == ["type", "status", "timestamp", "message"]
+    assert greeting["message"] == "Connected to real-time stream"
+    assert greeting["questdb_status"] == "connected"
+    assert greeting["pocketbase_status"] == "disconnected"
+    assert greeting["data_providers"] == ["replay"]
+    assert greeting["position"] == {"epoch": "e1", "offset": 7}
+    assert (greeting["protocol"], greeting["auth"], greeting["simulated"]) == (1, "none", False)
+    assert greeting["origin"] == "replayed"
+    assert greeting["server"] == {"name": "zlotick", "version": "9.9.9"}
+
+
+async def test_restored_values_are_served_before_the_first_cycle() -> None:
+    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), Service().context())
+    gateway.restore({"ABS": quote("ABS", 12.5)}, Position("e1", 7))
+    await gateway.start()
+    try:
+        async with connected(gateway) as client:
+            assert [found["price"] for found in await client.subscribe()] == [12.5]
+    finally:
+        await gateway.stop()
+
+
+async def test_one_session_too_many_gets_503_and_room_is_given_back() -> None:
+    async with serving(max_sessions=1) as gateway:
+        async with connected(gateway):
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                await websockets.connect(f"ws://127.0.0.1:{gateway.port}")
+            assert caught.value.response.status_code == 503
+            assert b"gateway.max_sessions" in caught.value.response.body
+        await until(lambda: not gateway._sessions)
+        async with connected(gateway) as client:
+            assert (await client.ask(type="ping"))["type"] == "pong"
+
+
+async def test_shutdown_says_goodbye_and_spreads_the_return() -> None:
+    async with serving() as gateway, connected(gateway) as one, connected(gateway) as two, connected(gateway) as three:
+        stopping = asyncio.create_task(gateway.stop())
+        waits = []
+        for client in (one, two, three):
+            goodbye = await client.hear()
+            assert goodbye["type"] == "shutdown"
+            waits.append(goodbye["reconnect_after_ms"])
+            assert await client.closed() == 1001
+        await stopping
+    assert sorted(waits) == [500, 500, 501]
+
+
+async def test_shutdown_does_not_wait_for_a_client_that_never_answers() -> None:
+    async with serving(shutdown_timeout=0.3) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(2.5):
+            await gateway.stop()
+        writer.close()
+    with pytest.raises(OSError, match="Connect"):
+        await asyncio.open_connection("127.0.0.1", gateway.port)
+
+
+async def test_the_port_is_free_again_after_a_stop() -> None:
+    async with serving() as gateway, connected(gateway):
+        port = gateway.port
+    async with serving(port=port) as again:
+        assert again.port == port
+
+
+async def test_numbers_are_served_as_metrics() -> None:
+    service = Service()
+    async with serving(service) as gateway, connected(gateway) as client, aiohttp.ClientSession() as http:
+        await client.subscribe()
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        await client.hear()
+        await client.ask(type="fly")
+        async with http.get(f"http://127.0.0.1:{gateway.port}/metrics") as answer:
+            text = await answer.text()
+        assert answer.headers["Content-Type"].startswith("text/plain; version=1.0.0")
+    assert "zlotick_gateway_sessions 1.0" in text
+    assert "zlotick_gateway_messages_sent_total 6.0" in text
+    assert "zlotick_gateway_bad_messages_total 1.0" in text
+    assert "zlotick_gateway_requests_total 2.0" in text
+    assert b"zlotick_gateway" not in await service.metrics.text()  # a stopped gateway has no numbers
