@@ -145,7 +145,7 @@ class _Reading:
         self.bad.add(name)
 
     def _unknown(self, name: str, what: str, origin: str) -> None:
-        close = _closest(name, [*options(), *sections()])
+        close = _closest(name, sections() if what == "section" else options())
         self.problems.append(f"{name}: unknown {what}{close} ({origin})")
 
     def result(self) -> Loaded:

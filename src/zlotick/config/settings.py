@@ -60,9 +60,10 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
     """The service itself."""
 
     update_interval: Annotated[float, Meta(ge=0.05, le=86400, description="seconds between two cycles")] = 30
-    data_dir: Annotated[Path, Meta(description="where everything is kept, one folder for each profile")] = (
-        Path("data")
-    )
+    data_dir: Annotated[
+        Path,
+        Meta(description="where everything is kept (from the working folder), one folder for each profile"),
+    ] = Path("data")
     profile: Annotated[
         str,
         Meta(

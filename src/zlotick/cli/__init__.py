@@ -1,0 +1,91 @@
+"""The command line. A command is one module with one function; it is imported when it is called.
+
+Exit codes: 0 done, 1 what was asked about is not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from zlotick import __version__
+from zlotick.errors import ConfigError, ZlotickError
+from zlotick.telemetry.marks import ERRORS
+
+OK = 0
+NOT_WELL = 1
+WRONG_USAGE = 2
+CANNOT_RUN = 3
+INTERRUPTED = 130
+
+app = App(
+    name="zlotick",
+    version=__version__,
+    help_format="plaintext",
+    help="""Real-time quotes of the Warsaw exchange's small caps (sWIG80): recorded in QuestDB, distributed
+through PocketBase, streamed over WebSocket.
+
+Begin with:  zlotick demo
+Then:        zlotick config init, edit zlotick.toml, zlotick serve
+""",
+    help_epilogue="Exit codes: 0 done, 1 not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C.",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+_SUMMARIES = {
+    "demo": "Replay a recorded session through the whole pipeline: the first thing to try.",
+    "serve": "Run the service.",
+    "replay": "Serve recorded bars of a file instead of live quotes.",
+    "status": "Show what a running zlotick is doing.",
+    "health": "Check a running zlotick and its databases; exit code 0 well, 1 not.",
+    "dead-letters": "List or re-send the rows that a database refused.",
+    "config": "Show, check or write the settings.",
+    "version": "Print the versions of zlotick and of what it runs on.",
+}
+for _name, _summary in _SUMMARIES.items():
+    _module = _name.replace("-", "_")
+    app.command(f"zlotick.cli.{_module}:{_module}", name=_name, help=_summary)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command (of ``sys.argv``, or ``argv`` without the program's name) and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ERRORS)
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    if tokens and tokens[0] in _SUMMARIES and app[tokens[0]].default_command:
+        app[
+            tokens[0]
+        ].help = None  # the summary serves where no command is imported; its own docstring says more
+    try:
+        result = app(tokens)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+        _forget_stdout()
+        return OK
+    except ZlotickError as error:
+        _say(error)
+        return WRONG_USAGE if isinstance(error, ConfigError) else CANNOT_RUN
+    return result if isinstance(result, int) else OK
+
+
+def _say(error: ZlotickError) -> None:
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, ConfigError):
+        count = len(error.problems)
+        head = f"{count} problem{'s' * (count != 1)} in the settings:"
+        lines = [head, *(f"  {problem}" for problem in error.problems)]
+    with contextlib.suppress(OSError):
+        print("\n".join([f"❌ {lines[0]}", *lines[1:]]), file=sys.stderr)
+
+
+def _forget_stdout() -> None:
+    """Let the flush at exit find nothing to complain about."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,153 @@
+"""``zlotick config show | check | init``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.config import Loaded, Option, Secret, describe, sections, value_of
+from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
+from zlotick.errors import ZlotickError
+
+config = App(
+    name="config",
+    help_epilogue="""Settings come from zlotick.toml; stronger is the environment, such as
+ZLOTICK_GATEWAY__PORT=9765; strongest is --set gateway.port=9765.
+
+A password can stay in a file of its own:
+ZLOTICK_QUESTDB__PASSWORD_FILE=/run/secrets/questdb""",
+)
+
+
+@config.command
+def show(
+    *,
+    options: SettingsOptions = NO_OPTIONS,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="One JSON document.")] = False,
+) -> None:
+    """Show every option, its value, and where the value comes from. Secrets are shown as ***.
+
+    What the service would use here and now, and what would change with another port:
+
+        zlotick config show
+        zlotick config show --set gateway.port=9765
+    """
+    loaded = options.load()
+    print(_as_json(loaded) if as_json else _as_table(loaded))
+
+
+@config.command
+def check(*, options: SettingsOptions = NO_OPTIONS) -> None:
+    """Check the settings; exit code 0 when they are valid, 2 with every problem listed when not.
+
+    Before a restart:
+
+        zlotick config check --config /etc/zlotick.toml
+    """
+    origins = {origin.rpartition(":")[0] or origin for origin in options.load().origins.values()}
+    sources = sorted(origins - {DEFAULT_ORIGIN}) or ["all defaults"]
+    print(f"✅ The settings are valid ({', '.join(sources)}).")
+
+
+@config.command
+def init(
+    file: Annotated[Path, Parameter(help="The file to write.")] = DEFAULT_FILE,
+    *,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a settings file with every option, its meaning and its default, all commented out.
+
+    Then remove the # before an option to change it:
+
+        zlotick config init
+    """
+    if os.path.lexists(file) and not force:
+        raise ZlotickError(f"{file} is there already; --force overwrites it")
+    try:
+        _replace(file, "\n".join(_template()))
+    except OSError as error:
+        raise ZlotickError(f"{file} cannot be written: {error.strerror or error}") from error
+    print(f"✅ Written: {file}")
+
+
+def _as_table(loaded: Loaded) -> str:
+    rows = [
+        (option.name, _toml(value_of(loaded.settings, option.name)), loaded.origins[option.name])
+        for option in describe()
+    ]
+    name_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    value_width = min(value_width, 48)
+    return "\n".join(
+        f"{name:<{name_width}}  {value:<{value_width}}  {origin}" for name, value, origin in rows
+    )
+
+
+def _as_json(loaded: Loaded) -> str:
+    rows = [
+        {
+            "name": option.name,
+            "value": _shown(value_of(loaded.settings, option.name)),
+            "origin": loaded.origins[option.name],
+            "default": _shown(option.default),
+            "kind": option.kind,
+            "description": option.description,
+            "environment": option.env,
+        }
+        for option in describe()
+    ]
+    return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
+
+
+def _shown(value: Any) -> Any:
+    return str(value) if isinstance(value, Secret | Path) else value
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; nothing, which TOML lacks, is empty text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    return json.dumps("" if value is None else str(value), ensure_ascii=False)
+
+
+def _template() -> Iterator[str]:
+    yield "# zlotick: every option with its default. Remove the # before an option to change it."
+    yield "# Without this file the defaults hold. `zlotick config check` checks it, `zlotick config show` shows what holds."
+    for section, about in sections().items():
+        yield f"\n# {about}\n[{section}]"
+        for option in describe():
+            if option.name.rpartition(".")[0] == section:
+                yield from _option(option)
+    yield ""
+
+
+def _option(option: Option) -> Iterator[str]:
+    yield ""
+    for text in (option.description, f"{option.kind}; environment {option.env}"):
+        yield from (f"# {line}" for line in textwrap.wrap(text, 100, break_on_hyphens=False))
+    # Empty is how a secret stays unset: the well-known default, written down, would count as a choice.
+    yield f"#{option.name.rpartition('.')[2]} = {_toml('' if option.secret else option.default)}"
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write all or nothing, for the owner's eyes only: passwords may be written into it."""
+    number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink()
+        raise
