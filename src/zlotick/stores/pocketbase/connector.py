@@ -1,0 +1,290 @@
+"""The guide's ``PocketbaseConnector``, and the sink of the PocketBase delivery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from zlotick.config import PocketbaseConfig, Secret
+from zlotick.connections.monitor import ConnectionMonitor
+from zlotick.errors import ConfigError, Fatal, Transient
+from zlotick.events import EventBus
+from zlotick.model import (
+    ConnectionStatus,
+    DeadLetter,
+    Entry,
+    StockUpdate,
+    UpdateBatch,
+    now_text,
+    plain,
+    utc_time,
+)
+from zlotick.stores.pocketbase import setup
+from zlotick.stores.pocketbase.api import (
+    Account,
+    FieldErrors,
+    GuestAnswer,
+    PocketbaseApi,
+    Rejected,
+    reason,
+    records_path,
+)
+from zlotick.stores.pocketbase.rows import MarketPicture, quote_of, stock_row
+
+log = structlog.stdlib.get_logger("zlotick.stores")
+
+
+class PocketbaseConnector:
+    """Handles PocketBase: the latest value of each stock, the market's day, and records of your own.
+
+    ``connect()`` makes the server ready as its superuser; quotes are then written by an account of the collection
+    ``ingesters``, which may create and update rows of our collections and nothing else. A server whose collections
+    are there already can be served without the superuser: pass that account as ``ingester=(identity, password)``.
+    """
+
+    name = "Pocketbase"
+    reader = "pocketbase"
+    max_entries = 256  # coalesced to one row a symbol, so a long lag costs few requests
+
+    def __init__(
+        self,
+        config: PocketbaseConfig | None = None,
+        *,
+        bus: EventBus | None = None,
+        ingester: tuple[str, Secret] | None = None,
+        # Timeouts
+        timeout: float = 15.0,
+        batch_grace: float = 5.0,
+    ) -> None:
+        self.config = config or PocketbaseConfig()
+        self.monitor = ConnectionMonitor(self.name, bus)
+        self.collections = _known_collections(self.config)
+        self._api = PocketbaseApi(_plain_url(self.config.url), timeout=timeout)
+        self._batch_grace = batch_grace
+        self._ingester = ingester
+        self._admin = Account(self._api, self._admin_token)
+        self._writer = Account(self._api, self._writer_token)
+        self._picture: MarketPicture | None = None  # while connected
+        self._market_refusal = ""  # what the log was last told
+        self._writing = asyncio.Lock()  # an older quote never lands on a newer one
+
+    async def connect(self) -> None:
+        """Prove that the server answers, make it ready, log in as the writer. Safe to repeat.
+
+        Raises Transient when it cannot be reached, Fatal when a person has to act.
+        """
+        if self.monitor.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.FAILED):
+            self.monitor.move(ConnectionStatus.CONNECTING)
+        with self._watched():
+            try:
+                await self._set_up()
+            except BaseException:
+                await self._api.close()
+                raise
+
+    async def close(self) -> None:
+        """Give the sockets back. Safe to call twice."""
+        self._picture = None
+        await self._api.close()
+        self.monitor.move(ConnectionStatus.DISCONNECTED)
+
+    async def ensure_schema(self) -> None:
+        """Create or update our collections and settings, as the superuser. Repeatable; rows stay."""
+        seconds = await setup.prepare(self._admin, self.collections)
+        # Longer than the server's own deadline: a batch that we gave up can no longer land on top of a newer one.
+        self._api.timeout = max(self._api.timeout, seconds + self._batch_grace)
+
+    async def create_record(self, collection: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a record; returns it as stored. A ``stock_data`` record gets its symbol as id.
+
+        Our collections are written by the ingester's account, yours by the superuser's.
+        Raises Rejected (a Fatal) with PocketBase's reason for each field, or Transient.
+        """
+        if collection == "stock_data" and "symbol" in data:
+            data = {"id": data["symbol"], **data}
+        return await self._record("POST", collection, "", data)
+
+    async def update_record(self, collection: str, record_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields of a record; returns it as stored. Accounts and errors as :meth:`create_record`."""
+        return await self._record("PATCH", collection, record_id, data)
+
+    async def distribute_stock_update(self, data: StockUpdate) -> None:
+        """Make a quote the latest of its symbol, and count it in the market's day.
+
+        Raises Rejected (a Fatal) when PocketBase refuses it, or Transient.
+        """
+        try:
+            quote = msgspec.convert(plain(data), StockUpdate)  # a json field would take any type
+            utc_time(quote.timestamp)
+        except ValueError as error:
+            raise Fatal(f"the quote of '{data.symbol}' cannot be stored: {error}") from error
+        batch = UpdateBatch(quote.timestamp, quote.market_status, [quote])
+        refused = await self._distribute(self._connected(), [batch])
+        if refused:
+            raise Rejected(dict(enumerate(refused.values())))
+
+    async def upsert(self, collection: str, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+        """Insert or update rows by their ``id``, up to 200 a request.
+
+        Returns those that PocketBase refused (index -> reason); all others are stored.
+        """
+        return {index: reason(errors) for index, errors in (await self._put(collection, rows)).items()}
+
+    async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
+        """Store the newest quote of each symbol. Returns those that PocketBase refused for good.
+
+        Older quotes of the same entries are history: they belong to QuestDB. Without entries it only proves that
+        the server answers. Raises Transient or Fatal; a repetition is harmless.
+        """
+        picture = self._connected()
+        with self._watched():
+            if not entries:
+                await self._api.health()
+                return []
+            refused = await self._distribute(picture, [entry.batch for entry in entries])
+            newest = {quote.symbol: (entry, quote) for entry in entries for quote in entry.batch.quotes}
+            return [
+                DeadLetter(self.reader, entry.position.offset, symbol, reason(errors), quote, now_text())
+                for symbol, errors in refused.items()
+                for entry, quote in [newest[symbol]]
+            ]
+
+    async def _distribute(
+        self, picture: MarketPicture, batches: Sequence[UpdateBatch]
+    ) -> dict[str, FieldErrors]:
+        """The symbols that were refused. The day's row goes first: it can be made again until stock_data moves on."""
+        async with self._writing:
+            days = picture.take(batches)
+            if "market_updates" in self.collections:
+                await self._put_days(days)
+            if "stock_data" not in self.collections:
+                return {}
+            newest = {quote.symbol: quote for batch in batches for quote in batch.quotes}
+            refused = await self._put("stock_data", [stock_row(quote) for quote in newest.values()])
+        if any(_not_unique(errors) for errors in refused.values()):
+            await setup.refuse_strays(self._reader)
+        symbols = list(newest)
+        return {symbols[index]: errors for index, errors in refused.items()}
+
+    async def _put_days(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        refused = await self.upsert("market_updates", rows)
+        said = "; ".join(refused.values())
+        if said and said != self._market_refusal:
+            log.error("PocketBase refused the market's day", mark="❌", reason=said)
+        self._market_refusal = said
+
+    async def _put(self, collection: str, rows: Sequence[Mapping[str, Any]]) -> dict[int, FieldErrors]:
+        """PocketBase takes all rows of a request or none, and names one bad row: leave it out, ask again."""
+        account = self._account(collection)
+        waiting, refused = dict(enumerate(rows)), dict[int, FieldErrors]()
+        while waiting:
+            part = dict(islice(waiting.items(), setup.MAX_BATCH))
+            done = list(part)
+            try:
+                await account.put(collection, list(part.values()))
+            except Rejected as error:
+                bad = {done[index]: errors for index, errors in error.items.items()}
+                refused.update(bad)
+                done = list(bad)
+            for index in done:
+                del waiting[index]
+        return refused
+
+    async def _record(
+        self, method: str, collection: str, record_id: str, data: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        try:
+            path = records_path(collection, record_id)
+            record: dict[str, Any] = await self._account(collection).call(method, path, data)
+            return record
+        except GuestAnswer as error:
+            if error.status == 400:  # a rule that refuses, or a locked database: the answer is the same
+                raise
+            where = f"{collection}/{record_id}".rstrip("/")
+            raise Fatal(f"{error} ({where}): check the collection's name, the id and the rules") from error
+
+    async def _set_up(self) -> None:
+        await self._api.health()
+        if self._ingester is None:
+            await self.ensure_schema()
+        rows: list[dict[str, Any]] = []
+        if "stock_data" in self.collections:
+            await setup.refuse_strays(self._reader)
+            rows = await self._reader.records("stock_data")
+        self._picture = MarketPicture(quote for quote in map(quote_of, rows) if quote)
+        await self._writer.renew()
+
+    async def _admin_token(self) -> str:
+        return await self._login(
+            "_superusers", self.config.admin_email, self.config.admin_password,
+            "set pocketbase.admin_email and pocketbase.admin_password to its superuser's, or make one: "
+            "pocketbase superuser upsert EMAIL PASSWORD",
+        )  # fmt: skip
+
+    async def _writer_token(self) -> str:
+        if self._ingester is None:
+            return await setup.ingester_token(self._admin)
+        return await self._login(
+            setup.INGESTERS, *self._ingester, "give the ingester's identity and password"
+        )
+
+    async def _login(self, collection: str, identity: str, password: Secret, remedy: str) -> str:
+        try:
+            return await self._api.login(collection, identity, password.reveal())
+        except (GuestAnswer, Rejected) as error:
+            refused = f"PocketBase at {self._api.url} refuses the login of '{identity}' in {collection}"
+            raise Fatal(f"{refused} ({error}); {remedy}") from error
+
+    def _account(self, collection: str) -> Account:
+        return self._writer if collection in setup.COLLECTIONS else self._admin
+
+    def _connected(self) -> MarketPicture:
+        if self._picture is None:
+            raise Transient("PocketBase is not connected: await connect() first")
+        return self._picture
+
+    @property
+    def _reader(self) -> Account:
+        return self._admin if self._ingester is None else self._writer
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Moves the monitor by how it ends."""
+        try:
+            yield
+        except Fatal as error:
+            self.monitor.move(ConnectionStatus.ERROR, str(error))
+            raise
+        except Transient as error:
+            self.monitor.move(ConnectionStatus.RECONNECTING, str(error))
+            raise
+        self.monitor.move(ConnectionStatus.CONNECTED)
+
+
+def _known_collections(config: PocketbaseConfig) -> list[str]:
+    wanted = config.collections or []
+    unknown = [name for name in wanted if name not in setup.COLLECTIONS]
+    if unknown:
+        names = ", ".join(setup.COLLECTIONS)
+        raise ConfigError([f"pocketbase.collections: unknown {unknown}; choose from {names}"])
+    return list(wanted)
+
+
+def _plain_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError([f"pocketbase.url: '{url}' is no address; write it as http://localhost:8090"])
+    if parts.username or parts.password:
+        raise ConfigError(["pocketbase.url: no credentials in the address; use pocketbase.admin_email"])
+    return url
+
+
+def _not_unique(errors: FieldErrors) -> bool:
+    return bool(errors.get("symbol", {}).get("code") == "validation_not_unique")
