@@ -15,9 +15,8 @@ from zlotick.gateway.api import HttpApi, errors_as_json, refused
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import listening_sockets
-from zlotick.gateway.protocol import CloseCode, Shutdown
 from zlotick.gateway.session import Session, SessionCounts, Socket
-from zlotick.model import CycleReport, Position, StockUpdate, now_text
+from zlotick.model import CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -54,7 +53,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen. Raises :class:`zlotick.errors.GatewayError` when it cannot."""
-        sockets = listening_sockets(self._config.host, self._config.port)
+        sockets = await asyncio.to_thread(listening_sockets, self._config.host, self._config.port)
         self.port = sockets[0].getsockname()[1]
         self._hub = Hub(
             market_status=self._context.market_status,
@@ -209,8 +208,7 @@ class Gateway:
     async def _say_goodbye(self) -> None:
         for number, session in enumerate(list(self._sessions)):
             wait = RECONNECT_FIRST_MS + number // RECONNECTS_PER_MS
-            session.send(Shutdown(timestamp=now_text(), reconnect_after_ms=wait))
-            session.close(CloseCode.GOING_AWAY, "shutdown")
+            session.shut_down(wait)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
                 while self._sessions:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns

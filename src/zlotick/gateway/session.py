@@ -31,6 +31,7 @@ from zlotick.gateway.protocol import (
     Message,
     Ping,
     Pong,
+    Shutdown,
     SnapshotEnd,
     Status,
     Subscribe,
@@ -249,6 +250,12 @@ class Session:
         self._write(close_frame(code, reason))
         log.info("WebSocket client closed", mark="🔌", session=self.id, code=int(code), reason=reason)
         self._cut = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._transport.abort)
+
+    def shut_down(self, reconnect_after_ms: int) -> None:
+        """The server stops: say when to come back."""
+        if not self.closing:
+            self.send(Shutdown(timestamp=now_text(), reconnect_after_ms=reconnect_after_ms))
+            self.close(CloseCode.GOING_AWAY, "shutdown")
 
     def abort(self) -> None:
         """Cut the connection at once."""
