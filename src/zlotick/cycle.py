@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from zlotick.model import (
     plain,
     utc_text,
 )
+from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
@@ -44,20 +46,18 @@ class Cycle:
         bus: EventBus,
         *,
         calendar: Calendar,
-        wanted: frozenset[str] | None,
+        symbols: set[str],
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.last_values: dict[str, StockUpdate] = {}
         self.last_report: CycleReport | None = None
-        self.last_good: float | None = None  # monotonic time of the last cycle without an error
-        self.cycles = 0
-        self.rejected: dict[str, int] = {}
+        self.exhausted = asyncio.Event()  # set when every source is at its end and its last quotes are recorded
         self._chain = chain
         self._validator = validator
         self._journal = journal
         self._bus = bus
         self._calendar = calendar
-        self._wanted = wanted
+        self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
         self._listeners = list(listeners)
         self._runs: dict[str, int] = {}
         self._market_status: MarketStatus | None = None
@@ -87,33 +87,47 @@ class Cycle:
         self._tell_market_status()
         fetched: list[StockUpdate] = []
         rejected: list[RejectedQuote] = []
-        entry, error = None, None
+        entry: Entry | None = None
+        error: str | None = None
         try:
-            fetched = await self._chain.fetch(self._wanted)
+            fetched = await self._chain.fetch(self._wanted())
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
             entry = await self._record(accepted)
         except (Refusal, JournalError) as failure:
             error = str(failure)
-        report = self._report(started, len(fetched), len(rejected), entry, error)
+        report = self._report(started, len(fetched), rejected, entry, error)
         self._publish(report)
+        if not error and self._chain.providers and all(p.finished for p in self._chain.providers):
+            self.exhausted.set()
         return report
 
     def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
         log.info("Fetched quotes", mark="📊", count=len(fetched), providers=self._chain.served())
         for provider in self._chain.providers:
-            if self._runs.get(provider.name, 0) != provider.run:
-                self._runs[provider.name] = provider.run
-                self._validator.forget(provider.name)
+            self._notice_run(provider)
         return self._validator.check(fetched, datetime.now(UTC))
+
+    def _notice_run(self, provider: StockDataProvider) -> None:
+        """A source whose time began again is validated afresh; its own symbols are known from now on."""
+        if provider.name not in self._runs:
+            self._symbols.update(provider.symbols() or ())
+        if self._runs.get(provider.name, 0) != provider.run:
+            self._validator.forget(provider.name)
+        self._runs[provider.name] = provider.run
+
+    def _wanted(self) -> frozenset[str] | None:
+        """The universe, unless a source defines its own symbols: then whatever it gives is all there is."""
+        own = any(provider.symbols() is not None for provider in self._chain.providers)
+        return None if own else frozenset(self._symbols)
 
     async def _keep(self, rejected: Sequence[RejectedQuote]) -> None:
         if not rejected:
             return
-        for item in rejected:
-            self.rejected[item.reason] = self.rejected.get(item.reason, 0) + 1
         first = rejected[0]
-        log.warning("Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason)
+        log.warning(
+            "Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason
+        )
         await self._journal.keep_rejected(rejected)
 
     async def _record(self, accepted: Sequence[StockUpdate]) -> Entry | None:
@@ -127,13 +141,19 @@ class Cycle:
         return entry
 
     def _report(
-        self, started: float, fetched: int, rejected: int, entry: Entry | None, error: str | None
+        self,
+        started: float,
+        fetched: int,
+        rejected: Sequence[RejectedQuote],
+        entry: Entry | None,
+        error: str | None,
     ) -> CycleReport:
         return CycleReport(
             timestamp=now_text(),
             duration_seconds=round(time.perf_counter() - started, 6),
             fetched=fetched,
-            rejected=rejected,
+            rejected=len(rejected),
+            rejected_by=Counter(item.reason for item in rejected),
             changed=len(entry.batch.quotes) if entry else 0,
             market_status=self._status_now(),
             entry=entry,
@@ -143,12 +163,9 @@ class Cycle:
         )
 
     def _publish(self, report: CycleReport) -> None:
-        self.cycles += 1
         self.last_report = report
         if report.error:
             log.error("Update cycle failed", mark="❌", error=report.error)
-        else:
-            self.last_good = time.monotonic()
         for listener in self._listeners:
             listener(report)
         if report.entry and self._bus.has_subscribers(STOCK_UPDATE):

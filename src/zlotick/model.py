@@ -116,6 +116,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     entry: Entry | None  # None when nothing changed
     position: Position  # of the last recorded batch
     quotes: dict[str, StockUpdate]
+    rejected_by: dict[str, int] = {}  # how many for each reason
     error: str | None = None  # why nothing could be fetched or recorded; the quotes are then the old ones
 
 

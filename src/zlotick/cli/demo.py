@@ -1,0 +1,97 @@
+"""``zlotick demo``: the main job, with a recorded session."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+
+if TYPE_CHECKING:  # commands import the service when they run it
+    from zlotick.manager import RealTimeStreamManager
+
+PRESET = (
+    "service.profile=demo",
+    "service.update_interval=1",
+    "questdb.mode=embedded",
+    "pocketbase.mode=embedded",
+    'providers.order=["replay"]',
+    "providers.replay.loop=true",
+)
+"""What a demo presupposes. Servers of its own, so that a replayed day never lands in a database you already have."""
+
+_STATUS_EVERY = 1.0
+_STATUS_EVERY_PIPED = 30.0
+
+
+def demo(
+    *,
+    speed: Annotated[float | None, Parameter(help="Market seconds for each second, 1 to 3600.")] = None,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> int:
+    """Replay a recorded session of 78 sWIG80 stocks through a real QuestDB, PocketBase and WebSocket gateway.
+
+    Nothing to install or configure: both databases are started, kept in data/demo and stopped with Ctrl+C.
+
+    Examples:
+
+        zlotick demo
+        zlotick demo --speed 600
+    """
+    from zlotick.cli.running import run_service
+
+    flags = () if speed is None else (f"providers.replay.speed={speed}",)
+    loaded = settings.load(*flags, preset=PRESET)
+    return run_service(loaded.settings, about=about, watch=progress, quiet=True)
+
+
+def about(manager: RealTimeStreamManager) -> str:
+    """What this is, and where things are."""
+    settings = manager.settings
+    replay = settings.providers.replay
+    gateway = f"{settings.gateway.host}:{settings.gateway.port}"
+    origin = replay.file or "the recorded GPW session of 2025-04-30, packaged with zlotick"
+    lines = [
+        f"Data: REPLAYED, not live: {origin},",
+        f"      {replay.speed:g} market seconds a second{', over and over' if replay.loop else ''}",
+        "",
+        f'Quotes             ws://{gateway}   (send {{"type":"subscribe"}})',
+        f"Page, health       http://{gateway}/   http://{gateway}/health",
+    ]
+    if manager.questdb:
+        lines.append(f"QuestDB console    http://{settings.questdb.host}:{settings.questdb.http_port}")
+    if manager.pocketbase:
+        lines.append(f"Pocketbase admin   {settings.pocketbase.url}/_/")
+    lines += [
+        f"Passwords          {settings.service.home / 'credentials.json'}",
+        f"Log                {settings.service.log_file or settings.service.home / 'realtime_stream.log'}",
+    ]
+    return "\n".join(lines)
+
+
+async def progress(manager: RealTimeStreamManager) -> None:
+    """One line of status: rewritten in place on a terminal, now and then in a pipe. Never returns by itself."""
+    terminal = sys.stdout.isatty()
+    while True:
+        text = status_line(manager)
+        print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", flush=True)
+        await asyncio.sleep(_STATUS_EVERY if terminal else _STATUS_EVERY_PIPED)
+
+
+def status_line(manager: RealTimeStreamManager) -> str:
+    """The pipeline at a glance."""
+    from zlotick.market.sessions import WARSAW
+
+    report = manager.cycle.last_report
+    moment = manager.cycle.market_time().astimezone(WARSAW)
+    parts = [
+        f"📊 {moment:%Y-%m-%d %H:%M} Warsaw",
+        f"{len(manager.cycle.last_values)} stocks, {report.changed if report else 0} changed",
+        f"journal {manager.journal.position.offset}",
+        *(f"{d.sink.name} {d.stats.rows} rows" for d in manager.deliveries),
+        f"{manager.gateway.sessions} clients",
+    ]
+    return " · ".join(parts)

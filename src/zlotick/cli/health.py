@@ -1,0 +1,75 @@
+"""``zlotick health``: the guide's health check script."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+
+if TYPE_CHECKING:  # a check that was not asked for imports nothing
+    import aiohttp
+
+    from zlotick.config import Settings
+
+_TIMEOUT = 5.0
+
+
+def health(*, settings: SettingsOptions = NO_OPTIONS) -> int:
+    """Check the WebSocket server, QuestDB and PocketBase; exit code 0 when all answer well, else 1.
+
+    Example:
+
+        zlotick health && echo fine
+    """
+    return asyncio.run(_check(settings.load().settings))
+
+
+async def _check(settings: Settings) -> int:
+    import aiohttp
+
+    print("🏥 Real-Time Stream Health Check")
+    print("=" * 50)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
+        well = [await _websocket(session, settings)]
+        if settings.questdb.mode != "off":
+            base = f"http://{settings.questdb.host}:{settings.questdb.http_port}"
+            well.append(await _online(session, "QuestDB", f"{base}/ping"))
+        if settings.pocketbase.mode != "off":
+            well.append(await _online(session, "Pocketbase", f"{settings.pocketbase.url}/api/health"))
+    print(f"\n⏰ Check completed at: {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+    return 0 if all(well) else 1
+
+
+async def _websocket(session: aiohttp.ClientSession, settings: Settings) -> bool:
+    import aiohttp
+
+    gateway = f"{settings.gateway.host}:{settings.gateway.port}"
+    try:
+        async with session.ws_connect(f"ws://{gateway}") as socket:
+            data = await socket.receive_json(timeout=_TIMEOUT)
+        async with session.get(f"http://{gateway}/health") as response:
+            report = await response.json()
+    except (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError) as error:
+        print(f"❌ WebSocket: {str(error) or type(error).__name__}")
+        return False
+    print(
+        f"✅ WebSocket: {data.get('questdb_status', 'unknown')} / {data.get('pocketbase_status', 'unknown')}"
+    )
+    for reason in report.get("reasons", []):
+        print(f"❌ Service: {reason}")
+    return bool(report.get("ready"))
+
+
+async def _online(session: aiohttp.ClientSession, name: str, url: str) -> bool:
+    import aiohttp
+
+    try:
+        async with session.get(url) as response:
+            well = response.status in (200, 204)
+            print(f"✅ {name}: Online" if well else f"❌ {name}: HTTP {response.status}")
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        print(f"❌ {name}: {str(error) or type(error).__name__}")
+        return False
+    return well

@@ -1,0 +1,133 @@
+"""How a command runs the service: logs, banner, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from zlotick.config import Settings
+from zlotick.manager import RealTimeStreamManager
+from zlotick.telemetry import logs
+
+_RULE = "=" * 70
+
+About = Callable[[RealTimeStreamManager], str]
+"""What a command has to say of the running service, under the banner."""
+Watch = Callable[[RealTimeStreamManager], Coroutine[Any, Any, None]]
+"""Runs beside the service; the service stops when it returns."""
+
+
+def banner(manager: RealTimeStreamManager) -> str:
+    """The guide's *Expected Output*."""
+    settings = manager.settings
+    questdb, pocketbase = settings.questdb, settings.pocketbase
+    return "\n".join(
+        [
+            _RULE,
+            "🔄 Real-Time Data Streaming Service",
+            _RULE,
+            f"QuestDB: {'off' if questdb.mode == 'off' else f'{questdb.host}:{questdb.port}'}",
+            f"Pocketbase: {'off' if pocketbase.mode == 'off' else pocketbase.url}",
+            f"WebSocket: ws://{settings.gateway.host}:{settings.gateway.port}",
+            f"Update Interval: {manager.update_interval:g} seconds",
+            _RULE,
+        ]
+    )
+
+
+def say(text: str = "") -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def run_service(
+    settings: Settings, *, about: About | None = None, watch: Watch | None = None, quiet: bool = False
+) -> int:
+    """Run until Ctrl+C, SIGTERM, or until ``watch`` returns; returns the exit code.
+
+    The first signal stops cleanly, a second one at once. ``quiet`` keeps the log off the console (the file has it).
+    """
+    logs.configure(settings.service, console=not quiet)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_run(settings, about, watch))
+    finally:
+        logs.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy: the standard loop serves as well, a little slower
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(settings: Settings, about: About | None, watch: Watch | None) -> int:
+    manager = RealTimeStreamManager(settings, progress=say)
+    stopping = asyncio.create_task(_signalled(manager), name="wait for a signal")
+    try:
+        if await _unless(stopping, manager.start()):
+            say(banner(manager))
+            if about:
+                say(about(manager))
+            say("\n✅ Service is running. Press Ctrl+C to stop.")
+            await _unless(stopping, _work(manager, watch))
+    finally:
+        await manager.stop()
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    say("👋 Stopped.")
+    return 0
+
+
+async def _work(manager: RealTimeStreamManager, watch: Watch | None) -> None:
+    """Until the watch returns (never without one), or the service fails."""
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(manager.failed())]
+    if watch:
+        tasks.append(asyncio.create_task(watch(manager)))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _cancelled(tasks)
+
+
+async def _unless(stopping: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, unless the user stops us first. Whether it was done; raises what it raises."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        await _cancelled([task])
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _signalled(manager: RealTimeStreamManager) -> None:
+    """Return at the first SIGINT or SIGTERM; the second ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            manager.kill()
+            os._exit(128 + number)
+        say("\n🔄 Stopping (again to stop at once)")
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    await stop.wait()

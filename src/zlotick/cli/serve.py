@@ -1,0 +1,40 @@
+"""``zlotick serve``: the service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.config import ServerMode
+
+
+def serve(
+    *,
+    questdb: Annotated[ServerMode | None, Parameter(help="How to come by QuestDB (questdb.mode).")] = None,
+    pocketbase: Annotated[
+        ServerMode | None, Parameter(help="How to come by PocketBase (pocketbase.mode).")
+    ] = None,
+    port: Annotated[int | None, Parameter(help="WebSocket and HTTP port (gateway.port).")] = None,
+    log_format: Annotated[str | None, Parameter(help="text or json (service.log_format).")] = None,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> int:
+    """Run the service: fetch, record, distribute and stream quotes until Ctrl+C.
+
+    Examples:
+
+        zlotick serve
+        zlotick serve --questdb external --set questdb.host=db.lan
+        zlotick serve --questdb off --pocketbase off --set 'providers.order=["simulator"]'
+    """
+    from zlotick.cli.running import run_service
+
+    flags = {
+        "questdb.mode": questdb,
+        "pocketbase.mode": pocketbase,
+        "gateway.port": port,
+        "service.log_format": log_format,
+    }
+    loaded = settings.load(*(f"{name}={value}" for name, value in flags.items() if value is not None))
+    return run_service(loaded.settings)

@@ -1,0 +1,86 @@
+"""``zlotick status``: what a running service is doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.errors import Transient
+
+if TYPE_CHECKING:
+    from zlotick.config import Settings
+
+_TIMEOUT = 5.0
+
+
+def status(
+    *,
+    json: Annotated[bool, Parameter(help="The whole status message, for programs.")] = False,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> int:
+    """Show what a running zlotick is doing: connections, providers, journal, last cycle.
+
+    Examples:
+
+        zlotick status
+        zlotick status --json | jq .journal
+    """
+    import msgspec
+
+    message = asyncio.run(_ask(settings.load().settings))
+    print(msgspec.json.format(msgspec.json.encode(message)).decode() if json else _table(message))
+    return 0
+
+
+async def _ask(settings: Settings) -> dict[str, Any]:
+    import aiohttp
+
+    address = f"ws://{settings.gateway.host}:{settings.gateway.port}"
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT),
+            aiohttp.ClientSession() as session,
+            session.ws_connect(address) as socket,
+        ):
+            await socket.send_json({"type": "status"})
+            while True:
+                message: dict[str, Any] = await socket.receive_json()
+                if message.get("type") == "status":
+                    return message
+    except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
+        raise Transient(
+            f"no zlotick answers at {address} ({str(error) or type(error).__name__}): "
+            "start it with zlotick serve, or name its gateway.port"
+        ) from error
+
+
+def _table(message: dict[str, Any]) -> str:
+    cycle, journal = message.get("last_cycle") or {}, message.get("journal") or {}
+    rows = [
+        ("version", f"{message['version']}, up {message['uptime_seconds']:.0f} s"),
+        ("market", f"{message['market_status']} ({message['session_phase']})"),
+        ("questdb", message["questdb_status"]),
+        ("pocketbase", message["pocketbase_status"]),
+        ("clients", message["subscribers"]),
+        *(_cycle_rows(cycle) if cycle else [("last cycle", "none yet")]),
+        *((f"provider {row['name']}", _provider(row)) for row in message["providers"]),
+    ]
+    if journal:
+        rows.append(("journal", f"offset {journal['position']['offset']}, {journal['entries']} entries"))
+        rows += [(f"lag of {reader}", lag) for reader, lag in journal["lag"].items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:
+    counts = ", ".join(f"{cycle[name]} {name}" for name in ("fetched", "rejected", "changed"))
+    rows: list[tuple[str, object]] = [("last cycle", f"{cycle['time']}, {counts}, {cycle['duration']:.3f} s")]
+    return [*rows, ("", f"❌ {cycle['error']}")] if cycle.get("error") else rows
+
+
+def _provider(row: dict[str, Any]) -> str:
+    text = f"{row['status']}, {row['symbols']} symbols, last success {row['last_success'] or 'never'}"
+    return f"{text}; refused: {row['refusal_reason']}" if row.get("refusal_reason") else text

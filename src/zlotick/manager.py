@@ -1,0 +1,327 @@
+"""The composition root: the only module that knows every implementation.
+
+It puts the rooms together, starts them in the order of a quote's life, and stops them in reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from zlotick import __version__
+from zlotick.config import Settings
+from zlotick.control import ControlServer, socket_path
+from zlotick.cycle import Cycle
+from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
+from zlotick.events import EventBus
+from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.server import Gateway
+from zlotick.journal.sqlite import SqliteJournal
+from zlotick.market import universe
+from zlotick.market.sessions import Calendar, Phase
+from zlotick.market.validation import Validator
+from zlotick.model import ConnectionStatus, MarketStatus, plain
+from zlotick.providers import StockDataProvider
+from zlotick.providers.chain import ProviderChain
+from zlotick.providers.replay import ReplayProvider
+from zlotick.providers.simulator import SimulatorProvider
+from zlotick.stores.delivery import Delivery
+from zlotick.stores.pocketbase import PocketbaseConnector
+from zlotick.stores.questdb import QuestDBConnector
+from zlotick.telemetry.health import MISSED_CYCLES
+from zlotick.telemetry.metrics import CycleMetrics, Metrics, Samples, connection_samples, journal_samples
+
+log = structlog.stdlib.get_logger("zlotick.manager")
+
+_RETAIN_EVERY = 60.0
+_FLUSH_TIMEOUT = 5.0
+_STEP_TIMEOUT = 20.0
+
+
+class RealTimeStreamManager:
+    """The streaming service: ``start()``, ``stop()``, and what is in between.
+
+    ``data_providers`` are asked in order; append your own at any time. ``update_interval`` is in seconds and may
+    change while the service runs. ``progress`` is told what takes long (a download, a server's start).
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, progress: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.settings = settings or Settings()
+        self.event_bus = EventBus()
+        self.data_providers: list[StockDataProvider] = []
+        self.questdb: QuestDBConnector | None = None
+        self.pocketbase: PocketbaseConnector | None = None
+        self.deliveries: list[Delivery] = []
+        self.calendar = Calendar()
+        self.metrics = Metrics()
+        self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
+        self.chain = ProviderChain(
+            self.data_providers, timeout=self.settings.providers.timeout, bus=self.event_bus
+        )
+        self.universe = universe.load(self.settings.universe)
+        self.cycle = self._make_cycle()
+        self.gateway = Gateway(self.settings.gateway, self._gateway_context())
+        self._update_interval = self.settings.service.update_interval
+        self.data_providers.extend(self._configured_providers())
+        self._cycle_metrics = CycleMetrics()
+        self._control: ControlServer | None = None
+        self._servers: list[EmbeddedServer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[None] | None = None
+        self._started_at = time.monotonic()
+        self._progress = progress
+
+    @property
+    def update_interval(self) -> float:
+        """Seconds from the start of a cycle to the start of the next."""
+        return self._update_interval
+
+    @update_interval.setter
+    def update_interval(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"update_interval is {seconds}: it must be above 0 seconds")
+        self._update_interval = seconds
+        for provider in self.data_providers:
+            if isinstance(provider, ReplayProvider):  # its speed is market seconds for each second
+                provider.step_seconds = seconds * self.settings.providers.replay.speed
+
+    # Start: the order of a quote's life
+
+    async def start(self) -> None:
+        """Start everything; returns when the gateway listens and cycles are under way.
+
+        Raises ZlotickError, with nothing left running, when it cannot: a taken port, a second service on the
+        same data folder, a server that cannot be provisioned.
+        """
+        self._failure = asyncio.get_running_loop().create_future()
+        self._started_at = time.monotonic()
+        try:
+            await self._open_journal()
+            await self._start_servers()
+            self._start_deliveries()
+            await self._start_gateway()
+            await self._start_control()
+            self._start_cycles()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _open_journal(self) -> None:
+        home = self.settings.service.home
+        await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await self.journal.open()
+        await self.cycle.restore()
+
+    async def _start_servers(self) -> None:
+        service = self.settings.service
+        questdb, pocketbase = await asyncio.gather(
+            provide_questdb(self.settings.questdb, service, progress=self._progress),
+            provide_pocketbase(self.settings.pocketbase, service, progress=self._progress),
+        )
+        if questdb:
+            self.questdb = QuestDBConnector(questdb.config, bus=self.event_bus)
+        if pocketbase:
+            self.pocketbase = PocketbaseConnector(pocketbase.config, bus=self.event_bus)
+        self._servers = [given.server for given in (questdb, pocketbase) if given and given.server]
+        await asyncio.gather(*(server.start() for server in self._servers))
+
+    def _start_deliveries(self) -> None:
+        for sink in (self.questdb, self.pocketbase):
+            if sink:
+                delivery = Delivery(self.journal, sink)
+                self.deliveries.append(delivery)
+                self._own(delivery.run(), f"delivery to {sink.name}")
+        self._own(self._retain(), "journal retention")
+
+    async def _start_gateway(self) -> None:
+        self.gateway.restore(self.cycle.last_values, self.journal.position)
+        self.metrics.add(self._samples)
+        await self.gateway.start()
+
+    async def _start_control(self) -> None:
+        commands = {"dead-letters": self.list_dead_letters, "resend": self.resend_dead_letters}
+        self._control = ControlServer(socket_path(self.settings.service.home), commands)
+        await self._control.start()
+
+    def _start_cycles(self) -> None:
+        if not self.data_providers:
+            remedy = "set providers.order, or append to data_providers"
+            log.warning("No provider is enabled: no new quotes will come", mark="❌", remedy=remedy)
+        self._own(self.cycle.run(lambda: self.update_interval), "cycles")
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Keep a task; if it fails, the service fails, and says so."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or not (error := task.exception()):
+            return
+        log.error("Task failed: the service stops", mark="❌", task=task.get_name(), exc_info=error)
+        if self._failure and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def failed(self) -> None:
+        """Wait until a task of the service fails; raises its error."""
+        assert self._failure, "start() first"
+        await asyncio.shield(self._failure)
+
+    # Stop: the reverse, each step with a deadline
+
+    async def stop(self) -> None:
+        """No new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
+        await self._step("cycles", self._end_tasks("cycles"))
+        await self._step("providers", self.chain.close())
+        await self._step("gateway", self.gateway.stop())
+        await self._step("deliveries", self._flush())
+        await self._step("tasks", self._end_tasks())
+        await self._step("connectors", self._close_connectors())
+        if self._control:
+            await self._step("control socket", self._control.stop())
+        await self._step("embedded servers", self._stop_servers())
+        await self._step("journal", self.journal.close())
+        await self._step("event bus", self.event_bus.close())
+
+    async def _step(self, name: str, work: Awaitable[object]) -> None:
+        """One step of the stop: a failing or hanging one must not keep the others from theirs."""
+        try:
+            async with asyncio.timeout(_STEP_TIMEOUT):
+                await work
+        except Exception as error:  # noqa: BLE001  whatever it is, the rest must still be stopped
+            log.error("Could not stop cleanly", mark="❌", what=name, error=repr(error))
+
+    async def _end_tasks(self, name: str | None = None) -> None:
+        ending = [task for task in self._tasks if name in (None, task.get_name())]
+        for task in ending:
+            task.cancel()
+            self._tasks.remove(task)
+        if ending:
+            await asyncio.wait(ending)
+
+    async def _flush(self) -> None:
+        """Deliver what is left; what cannot be delivered now stays in the journal."""
+        await asyncio.gather(*(delivery.flush(_FLUSH_TIMEOUT) for delivery in self.deliveries))
+
+    async def _close_connectors(self) -> None:
+        await asyncio.gather(*(sink.close() for sink in (self.questdb, self.pocketbase) if sink))
+
+    async def _stop_servers(self) -> None:
+        servers, self._servers = self._servers, []
+        await asyncio.gather(*(server.stop() for server in servers))
+
+    def kill(self) -> None:
+        """End the embedded servers at once (a second Ctrl+C). The journal survives that at any moment."""
+        for server in self._servers:
+            server.kill()
+
+    # What runs beside the cycles
+
+    async def _retain(self) -> None:
+        while True:
+            await self.journal.retain()
+            await asyncio.sleep(_RETAIN_EVERY)
+
+    async def list_dead_letters(self) -> list[dict[str, Any]]:
+        """Rows that a store refused for good, oldest first."""
+        return [plain(letter) for letter in await self.journal.dead_letters()]
+
+    async def resend_dead_letters(self) -> dict[str, dict[str, int]]:
+        """Offer the refused rows to their stores again: how many went, how many are still refused."""
+        results = {}
+        for delivery in self.deliveries:
+            sent, refused = await delivery.resend_dead_letters()
+            results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
+        return results
+
+    async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
+        """Wait until every store has everything; False when that takes too long."""
+        results = await asyncio.gather(*(delivery.flush(timeout) for delivery in self.deliveries))
+        return all(results)
+
+    # What the house is made of
+
+    def _configured_providers(self) -> list[StockDataProvider]:
+        config = self.settings.providers
+        makers: dict[str, Callable[[], StockDataProvider]] = {
+            "replay": lambda: ReplayProvider(config.replay, self.update_interval * config.replay.speed),
+            "simulator": lambda: SimulatorProvider(config.simulator),
+        }
+        return [makers[name]() for name in config.order]
+
+    def _make_cycle(self) -> Cycle:
+        symbols = set(self.universe.symbols)
+        return Cycle(
+            self.chain,
+            Validator(symbols, self.settings.providers.jump_limit_percent),
+            self.journal,
+            self.event_bus,
+            calendar=self.calendar,
+            symbols=symbols,
+            listeners=[lambda report: self.gateway.publish(report), self._cycle_metrics.count],
+        )
+
+    # What the gateway asks
+
+    def _gateway_context(self) -> GatewayContext:
+        return GatewayContext(
+            version=__version__,
+            metrics=self.metrics,
+            questdb_status=lambda: _status(self.questdb),
+            pocketbase_status=lambda: _status(self.pocketbase),
+            providers=self.chain.rows,
+            symbols=lambda: self.universe.symbols,
+            market_status=self.market_status,
+            session_phase=self.session_phase,
+            origin=lambda: self.origin,
+            delay_seconds=lambda: self._source.delay_seconds if self._source else None,
+            update_interval=lambda: self.update_interval,
+            stale_after=self._stale_after,
+            journal_stats=self.journal.stats,
+            uptime=lambda: time.monotonic() - self._started_at,
+        )
+
+    @property
+    def _source(self) -> StockDataProvider | None:
+        return self.data_providers[0] if self.data_providers else None
+
+    @property
+    def origin(self) -> str:
+        """What the quotes may be called: live, delayed, simulated or replayed."""
+        return self._source.kind if self._source else "delayed"
+
+    def market_status(self) -> MarketStatus:
+        """The status of the market the quotes come from: of today's, or of the replayed moment."""
+        return self.calendar.market_status(self.cycle.market_time())
+
+    def session_phase(self) -> Phase:
+        """The phase of the session, likewise."""
+        return self.calendar.phase(self.cycle.market_time())
+
+    def _stale_after(self) -> float | None:
+        """A quote is stale when its source misses three intervals in a phase in which it should speak."""
+        speaks = self.market_status() is MarketStatus.OPEN and self.origin in ("live", "delayed")
+        return MISSED_CYCLES * self.update_interval if speaks else None
+
+    async def _samples(self) -> Samples:
+        stats = await self.journal.stats()
+        statuses = {sink.name: sink.monitor.status for sink in (self.questdb, self.pocketbase) if sink}
+        statuses |= {row.name: row.status for row in self.chain.rows()}
+        journal = journal_samples(
+            offset=stats.position.offset,
+            entries=stats.entries,
+            size_bytes=stats.size_bytes,
+            lag=stats.lag,
+            dead_letters=stats.dead_letters,
+        )
+        return [*connection_samples(statuses), *journal, *self._cycle_metrics.samples()]
+
+
+def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:
+    return sink.monitor.status if sink else ConnectionStatus.DISCONNECTED
