@@ -78,7 +78,8 @@ class JournalContract:
         entries = [await journal.append(batch("ŻYW", "ABC", price=n)) for n in (1.5, 2.25, 3.1)]
         assert await journal.read(0) == entries
         assert await journal.read(1, limit=1) == [entries[1]]
-        assert await journal.read(3) == await journal.read(99) == []
+        assert await journal.read(3) == await journal.read(99) == await journal.read(10**30) == []
+        assert await journal.read(-(10**30), limit=10**30) == entries
 
     async def test_an_empty_batch_is_an_entry_too(self, journal: Journal) -> None:
         empty = batch()
@@ -92,6 +93,8 @@ class JournalContract:
     async def test_a_batch_that_could_not_be_read_back_is_refused(self, journal: Journal) -> None:
         with pytest.raises(JournalError, match="price"):
             await journal.append(batch(price=float("nan")))
+        with pytest.raises(JournalError, match="cannot be stored"):
+            await journal.append(batch("\ud800"))
         assert (await journal.append(batch())).position.offset == 1
 
     async def test_last_values(self, journal: Journal) -> None:
@@ -191,6 +194,7 @@ class JournalContract:
         assert await journal.cursor("questdb") == 0
         await journal.move_cursor("questdb", 2)
         await journal.move_cursor("questdb", 1)
+        await journal.move_cursor("questdb", -(10**30))
         assert await journal.cursor("questdb") == 2
         assert await journal.cursor("pocketbase") == 0
         assert (await journal.stats()).lag == {"questdb": 1, "pocketbase": 3}
@@ -232,7 +236,7 @@ class JournalContract:
         await journal.keep_rejected(
             [RejectedQuote("unknown symbol", "X", quote("X")), RejectedQuote("price", "abc", odd)]
         )
-        await journal.keep_rejected([RejectedQuote("price", "inf", quote("Y", float("inf")))])
+        await journal.keep_rejected([RejectedQuote("price", "inf \ud800", quote("\ud800", float("inf")))])
         assert [r.quote.price for r in await journal.rejected()] == [float("inf"), "abc", 10.0]
         assert [r.reason for r in await journal.rejected(limit=1)] == ["price"]
         assert (await journal.stats()).rejected == 3

@@ -31,8 +31,11 @@ def decoded(text: str, kind: type[T], what: str) -> T:
 
 
 def position(db: sqlite3.Connection) -> Position:
-    """The place of the last entry."""
-    return Position(*db.execute("SELECT epoch, last_offset FROM journal").fetchone())
+    """The place of the last entry. Raises msgspec.ValidationError when the file has lost it."""
+    row = db.execute("SELECT epoch, last_offset FROM journal").fetchone()
+    if row is None:
+        raise msgspec.ValidationError("it has no position")
+    return Position(*row)
 
 
 def append(db: sqlite3.Connection, batch: UpdateBatch, at: str) -> Entry:

@@ -9,9 +9,11 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from msgspec.structs import asdict
+
 from zlotick.errors import JournalError
 from zlotick.journal.entries import decoded, json_text, position
-from zlotick.model import DeadLetter, RejectedQuote, StockUpdate, plain
+from zlotick.model import DeadLetter, RejectedQuote, StockUpdate
 
 MAX_REJECTED = 10_000
 MAX_DEAD_LETTERS = 100_000
@@ -29,16 +31,18 @@ def move_cursor(
     reader: str,
     offset: int,
     dead: Sequence[DeadLetter],
-    max_dead_letters: int = MAX_DEAD_LETTERS,
+    max_dead_letters: int | None = None,
 ) -> int:
     """Move a cursor forwards and put rows aside; returns how many old dead letters had to go for them."""
     last = position(db).offset
     if offset > last:
         raise JournalError(f"cursor of {reader} cannot move to {offset}: the journal ends at {last}")
-    moved = db.execute("UPDATE cursors SET offset = max(offset, ?) WHERE reader = ?", (offset, reader))
+    moved = db.execute(
+        "UPDATE cursors SET offset = max(offset, ?) WHERE reader = ?", (max(offset, 0), reader)
+    )
     if not moved.rowcount:
         raise JournalError(f"reader {reader} has no cursor to move: ask for its cursor first")
-    return _put_aside(db, dead, max_dead_letters)
+    return _put_aside(db, dead, max_dead_letters or MAX_DEAD_LETTERS)
 
 
 def _put_aside(db: sqlite3.Connection, dead: Sequence[DeadLetter], limit: int) -> int:
@@ -51,7 +55,7 @@ def _put_aside(db: sqlite3.Connection, dead: Sequence[DeadLetter], limit: int) -
     if not dead:
         return 0
     (count,) = db.execute("SELECT count(*) FROM dead_letters").fetchone()
-    excess = max(0, count - limit)
+    excess = max(0, int(count) - limit)
     db.execute(
         "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters ORDER BY id LIMIT ?)", (excess,)
     )
@@ -94,9 +98,17 @@ def keep_rejected(db: sqlite3.Connection, rejected: Sequence[RejectedQuote], at:
     """
     db.executemany(
         "INSERT INTO rejected (kept_at, reason, detail, quote) VALUES (?, ?, ?, ?)",
-        [(at, r.reason, r.detail, json.dumps(plain(r.quote), default=str)) for r in rejected],
+        [
+            (at, _clean(r.reason), _clean(r.detail), json.dumps(asdict(r.quote), default=str))
+            for r in rejected
+        ],
     )
     db.execute("DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", (MAX_REJECTED,))
+
+
+def _clean(text: str) -> str:
+    """Text without half characters, which JSON of a provider may hold and UTF-8 refuses."""
+    return text.encode(errors="replace").decode()
 
 
 def kept_rejected(db: sqlite3.Connection, limit: int) -> list[RejectedQuote]:

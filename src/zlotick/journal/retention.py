@@ -12,6 +12,7 @@ import msgspec
 from zlotick.config import JournalConfig
 
 MB = 1024 * 1024
+PAGE = 4096
 STEP_ENTRIES = 256
 STEP_PAGES = 512
 
@@ -60,13 +61,17 @@ def _aged(db: sqlite3.Connection, cutoff: str) -> int:
 
 
 def _weighing(db: sqlite3.Connection, excess: int) -> int:
-    """The offset up to which the oldest entries weigh ``excess`` bytes; 0 when there is no excess."""
+    """The offset up to which the oldest entries weigh ``excess`` bytes; 0 when there is no excess.
+
+    A text of several pages may take one more than its length says. Counting that keeps a step from dropping too
+    much; what is then still in excess goes in the next step.
+    """
     until = 0
     rows = db.execute("SELECT offset, length(batch) FROM entries ORDER BY offset LIMIT ?", (STEP_ENTRIES,))
     for offset, size in rows:
         if excess <= 0:
             break
-        until, excess = offset, excess - size
+        until, excess = offset, excess - size - (PAGE if size > PAGE else 0)
     return until
 
 
@@ -90,7 +95,7 @@ def _count_lost(db: sqlite3.Connection, first: int, until: int) -> dict[str, int
 
 def shrink(db: sqlite3.Connection) -> bool:
     """Give some free pages back to the file system; whether there are more to give."""
-    before = db.execute("PRAGMA freelist_count").fetchone()[0]
+    (before,) = db.execute("PRAGMA freelist_count").fetchone()
     db.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()  # each fetched row frees a page
-    after = db.execute("PRAGMA freelist_count").fetchone()[0]
-    return 0 < after < before
+    (after,) = db.execute("PRAGMA freelist_count").fetchone()
+    return bool(0 < after < before)

@@ -89,7 +89,10 @@ class SqliteJournal(Journal):
 
     async def read(self, after: int, limit: int = 64) -> list[Entry]:
         """At most ``limit`` entries after an offset, oldest first."""
-        return await self._run(entries.read, after, _positive(limit))
+        limit = _positive(limit)
+        if after >= self.position.offset:
+            return []
+        return await self._run(entries.read, max(after, 0), limit)
 
     async def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
         """Chunks of entries after an offset, stored ones first; ends when the journal closes."""
@@ -163,8 +166,6 @@ class SqliteJournal(Journal):
         newest = self._file.newest
         if newest and newest.position.offset == after + 1:
             return [newest]
-        if self.position.offset <= after:
-            return []
         try:
             return await self.read(after, limit)
         except JournalError:
@@ -212,4 +213,4 @@ class SqliteJournal(Journal):
 def _positive(limit: int) -> int:
     if limit < 1:
         raise ValueError(f"limit {limit} must be at least 1")
-    return limit
+    return min(limit, 2**31)

@@ -46,7 +46,7 @@ def translated(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise JournalError(
-            f"journal {path}: {error}: it must be a file in a folder that this user may write to"
+            f"journal {path}: {error}: it must be a file in a local folder that this user may write to"
         ) from error
 
 

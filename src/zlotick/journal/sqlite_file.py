@@ -35,15 +35,18 @@ class JournalFile:
         self.path = path
         self.position: Position | None = None
         self.newest: Entry | None = None  # the last entry appended since the file was opened
-        self._lock = OwnerLock(path)
+        self._lock: OwnerLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
 
     def open(self) -> None:
         """Lock, open or create, learn the position. Raises AlreadyRunning, JournalError, sqlite3.Error, OSError."""
+        self.path = self.path.resolve()  # a link to the file must not lead around its lock
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = OwnerLock(self.path)
         self._lock.acquire()
         try:
+            self.path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT)
             prepare(self._db, self.path)
             self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchone()
@@ -60,7 +63,8 @@ class JournalFile:
                 connection, self._connection = self._connection, None
                 connection.close()
         finally:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
     def run(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
