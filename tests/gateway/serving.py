@@ -85,7 +85,9 @@ class Service:
     origin: str = "replayed"
     stale_after: float | None = None
     journal: JournalStats | Exception = field(
-        default_factory=lambda: JournalStats(Position("e1", 7), 1, 7, 4096, {"questdb": 5}, {"questdb": 2}, {}, 0)
+        default_factory=lambda: JournalStats(
+            Position("e1", 7), 1, 7, 4096, {"questdb": 5}, {"questdb": 2}, {}, 0
+        )
     )
     metrics: Metrics = field(default_factory=Metrics)
 

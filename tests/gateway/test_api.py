@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
-
 from tests.gateway.serving import Service, quote, report, serving
+
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
 from zlotick.journal.base import JournalStats

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.gateway.serving import quote
+
 from zlotick.gateway.frames import (
     CLOSE,
     DEFLATE_FROM,
@@ -44,9 +44,19 @@ quotes = st.builds(
     delay_seconds=st.none() | st.integers(0, 10**6),
 )
 
-GUIDE_FIELDS = (
-    "timestamp symbol price change change_percent volume high low open market_status data_source".split()
-)
+GUIDE_FIELDS = [
+    "timestamp",
+    "symbol",
+    "price",
+    "change",
+    "change_percent",
+    "volume",
+    "high",
+    "low",
+    "open",
+    "market_status",
+    "data_source",
+]
 
 
 def as_json(update: StockUpdate, *, stale: bool) -> dict[str, Any]:
@@ -68,9 +78,7 @@ def test_an_assembled_message_is_the_json_of_its_parts(
     updates: list[StockUpdate], snapshot: bool, status: str
 ) -> None:
     fragments = [quote_json(update, stale=False) for update in updates]
-    message = stock_updates(
-        fragments, position=Position("e", 4), market_status=status, snapshot=snapshot
-    )
+    message = stock_updates(fragments, position=Position("e", 4), market_status=status, snapshot=snapshot)
     said = json.loads(message.payload)
     assert list(said) == ["type", "timestamp", "count", "data", "position", "snapshot", "market_status"]
     assert said["data"] == [as_json(update, stale=False) for update in updates]

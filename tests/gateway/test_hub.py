@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.gateway.serving import quote
+
 from zlotick.gateway import hub as hub_module
 from zlotick.gateway.hub import Hub, Subscriber
 from zlotick.gateway.subscription import Subscription
@@ -191,7 +191,9 @@ def test_a_session_that_stays_slow_is_given_up() -> None:
     assert stage.hub.traffic.evicted == 1
 
 
-def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(hub_module, "STRIDE", 2)
     stage = Stage()
     wires = [stage.join(ALL)[0] for _ in range(5)]
@@ -206,7 +208,9 @@ def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(monkey
     assert [[prices(message).get("ABS") for message in wire.read] for wire in wires] == [[None, 1, 2]] * 5
 
 
-subscriptions = st.sampled_from([ALL, CHANGES, Subscription(("ABS", "AGO")), Subscription(("ABS", "AGO"), "changes")])
+subscriptions = st.sampled_from(
+    [ALL, CHANGES, Subscription(("ABS", "AGO")), Subscription(("ABS", "AGO"), "changes")]
+)
 steps = st.one_of(
     st.tuples(st.just("trade"), st.sets(st.sampled_from(NAMES))),
     st.tuples(st.just("join"), subscriptions),
@@ -214,8 +218,12 @@ steps = st.one_of(
     st.tuples(st.just("leave"), st.integers(0, 5)),
     st.tuples(st.just("stick"), st.integers(0, 5)),
     st.tuples(st.just("drain"), st.integers(0, 5)),
-    st.tuples(st.just("turn"),),
-    st.tuples(st.just("sweep"),),
+    st.tuples(
+        st.just("turn"),
+    ),
+    st.tuples(
+        st.just("sweep"),
+    ),
 )
 
 
@@ -232,7 +240,9 @@ def check_seam(read: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps, max_size=40))
-def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(actions: list[tuple[Any, ...]]) -> None:
+def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
+    actions: list[tuple[Any, ...]],
+) -> None:
     """Snapshots, live messages, strides, slow readers and sweeps in any order: no seam, no double."""
     original, hub_module.STRIDE = hub_module.STRIDE, 1
     try:

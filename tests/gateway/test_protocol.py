@@ -26,7 +26,16 @@ def refused(text: str) -> BadMessage:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "{", '{"type":"ping"} x', '{"type":NaN}', "\ufeff{}", "[" * 9000, '{"type":"ping","x":' + "[" * 9000],
+    [
+        "",
+        "hello",
+        "{",
+        '{"type":"ping"} x',
+        '{"type":NaN}',
+        "\ufeff{}",
+        "[" * 9000,
+        '{"type":"ping","x":' + "[" * 9000,
+    ],
 )
 def test_text_that_is_not_json_gets_the_guides_words(text: str) -> None:
     bad = refused(text)

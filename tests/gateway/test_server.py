@@ -7,8 +7,8 @@ import socket
 import aiohttp
 import pytest
 import websockets
-
 from tests.gateway.serving import Service, connected, quote, report, serving, until
+
 from zlotick.config import GatewayConfig
 from zlotick.errors import GatewayError
 from zlotick.gateway import Gateway
@@ -107,7 +107,12 @@ async def test_one_session_too_many_gets_503_and_room_is_given_back() -> None:
 
 
 async def test_shutdown_says_goodbye_and_spreads_the_return() -> None:
-    async with serving() as gateway, connected(gateway) as one, connected(gateway) as two, connected(gateway) as three:
+    async with (
+        serving() as gateway,
+        connected(gateway) as one,
+        connected(gateway) as two,
+        connected(gateway) as three,
+    ):
         stopping = asyncio.create_task(gateway.stop())
         waits = []
         for client in (one, two, three):

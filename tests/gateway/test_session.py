@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -12,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
-
 from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, report, serving, until
+
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
 from zlotick.gateway.frames import TEXT
@@ -38,7 +39,9 @@ def masked(payload: bytes, opcode: int = TEXT, claimed: int | None = None) -> by
     return head + b"\0\0\0\0" + payload
 
 
-async def raw(gateway: Gateway, *, receive_buffer: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def raw(
+    gateway: Gateway, *, receive_buffer: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A WebSocket made by hand, so that it can misbehave. Nothing is read after the handshake."""
     end = socket.socket()
     if receive_buffer:
@@ -81,7 +84,19 @@ async def test_subscribe_confirm_snapshot_end_then_live() -> None:
         assert (live["type"], live["count"], live["snapshot"]) == ("stock_updates", 5, False)
         assert list(live)[:4] == ["type", "timestamp", "count", "data"]
         assert list(live["data"][0])[:11] == (
-            "timestamp symbol price change change_percent volume high low open market_status data_source".split()
+            [
+                "timestamp",
+                "symbol",
+                "price",
+                "change",
+                "change_percent",
+                "volume",
+                "high",
+                "low",
+                "open",
+                "market_status",
+                "data_source",
+            ]
         )
         assert set(live["data"][0]) - set(list(live["data"][0])[:11]) == {
             "previous_close",
@@ -285,10 +300,8 @@ async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
     """As a half-open connection looks: the other side is there for the kernel and for nobody else."""
     async with serving(ping_interval=0.1) as gateway:
         reader, writer = await raw(gateway)
-        with pytest.raises(ConnectionError):  # read everything, say nothing, until it is cut
-            while await asyncio.wait_for(reader.read(1000), 5):
-                pass
-            raise ConnectionResetError
+        with contextlib.suppress(ConnectionError):  # read everything, say nothing, until it is cut
+            await asyncio.wait_for(reader.read(-1), 5)
         await until(lambda: not gateway._sessions)
         assert gateway._counts.unanswered_pings == 1
         writer.close()
@@ -309,7 +322,9 @@ def wide(count: int, price: float) -> dict[str, StockUpdate]:
     return {f"S{number:05}": quote(f"S{number:05}", price) for number in range(count)}
 
 
-async def _read_all(reader: asyncio.StreamReader, enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+async def _read_all(
+    reader: asyncio.StreamReader, enough: Callable[[list[dict[str, Any]]], bool]
+) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(10):
         while not enough(found):
@@ -419,7 +434,10 @@ async def test_ping_frames_without_reading_are_bounded_too() -> None:
 async def test_one_deflated_frame_serves_several_clients() -> None:
     quotes = wide(80, 2.0)
     async with serving() as gateway, connected(gateway) as one, connected(gateway) as two:
-        assert "permessage-deflate; server_no_context_takeover" in one.socket.response.headers["Sec-WebSocket-Extensions"]  # type: ignore[union-attr]
+        assert (
+            "permessage-deflate; server_no_context_takeover"
+            in one.socket.response.headers["Sec-WebSocket-Extensions"]
+        )  # type: ignore[union-attr]
         for client in (one, two):
             await client.subscribe()
         before = gateway._hub.traffic.bytes  # type: ignore[union-attr]
@@ -433,8 +451,12 @@ async def test_one_deflated_frame_serves_several_clients() -> None:
 
 async def test_a_client_with_a_smaller_window_gets_plain_frames() -> None:
     async with serving() as gateway:
-        end = websockets.extensions.permessage_deflate.ClientPerMessageDeflateFactory(server_max_window_bits=9)
-        async with websockets.connect(f"ws://127.0.0.1:{gateway.port}", extensions=[end], compression=None) as socket_:
+        end = websockets.extensions.permessage_deflate.ClientPerMessageDeflateFactory(
+            server_max_window_bits=9
+        )
+        async with websockets.connect(
+            f"ws://127.0.0.1:{gateway.port}", extensions=[end], compression=None
+        ) as socket_:
             assert "Sec-WebSocket-Extensions" not in socket_.response.headers  # type: ignore[union-attr]
             client = Client(socket_)
             await client.hear()
@@ -444,16 +466,19 @@ async def test_a_client_with_a_smaller_window_gets_plain_frames() -> None:
 
 
 async def test_aiohttps_client_reads_the_shared_deflated_frames() -> None:
-    async with serving() as gateway, aiohttp.ClientSession() as http:
-        async with http.ws_connect(f"ws://127.0.0.1:{gateway.port}", compress=15) as client:
-            assert client.compress
-            await client.send_json({"type": "subscribe"})
-            kinds = [(await client.receive_json(timeout=5))["type"] for _ in range(4)]
-            assert kinds == ["connection", "subscription_confirmed", "stock_updates", "snapshot_end"]
-            for offset in range(3):
-                gateway.publish(report(wide(80, float(offset)), offset=offset))
-            for offset in range(3):
-                assert (await client.receive_json(timeout=5))["data"][79]["price"] == offset
+    async with (
+        serving() as gateway,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://127.0.0.1:{gateway.port}", compress=15) as client,
+    ):
+        assert client.compress
+        await client.send_json({"type": "subscribe"})
+        kinds = [(await client.receive_json(timeout=5))["type"] for _ in range(4)]
+        assert kinds == ["connection", "subscription_confirmed", "stock_updates", "snapshot_end"]
+        for offset in range(3):
+            gateway.publish(report(wide(80, float(offset)), offset=offset))
+        for offset in range(3):
+            assert (await client.receive_json(timeout=5))["data"][79]["price"] == offset
 
 
 async def test_no_seam_over_a_real_socket() -> None:

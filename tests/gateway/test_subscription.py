@@ -51,7 +51,9 @@ def test_what_the_protocol_documents_but_this_version_does_not_serve_is_refused_
 
 
 def test_the_confirmed_state_can_be_sent_back_as_a_subscription() -> None:
-    assert wanted(channels=["quotes"], fields=None, filter=None, max_rate=None, on_slow="conflate") == wanted()
+    assert (
+        wanted(channels=["quotes"], fields=None, filter=None, max_rate=None, on_slow="conflate") == wanted()
+    )
 
 
 @pytest.mark.parametrize("channel", sorted(DOCUMENTED - {"quotes"}))

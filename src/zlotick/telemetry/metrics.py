@@ -106,14 +106,14 @@ class CycleMetrics:
         self._duration_sum = 0.0
         self._duration_counts = [0] * (len(CYCLE_BUCKETS) + 1)
 
-    def count(self, report: CycleReport, rejected: Iterable[str] = ()) -> None:
-        """Add one cycle; ``rejected`` holds the reason of each rejected quote."""
+    def count(self, report: CycleReport) -> None:
+        """Add one cycle."""
         self.cycles += 1
         self.failed += report.error is not None
         self.fetched += report.fetched
         self.changed += report.changed
-        for reason in rejected:
-            self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        for reason, count in report.rejected_by.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
         self._duration_sum += report.duration_seconds
         self._duration_counts[bisect_left(CYCLE_BUCKETS, report.duration_seconds)] += 1
 
