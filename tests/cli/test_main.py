@@ -71,6 +71,24 @@ def test_help_of_a_command_teaches_with_its_docstring(capsys):
     assert "Show, check or write the settings." in capsys.readouterr().out
 
 
+def test_the_examples_of_a_docstring_are_shown():
+    def serve() -> None:
+        """Run the service.
+
+        Examples:
+
+            zlotick serve
+        """
+
+    assert cli._teaching(serve) == "Run the service.\n\nFor example:\n\n    zlotick serve"
+
+
+@pytest.mark.parametrize("command", list(cli._SUMMARIES))
+def test_help_of_every_command(command, capsys):
+    assert cli.main([command, "--help"]) == 0
+    assert f"zlotick {command}" in capsys.readouterr().out.partition("\n")[2]
+
+
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from zlotick.config import QuestDBConfig, Secret, ServiceConfig
 from zlotick.errors import ConfigError
 from zlotick.model import MarketStatus
-from zlotick.telemetry import logs
+from zlotick.telemetry import logs, sinks
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - (\S+) - ([A-Z]+) - (.*)")
@@ -271,7 +271,7 @@ class Console(io.TextIOWrapper):
 def test_a_paused_terminal_delays_nobody(service, monkeypatch):
     read, write = os.pipe()
     monkeypatch.setattr(sys, "stderr", Console(write))
-    monkeypatch.setattr(logs, "MAX_WAITING", 3000)
+    monkeypatch.setattr(sinks, "MAX_WAITING", 3000)
     logs.configure(service)
     began = time.monotonic()
     for number in range(2000):  # a pipe holds 64 kB: some hundred lines
@@ -296,9 +296,9 @@ def test_what_waits_is_bounded_and_what_is_lost_is_told(service, monkeypatch):
             written.append(record.getMessage())
 
     written: list[str] = []
-    monkeypatch.setattr(logs, "MAX_WAITING", 10)
+    monkeypatch.setattr(sinks, "MAX_WAITING", 10)
     logs.configure(service, console=False)
-    sink = logs._Sink("the test", Slow())
+    sink = sinks.Sink("the test", Slow())
     for number in range(100):
         sink.put(str(number))
     assert 85 <= sink.lost <= 90
@@ -377,7 +377,7 @@ def test_what_waits_is_written_when_the_process_ends_without_close(service):
 
 
 def test_the_file_is_rotated_by_size_and_bounded(service, monkeypatch):
-    monkeypatch.setattr(logs, "FILE_BYTES", 1000)
+    monkeypatch.setattr(sinks, "FILE_BYTES", 1000)
     logs.configure(service, console=False)
     for number in range(200):
         log.info("Fetched", number=number)
@@ -397,7 +397,7 @@ def test_a_folder_that_refuses_new_files_keeps_the_bound_and_the_newest_lines(se
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(logs, "FILE_BYTES", 1000)
+    monkeypatch.setattr(sinks, "FILE_BYTES", 1000)
     monkeypatch.setattr(os, "rename", refuse)
     logs.configure(service, console=False)
     for number in range(200):

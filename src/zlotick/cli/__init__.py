@@ -6,10 +6,12 @@ Exit codes: 0 done, 1 what was asked about is not well, 2 wrong usage or setting
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cyclopts import App
 
@@ -58,10 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
     tokens = list(sys.argv[1:] if argv is None else argv)
-    if tokens and tokens[0] in _SUMMARIES and app[tokens[0]].default_command:
-        app[
-            tokens[0]
-        ].help = None  # the summary serves where no command is imported; its own docstring says more
+    if tokens and tokens[0] in _SUMMARIES and (function := app[tokens[0]].default_command):
+        app[tokens[0]].help = _teaching(function)
     try:
         result = app(tokens)
         sys.stdout.flush()
@@ -74,6 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(error)
         return WRONG_USAGE if isinstance(error, ConfigError) else CANNOT_RUN
     return result if isinstance(result, int) else OK
+
+
+def _teaching(function: Callable[..., object]) -> str:
+    """A command's own docstring: it says more than the summary, which serves where no command is imported."""
+    # cyclopts takes an "Examples:" section out of a docstring; as a plain paragraph it stays.
+    return re.sub(r"(?m)^Examples?:$", "For example:", inspect.getdoc(function) or "")
 
 
 def _say(error: ZlotickError) -> None:

@@ -20,7 +20,9 @@ from zlotick.errors import ZlotickError
 
 config = App(
     name="config",
-    help_epilogue="""Settings come from zlotick.toml; stronger is the environment, such as
+    help_epilogue="""Begin with:  zlotick config init
+
+Settings come from zlotick.toml; stronger is the environment, such as
 ZLOTICK_GATEWAY__PORT=9765; strongest is --set gateway.port=9765.
 
 A password can stay in a file of its own:

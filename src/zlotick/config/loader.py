@@ -70,9 +70,9 @@ class _Reading:
     def take_file(self, file: Path | None) -> None:
         if file is None and not os.path.lexists(DEFAULT_FILE):
             return
-        path = file or DEFAULT_FILE
+        path = _printable(str(file or DEFAULT_FILE))
         try:
-            text = _text_of(path)
+            text = _text_of(file or DEFAULT_FILE)
             table = tomllib.loads(text)
         except RecursionError:
             self.problems.append(f"{path}: is nested too deeply to be settings")
@@ -81,7 +81,7 @@ class _Reading:
         except ValueError as error:
             self.problems.append(f"{path}: cannot be read: {error}")
         else:
-            self._take_table(table, "", str(path), _lines(text))
+            self._take_table(table, "", path, _lines(text))
 
     def _take_table(self, table: Mapping[str, Any], prefix: str, path: str, lines: Mapping[str, int]) -> None:
         for key, value in table.items():
@@ -116,7 +116,7 @@ class _Reading:
         try:
             secret = _secret_of(Path(path))
         except ValueError as error:
-            self._refuse(option.name, f"cannot be read from {_shown(path)}: {error}", origin)
+            self._refuse(option, f": cannot be read from {_shown(path)}: {error}", origin)
         else:
             self._take(option, secret, origin, strict=False)
 
@@ -134,15 +134,14 @@ class _Reading:
         try:
             self.values[option.name] = option.convert(value, strict=strict)
         except (ValueError, RuntimeError):  # RuntimeError: ~nobody in a path, deep JSON
-            self._refuse(option.name, f"must be {_expected(option, value)}", origin, value)
+            self._refuse(option, f"{_given(option, value)}: must be {_expected(option, value)}", origin)
         else:
             self.origins[option.name] = origin
             self.bad.discard(option.name)
 
-    def _refuse(self, name: str, why: str, origin: str, *value: object) -> None:
-        shown = f" = {_shown(value[0])}" if value and not options()[name].secret else ""
-        self.problems.append(f"{name}{shown}: {why} ({origin})")
-        self.bad.add(name)
+    def _refuse(self, option: Option, problem: str, origin: str) -> None:
+        self.problems.append(f"{option.name}{problem} ({origin})")
+        self.bad.add(option.name)
 
     def _unknown(self, name: str, what: str, origin: str) -> None:
         close = _closest(name, sections() if what == "section" else options())
@@ -154,8 +153,9 @@ class _Reading:
             # A value that was refused above is a default here: judging it would only confuse.
             if self.bad.isdisjoint(names):
                 origins = dict.fromkeys(self.origins[name] for name in names if name in self.origins)
-                value = value_of(settings, names[0])
-                self._refuse(names[0], must, "; ".join(origins) or DEFAULT_ORIGIN, value)
+                option = options()[names[0]]
+                given = _given(option, value_of(settings, option.name))
+                self._refuse(option, f"{given}: {must}", "; ".join(origins) or DEFAULT_ORIGIN)
         if self.problems:
             raise ConfigError(self.problems)
         return Loaded(settings, {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()})
@@ -214,7 +214,7 @@ def _lines(text: str) -> dict[str, int]:
     """Where the keys and sections of a TOML file are: a hint for people, so plain layouts are enough."""
     lines: dict[str, int] = {}
     prefix = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
             prefix = header[1] + "."
             lines.setdefault(header[1], number)
@@ -240,6 +240,10 @@ def _closest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1)
     close = close or [name for name in names if name.endswith("." + word.rpartition(".")[2])]
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _given(option: Option, value: object) -> str:
+    return "" if option.secret else f" = {_shown(value)}"
 
 
 def _shown(value: object) -> str:

@@ -1,41 +1,29 @@
 """Logs: ``log.info("Update cycle completed", mark="✅", fetched=78)`` becomes one line in a file and on stderr.
 
-structlog and the standard library (aiohttp, asyncpg) go the same way: a line is made where it is logged, then
-each sink (file, console) writes it in a thread of its own. So a paused terminal, a full disk or an encoding
-without marks neither delays nor fails a log call; lines that a sink could not take are counted and told.
+structlog and the standard library (aiohttp, asyncpg) go the same way. A line is made once, where it is logged,
+and written elsewhere (:mod:`zlotick.telemetry.sinks`): no log call waits or fails.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
-import os
-import stat
 import sys
-import threading
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import UTC, date, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import structlog
 
 from zlotick.config import ServiceConfig
-from zlotick.errors import ConfigError
 from zlotick.model import utc_text
 from zlotick.telemetry.marks import fit
-
-log = structlog.stdlib.get_logger("zlotick.telemetry")
+from zlotick.telemetry.sinks import Console, Sink, open_file
 
 FILE_NAME = "realtime_stream.log"
-FILE_BYTES = 10_000_000
-FILE_COUNT = 5
-MAX_WAITING = 10_000  # lines that wait for one sink; the next ones are lost, and counted
 MAX_TEXT = 10_000  # characters of one value
 MAX_DEPTH = 6  # of nested values; deeper ones are shown as Python writes them
 
@@ -52,9 +40,9 @@ def configure(service: ServiceConfig, *, console: bool = True) -> None:
     Raises ConfigError when the file cannot be written.
     """
     close()
-    sinks = [_Sink("the log file", _open_file(log_path(service)))]
+    sinks = [Sink("the log file", open_file(log_path(service)))]
     if console and sys.stderr is not None:
-        sinks.append(_Sink("the console", _Console(sys.stderr)))
+        sinks.append(Sink("the console", Console(sys.stderr)))
     level = logging.getLevelNamesMapping()[service.log_level.upper()]
     levels = {"": max(level, logging.INFO), "zlotick": level, "aiohttp.access": logging.WARNING}
     _Fan(sinks, _render_json if service.log_format == "json" else _render_text).install(levels)
@@ -162,7 +150,7 @@ def _render_json(_: object, __: str, event: MutableMapping[str, Any]) -> str:
         return msgspec.json.encode({key: fit(str(value), "utf-8") for key, value in line.items()}).decode()
 
 
-# --- sinks ----------------------------------------------------------------------------------------------------
+# --- the way out ----------------------------------------------------------------------------------------------------
 
 
 class _Fan(logging.Handler):
@@ -170,7 +158,7 @@ class _Fan(logging.Handler):
 
     installed: _Fan | None = None
 
-    def __init__(self, sinks: Sequence[_Sink], render: structlog.typing.Processor) -> None:
+    def __init__(self, sinks: Sequence[Sink], render: structlog.typing.Processor) -> None:
         super().__init__()
         self._sinks = sinks
         self._levels: dict[str, int] = {}
@@ -208,104 +196,6 @@ class _Fan(logging.Handler):
             line = self.format(logging.makeLogRecord({**record.__dict__, "msg": told, "args": ()}))
         for sink in self._sinks:
             sink.put(line)
-
-
-class _Sink:
-    """One place for lines, written in its own thread."""
-
-    def __init__(self, what: str, handler: logging.Handler) -> None:
-        self.lost = 0
-        self._what = what
-        self._handler = handler
-        self._broken = False
-        # A SimpleQueue never makes the one who puts wait, not even for a lock; so its bound is kept here.
-        self._lines: SimpleQueue[str | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"log to {what}", daemon=True)
-        self._thread.start()
-
-    def put(self, line: str) -> None:
-        if self._lines.qsize() < MAX_WAITING:
-            self._lines.put(line)
-        else:
-            self.lost += 1
-
-    def close(self, deadline: float) -> None:
-        """Write what waits; after the deadline the thread is left to the end of the process."""
-        self._lines.put(None)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
-            self._write(line)
-        with contextlib.suppress(OSError, ValueError):  # a full disk may refuse the last flush
-            self._handler.close()
-
-    def _write(self, line: str) -> None:
-        try:
-            self._handler.handle(logging.makeLogRecord({"msg": line}))
-        except Exception as error:  # noqa: BLE001  whatever a disk or a terminal does, logging goes on
-            self.lost += 1
-            if not self._broken:
-                _tell(f"❌ Cannot write to {self._what}, its lines are lost until it works again: {error}")
-            self._broken = True
-            return
-        self._broken = False
-        if self.lost:
-            lines, self.lost = self.lost, 0
-            log.warning("Log lines were lost", sink=self._what, lines=lines)
-
-
-class _Console(logging.StreamHandler[TextIO]):
-    """Marks fall back to ASCII where the terminal has none."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return fit(super().format(record), self.stream.encoding)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name; the sink counts
-        raise
-
-
-class _File(RotatingFileHandler):
-    """At most FILE_COUNT files of FILE_BYTES."""
-
-    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802  logging's name
-        status = os.fstat(self._opened().fileno())
-        return stat.S_ISREG(status.st_mode) and status.st_size >= FILE_BYTES
-
-    def doRollover(self) -> None:  # noqa: N802  logging's name
-        try:
-            super().doRollover()
-        except OSError:
-            # The folder refuses new files. The bound and the newest lines matter more than the oldest ones.
-            os.ftruncate(self._opened().fileno(), 0)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  as above
-        raise
-
-    def _opened(self) -> Any:
-        if self.stream is None:
-            self.stream = self._open()
-        return self.stream
-
-
-def _open_file(path: Path) -> _File:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_fifo():  # opening it would wait for a reader
-            raise _unwritable(path, "it is a pipe")
-        return _File(path, backupCount=FILE_COUNT - 1, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
-
-
-def _unwritable(path: Path, why: str) -> ConfigError:
-    remedy = "set service.log_file to a file that the user who runs zlotick may write"
-    return ConfigError([f"service.log_file: {path} cannot be written ({why}); {remedy}"])
-
-
-def _tell(message: str) -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # no stderr, or one that fails too
-        print(fit(message, sys.stderr.encoding), file=sys.stderr, flush=True)  # noqa: T201  the last place left to say it
 
 
 atexit.register(close)
