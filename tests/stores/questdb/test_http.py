@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.servers import free_ports
-from tests.stores.questdb.conftest import applied, make_quote
+from tests.stores.questdb.samples import applied, make_quote
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient

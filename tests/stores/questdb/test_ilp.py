@@ -7,11 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.questdb.conftest import make_quote
+from tests.stores.questdb.samples import make_quote
 
 from zlotick.stores.questdb.ilp import Unencodable, encode
 
-texts = st.text(st.characters(codec="utf-8"), min_size=1)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
 def test_a_full_line() -> None:
@@ -24,8 +24,18 @@ def test_a_full_line() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     unknown = dict.fromkeys(
-        ["change", "change_percent", "volume", "high", "low", "open", "previous_close"]
-        + ["exchange_time", "received_at", "delay_seconds"]
+        [
+            "change",
+            "change_percent",
+            "volume",
+            "high",
+            "low",
+            "open",
+            "previous_close",
+            "exchange_time",
+            "received_at",
+            "delay_seconds",
+        ]
     )
     line = encode(make_quote(market_status="", **unknown))
     assert line == b"stock_data,symbol=11B,data_source=replay price=512.5 1746003600123000\n"
@@ -42,6 +52,7 @@ def test_whole_prices_stay_doubles_and_times_may_carry_any_zone() -> None:
     [
         ("symbol", ""),
         ("symbol", None),
+        ("symbol", "A\0"),
         ("symbol", "half \ud800 pair"),
         ("data_source", ""),
         ("market_status", 5),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from tests.stores.questdb.conftest import applied, make_quote
+from tests.stores.questdb.samples import applied, make_quote
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
@@ -17,7 +18,9 @@ async def test_times_are_aware_on_the_way_in_and_out(connector: QuestDBConnector
     await connector.insert_batch([make_quote()])
     await applied(connector)
     moment = datetime(2025, 4, 30, 9, 0, 0, 123000, tzinfo=UTC)
-    query = "SELECT timestamp, symbol, price, exchange_time FROM stock_data WHERE timestamp = $1 AND symbol = $2"
+    query = (
+        "SELECT timestamp, symbol, price, exchange_time FROM stock_data WHERE timestamp = $1 AND symbol = $2"
+    )
     warsaw = moment.astimezone(timezone(timedelta(hours=2)))
     assert await connector.execute_query(query, warsaw, "11B") == [
         {"timestamp": moment, "symbol": "11B", "price": 512.5, "exchange_time": moment}
@@ -41,8 +44,6 @@ async def test_a_bad_query_is_fatal_and_quoted(
 
 
 async def test_more_queries_at_once_than_connections(connector: QuestDBConnector) -> None:
-    import asyncio
-
     answers = await asyncio.gather(*(connector.execute_query("SELECT 1 one") for _ in range(20)))
     assert answers == [[{"one": 1}]] * 20
 
@@ -57,6 +58,6 @@ async def test_a_wrong_password_is_fatal_and_stays_secret(questdb_server: QuestD
 
 async def test_nobody_there_is_transient() -> None:
     connector = QuestDBConnector(QuestDBConfig(host="127.0.0.1", port=1, http_port=1))
-    with pytest.raises(Transient, match="127.0.0.1:1"):
+    with pytest.raises(Transient, match=r"127\.0\.0\.1:1"):
         await connector.execute_query("SELECT 1")
     await connector.close()

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 from structlog.testing import capture_logs
-from tests.servers import QuestDBServer
-from tests.stores.questdb.conftest import applied, make_quote
+from tests.servers import start_questdb
+from tests.stores.questdb.samples import applied, make_quote
 
 from zlotick.errors import Fatal
 from zlotick.stores.questdb import QuestDBConnector
@@ -101,7 +101,7 @@ async def test_what_only_the_owner_may_mend_is_fatal(
 async def test_a_table_in_the_place_of_a_view_is_fatal(connector: QuestDBConnector) -> None:
     await connector._http.execute("CREATE TABLE candles_1h (timestamp TIMESTAMP) TIMESTAMP(timestamp)")
     try:
-        with pytest.raises(Fatal, match="candles_1h"):
+        with pytest.raises(Fatal, match="if a table has the name candles_1h, rename it"):
             await connector.connect()
     finally:
         await connector._http.execute("DROP TABLE candles_1h")
@@ -152,14 +152,12 @@ async def test_a_ttl_is_set_only_when_asked_for(connector: QuestDBConnector) -> 
 
 
 @pytest.mark.usefixtures("private_servers")
-async def test_what_a_full_disk_suspended_is_seen_and_resumed(tmp_path: Path) -> None:
+async def test_what_a_full_disk_suspended_is_seen_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The suspension itself is done by the server's own developer command, not by filling this disk."""
-    server = QuestDBServer(tmp_path)
-    server._env["QDB_DEV_MODE_ENABLED"] = "true"
-    from tests import servers
-
-    servers._started.append(server)
-    await server.restart()
+    monkeypatch.setenv("QDB_DEV_MODE_ENABLED", "true")
+    server = await start_questdb(tmp_path)
     connector = QuestDBConnector(server.config)
     await connector.insert_batch([make_quote()])
     await applied(connector)
@@ -169,7 +167,9 @@ async def test_what_a_full_disk_suspended_is_seen_and_resumed(tmp_path: Path) ->
     assert not health.healthy
     assert health.suspended[0].startswith("stock_data: No space left")
     assert health.lag["stock_data"] > 0
-    await connector.connect()
+    with capture_logs() as logs:
+        await connector.deliver([])  # a delivery with nothing to do looks behind the port
+    assert [(entry["log_level"], entry["table"]) for entry in logs] == [("warning", "stock_data")]
     await applied(connector)
     health = await connector.health()
     assert (health.healthy, health.lag["stock_data"]) == (True, 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-import structlog
 
 from zlotick.config import QuestDBConfig
 from zlotick.connections.monitor import ConnectionMonitor
@@ -20,8 +20,6 @@ from zlotick.stores.questdb.http import QuestDBHttp
 from zlotick.stores.questdb.ilp import Unencodable, encode
 from zlotick.stores.questdb.queries import QuestDBQueries
 from zlotick.stores.questdb.schema import QuestDBHealth
-
-log = structlog.stdlib.get_logger("zlotick.stores.questdb")
 
 
 class RefusedQuote(msgspec.Struct, frozen=True):
@@ -42,6 +40,9 @@ class QuestDBConnector:
     The connector moves its own ``monitor``: :meth:`connect` and every write move it to connected,
     reconnecting (Transient) or error (Fatal), :meth:`close` to disconnected; queries leave it alone. A write
     after a failed one, or before any :meth:`connect`, connects first.
+
+    The server acknowledges writes to a table that a full disk suspended, and never resumes it by itself. So at
+    most every ``look_interval`` seconds a write looks whether one is suspended, and resumes it.
     """
 
     name: str = "QuestDB"
@@ -55,6 +56,7 @@ class QuestDBConnector:
         # Timeouts, in seconds
         timeout: float = 5.0,
         connect_timeout: float = 1.0,
+        look_interval: float = 60.0,
         # Limits
         max_connections: int = 4,
         max_rows: int = 2000,
@@ -68,6 +70,8 @@ class QuestDBConnector:
         self._queries = QuestDBQueries(
             self.config, timeout=timeout, connect_timeout=connect_timeout, max_connections=max_connections
         )
+        self._look_interval = look_interval
+        self._look_at = 0.0  # on the monotonic clock
         self._ready = False
         # One writer at a time: an older value of a key must never land after a newer one.
         self._writing = asyncio.Lock()
@@ -77,6 +81,8 @@ class QuestDBConnector:
         if self.monitor.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.FAILED):
             self.monitor.move(ConnectionStatus.CONNECTING)
         with self._watched():
+            # On a kept connection the server holds on to a table that was dropped, and takes rows for it.
+            await self._http.close()
             await self._http.execute("select 1")
             await self._queries.fetch("select 1")
             await self.ensure_schema()
@@ -98,34 +104,23 @@ class QuestDBConnector:
             raise Fatal(f"QuestDB cannot store the quote of '{data.symbol}': {refused.reason}")
 
     async def insert_batch(self, quotes: Sequence[StockUpdate]) -> list[RefusedQuote]:
-        """Insert quotes in their order. On return all are in the server's log but those returned."""
+        """Insert quotes in their order. On return all are in the server's log but those returned.
+
+        Without quotes it looks whether the server is still there.
+        """
         async with self._writing:
             if not self._ready:
                 await self.connect()
             with self._watched():
                 refused = await self._write(quotes)
-        if refused:
-            log.warning(
-                "QuestDB cannot store some quotes", mark="❌", quotes=len(refused), reason=refused[0].reason
-            )
+                await self._look(due=not quotes)
         return refused
 
     async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
         """Insert the quotes of journal entries, in the journal's order; returns those refused for good."""
         rows = [(entry.position.offset, quote) for entry in entries for quote in entry.batch.quotes]
         refused = await self.insert_batch([quote for _, quote in rows])
-        now = now_text()
-        return [
-            DeadLetter(
-                reader=self.reader,
-                offset=rows[bad.index][0],
-                symbol=str(bad.quote.symbol),
-                reason=bad.reason,
-                quote=bad.quote,
-                put_aside_at=now,
-            )
-            for bad in refused
-        ]
+        return [self._dead_letter(rows[bad.index][0], bad) for bad in refused]
 
     async def health(self) -> QuestDBHealth:
         """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""
@@ -160,6 +155,22 @@ class QuestDBConnector:
                 await self.ensure_schema()
             refused.update({part[line]: reason for line, reason in bad.items()})
         return [RefusedQuote(index, quotes[index], refused[index]) for index in sorted(refused)]
+
+    async def _look(self, *, due: bool) -> None:
+        """Resume what is suspended, when it is time to look."""
+        if due or time.monotonic() >= self._look_at:
+            await self.resume()
+            self._look_at = time.monotonic() + self._look_interval
+
+    def _dead_letter(self, offset: int, bad: RefusedQuote) -> DeadLetter:
+        return DeadLetter(
+            reader=self.reader,
+            offset=offset,
+            symbol=str(bad.quote.symbol),
+            reason=bad.reason,
+            quote=bad.quote,
+            put_aside_at=now_text(),
+        )
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -48,6 +48,8 @@ def encode(quote: StockUpdate) -> bytes:
 def _tag(name: str, text: object) -> str:
     if not isinstance(text, str) or not text:
         raise Unencodable(f"{name} {text!r} is not text; every stored quote needs one")
+    if "\0" in text:
+        raise Unencodable(f"{name} {text!r} holds a NUL character, which QuestDB does not store")
     try:
         text.encode()
     except UnicodeEncodeError as error:

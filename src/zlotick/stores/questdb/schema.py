@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from zlotick.errors import Fatal
+from zlotick.errors import Fatal, Transient
 from zlotick.stores.questdb.ilp import TABLE
 
 log = structlog.stdlib.get_logger("zlotick.stores.questdb")
@@ -33,7 +33,7 @@ CREATE_VIEWS = {
 COLUMNS = dict(re.findall(r"^  (\w+) ([A-Z]+),?$", CREATE_TABLE, re.MULTILINE))
 KEYS = re.findall(r"\w+", CREATE_TABLE.rpartition("KEYS")[2])
 
-_REMEDY = "rename the table, or point questdb.host at another server"
+_REMEDY = "rename it, or point questdb.host at another server"
 
 
 class QuestDBHealth(msgspec.Struct, frozen=True):
@@ -125,9 +125,12 @@ async def _ensure_columns(execute: Execute) -> None:
 
 
 async def _ensure_table(execute: Execute, ttl: str) -> None:
-    [table] = await execute(
+    rows = await execute(
         "SELECT dedup, walEnabled, ttlValue, ttlUnit FROM tables() WHERE table_name = 'stock_data'"
     )
+    if not rows:  # just created: the server's lists follow a moment later
+        raise Transient(f"QuestDB does not list its new table {TABLE} yet")
+    [table] = rows
     if not table["walEnabled"]:
         raise Fatal(
             f"QuestDB table {TABLE} has no WAL, so it can neither deduplicate nor feed the candle views; "
@@ -160,12 +163,13 @@ async def _ensure_keys(execute: Execute, *, deduplicates: bool) -> None:
 
 async def _ensure_view(execute: Execute, name: str, create: str) -> None:
     """A view holds nothing that the table does not: rebuilding one loses nothing and takes seconds."""
-    await execute(create)
+    try:
+        await execute(create)
+    except Fatal as error:
+        raise Fatal(f"{error}; if a table has the name {name}, {_REMEDY}") from error
     view = (await _views(execute)).get(name)
     if view is None:
-        raise Fatal(
-            f"QuestDB has a table {name} where the candle view belongs; rename it, or use another server"
-        )
+        return  # just created: the server's lists follow a moment later
     if view["view_sql"].strip() != _select(create):
         await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
         await execute(create)

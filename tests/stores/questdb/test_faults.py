@@ -1,0 +1,135 @@
+"""A server that dies, stops or comes back: with a private, real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.servers import QuestDBServer, start_questdb
+from tests.stores.questdb.samples import applied, make_quote
+
+from zlotick.connections.backoff import backoff
+from zlotick.errors import Transient
+from zlotick.model import ConnectionStatus, StockUpdate, utc_text, utc_time
+from zlotick.stores.questdb import QuestDBConnector
+
+
+@pytest.fixture
+async def server(tmp_path: Path, private_servers: None) -> QuestDBServer:
+    return await start_questdb(tmp_path)
+
+
+@pytest.fixture
+async def connector(server: QuestDBServer) -> AsyncIterator[QuestDBConnector]:
+    connector = QuestDBConnector(server.config)
+    yield connector
+    await connector.close()
+
+
+def batch(number: int) -> list[StockUpdate]:
+    moment = utc_text(utc_time("2025-04-30T09:00:00Z") + timedelta(seconds=number))
+    return [make_quote(symbol=f"S{symbol:02}", timestamp=moment) for symbol in range(80)]
+
+
+async def deliver_at_last(connector: QuestDBConnector, quotes: list[StockUpdate]) -> int:
+    """Insert with retries; returns how many failed."""
+    deadline = time.monotonic() + 30
+    for failures, delay in enumerate(backoff(cap=0.5)):
+        try:
+            await connector.insert_batch(quotes)
+        except Transient:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(delay)
+        else:
+            return failures
+    raise AssertionError
+
+
+async def rows(connector: QuestDBConnector) -> int:
+    await applied(connector)
+    [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
+    count: int = row["n"]
+    return count
+
+
+async def silent(connector: QuestDBConnector) -> None:
+    """A stopped process may still answer for a moment, until the last of its threads has noticed."""
+    with pytest.raises(Transient, match="does not answer"):
+        for _ in range(100):
+            await connector.health()
+
+
+async def test_killed_in_the_middle_every_row_is_there_once(
+    server: QuestDBServer, connector: QuestDBConnector
+) -> None:
+    halfway = asyncio.Event()
+
+    async def write() -> int:
+        failures = 0
+        for number in range(400):
+            failures += await deliver_at_last(connector, batch(number))
+            if number == 100:
+                halfway.set()
+        return failures
+
+    writing = asyncio.create_task(write())
+    await halfway.wait()
+    await server.kill()
+    await server.restart()
+    assert await writing > 0
+    assert await rows(connector) == 400 * 80
+    assert (await connector.health()).healthy
+
+
+async def test_down_is_transient_and_the_restart_heals(
+    server: QuestDBServer, connector: QuestDBConnector
+) -> None:
+    await connector.insert_batch(batch(0))
+    assert await rows(connector) == 80
+    await server.stop()
+    with pytest.raises(Transient):
+        await connector.insert_batch(batch(1))
+    assert connector.monitor.status is ConnectionStatus.RECONNECTING
+    with pytest.raises(Transient):
+        await connector.execute_query("SELECT 1")
+    with pytest.raises(Transient):
+        await connector.health()
+    with pytest.raises(Transient):
+        await connector.deliver([])  # nothing to write is no proof of health
+    await server.restart()
+    await connector.insert_batch(batch(1))
+    assert connector.monitor.status is ConnectionStatus.CONNECTED
+    assert await rows(connector) == 160
+
+
+async def test_a_stopped_server_costs_the_time_out_and_no_more(server: QuestDBServer) -> None:
+    connector = QuestDBConnector(server.config, timeout=0.5)
+    await connector.insert_batch(batch(0))
+    assert await rows(connector) == 80
+    server.pause()
+    try:
+        await silent(connector)
+        for call in (
+            connector.insert_batch(batch(1)),
+            connector.execute_query("SELECT 1"),
+            connector.connect(),
+        ):
+            began = time.monotonic()
+            with pytest.raises(Transient, match="does not answer"):
+                await call
+            assert time.monotonic() - began < 2
+    finally:
+        server.resume()
+    await deliver_at_last(connector, batch(1))
+    assert await rows(connector) == 160
+    server.pause()
+    try:
+        began = time.monotonic()
+        await connector.close()
+        assert time.monotonic() - began < 2
+    finally:
+        server.resume()
