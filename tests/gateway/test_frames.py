@@ -14,12 +14,12 @@ from zlotick.gateway.frames import (
     CLOSE,
     DEFLATE_FROM,
     Book,
+    Envelope,
     SharedMessage,
     close_frame,
     deflated,
     frame,
     quote_json,
-    stock_updates,
 )
 from zlotick.model import Position, StockUpdate
 
@@ -78,7 +78,7 @@ def test_an_assembled_message_is_the_json_of_its_parts(
     updates: list[StockUpdate], snapshot: bool, status: str
 ) -> None:
     fragments = [quote_json(update, stale=False) for update in updates]
-    message = stock_updates(fragments, position=Position("e", 4), market_status=status, snapshot=snapshot)
+    message = Envelope(position=Position("e", 4), market_status=status, snapshot=snapshot).around(fragments)
     said = json.loads(message.payload)
     assert list(said) == ["type", "timestamp", "count", "data", "position", "snapshot", "market_status"]
     assert said["data"] == [as_json(update, stale=False) for update in updates]

@@ -86,6 +86,7 @@ class Stage:
         self.quotes: dict[str, StockUpdate] = {}
         self.offset = 0
         self.evicted: list[Wire] = []
+        self.left: dict[Subscriber, int] = {}  # how many messages each had when it left
 
     def trade(self, *symbols: str) -> None:
         self.offset += bool(symbols)
@@ -105,6 +106,7 @@ class Stage:
 
     def enter(self, subscriber: Subscriber, subscription: Subscription) -> None:
         """As the session does it."""
+        self.left.pop(subscriber, None)
         self.hub.leave(subscriber)
         subscriber.transport.write(self.hub.snapshot(subscription).frame(deflate=False))
         self.hub.join(subscriber, subscription)
@@ -254,6 +256,7 @@ def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
         for wire, subscriber in people:
             subscription = subscriber.subscription
             if subscription is None:
+                assert len(wire.read) == stage.left[subscriber]
                 continue
             known: dict[str, float] = {}
             for message in wire.read:
@@ -285,7 +288,9 @@ def _act(stage: Stage, people: list[tuple[Wire, Subscriber]], action: str, rest:
         case "again":
             stage.enter(people[rest[0] % len(people)][1], rest[1])
         case "leave":
-            stage.hub.leave(people[rest[0] % len(people)][1])
+            wire, subscriber = people[rest[0] % len(people)]
+            stage.hub.leave(subscriber)
+            stage.left[subscriber] = len(wire.read) + len(wire.waiting)
         case "stick":
             people[rest[0] % len(people)][0].stuck = True
         case "drain":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -69,18 +68,13 @@ class SharedMessage:
         return self._plain
 
 
-class _Fragment(NamedTuple):
-    quote: StockUpdate
-    stale: bool
-    json: bytes
-
-
 class Book:
     """The newest quote of every symbol, each with its fragment."""
 
     def __init__(self) -> None:
         self.quotes: dict[str, StockUpdate] = {}
-        self._fragments: dict[str, _Fragment] = {}
+        self._fragments: dict[str, bytes] = {}
+        self._shown: dict[str, tuple[StockUpdate, bool]] = {}  # what each fragment was made of
 
     def update(self, quotes: Mapping[str, StockUpdate]) -> None:
         """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
@@ -88,19 +82,19 @@ class Book:
 
     def refresh(self, stale_before: str | None) -> None:
         """Encode what is new, and what has grown stale: observed before that time (``None``: nothing is)."""
-        fragments = self._fragments
         for symbol, quote in self.quotes.items():
             stale = stale_before is not None and (quote.received_at or quote.timestamp) < stale_before
-            known = fragments.get(symbol)
-            if known is None or known.quote is not quote or known.stale is not stale:
-                fragments[symbol] = _Fragment(quote, stale, quote_json(quote, stale=stale))
+            shown = self._shown.get(symbol)
+            if shown is None or shown[0] is not quote or shown[1] is not stale:
+                self._shown[symbol] = (quote, stale)
+                self._fragments[symbol] = quote_json(quote, stale=stale)
 
     def fragments(self, symbols: Iterable[str] | None = None) -> list[bytes]:
         """The fragments of the known ones among the symbols, in their order; all of them by default."""
+        known = self._fragments
         if symbols is None:
-            return [fragment.json for fragment in self._fragments.values()]
-        found = map(self._fragments.get, symbols)
-        return [fragment.json for fragment in found if fragment is not None]
+            return list(known.values())
+        return [known[symbol] for symbol in symbols if symbol in known]
 
 
 def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
@@ -108,17 +102,20 @@ def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
     return _encode(quote)[:-1] + (b',"stale":true}' if stale else b',"stale":false}')
 
 
-def stock_updates(
-    fragments: list[bytes], *, position: Position | None, market_status: str, snapshot: bool = False
-) -> SharedMessage:
-    """The guide's ``stock_updates`` message, made now."""
-    head = b'{"type":"stock_updates","timestamp":"%b","count":%d,"data":[' % (
-        now_text().encode(),
-        len(fragments),
-    )
-    tail = b'],"position":%b,"snapshot":%b,"market_status":%b}' % (
-        _encode(position),
-        b"true" if snapshot else b"false",
-        _encode(market_status),
-    )
-    return SharedMessage(head + b",".join(fragments) + tail)
+class Envelope:
+    """What surrounds the quotes of a ``stock_updates`` message: made now, once for all messages of a cycle."""
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self, *, position: Position | None, market_status: str, snapshot: bool = False) -> None:
+        self._head = b'{"type":"stock_updates","timestamp":"%b","count":' % now_text().encode()
+        self._tail = b'],"position":%b,"snapshot":%b,"market_status":%b}' % (
+            _encode(position),
+            b"true" if snapshot else b"false",
+            _encode(market_status),
+        )
+
+    def around(self, fragments: list[bytes]) -> SharedMessage:
+        """The whole message."""
+        data = b",".join(fragments)
+        return SharedMessage(b'%b%d,"data":[%b%b' % (self._head, len(fragments), data, self._tail))

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from zlotick.gateway.frames import Book, SharedMessage, frame, stock_updates
+from zlotick.gateway.frames import Book, Envelope, SharedMessage, frame
 from zlotick.gateway.protocol import Lost
 from zlotick.gateway.subscription import Subscription
 from zlotick.model import Position, StockUpdate, now_text, utc_text
@@ -44,6 +44,9 @@ class Subscriber:
         self.late: Late | None = None
 
 
+Members = dict[Subscriber, asyncio.WriteTransport]
+
+
 class Late:
     """What waits for a laggard, and since when."""
 
@@ -56,8 +59,19 @@ class Late:
         self.names: set[str] = set()
 
 
-class Group(dict[Subscriber, asyncio.WriteTransport]):
-    """The sessions that get the same bytes."""
+class Group:
+    """The sessions with one subscription; those with compression apart, for they get other bytes."""
+
+    __slots__ = ("deflated", "plain", "subscription")
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.plain: Members = {}
+        self.deflated: Members = {}
+
+    def members(self, *, deflate: bool) -> Members:
+        """Those of one kind."""
+        return self.deflated if deflate else self.plain
 
 
 class Traffic:
@@ -93,7 +107,7 @@ class Hub:
         self._stale_after = stale_after
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
-        self._groups: dict[tuple[Subscription, bool], Group] = {}
+        self._groups: dict[Subscription, Group] = {}
         self._cycle = 0
         self._writing: Iterator[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -103,7 +117,7 @@ class Hub:
     def snapshot(self, subscription: Subscription) -> SharedMessage:
         """Every selected quote that is known, as it is now."""
         self._refresh()
-        return self._message(self.book.fragments(subscription.symbols), self._market_status(), snapshot=True)
+        return self._envelope(snapshot=True).around(self.book.fragments(subscription.symbols))
 
     def join(self, subscriber: Subscriber, subscription: Subscription) -> None:
         """Send it every cycle after the present one, whose values it has (from :meth:`snapshot`)."""
@@ -118,19 +132,21 @@ class Hub:
         subscriber.late = subscriber.subscription = None
 
     def _enter_group(self, subscriber: Subscriber, subscription: Subscription) -> None:
-        group = self._groups.setdefault((subscription, subscriber.deflate), Group())
-        group[subscriber] = subscriber.transport
+        group = self._groups.get(subscription)
+        if group is None:
+            group = self._groups[subscription] = Group(subscription)
+        group.members(deflate=subscriber.deflate)[subscriber] = subscriber.transport
         subscriber.group = group
         subscriber.joined = self._cycle
 
     def _exit_group(self, subscriber: Subscriber) -> None:
-        group, subscription = subscriber.group, subscriber.subscription
-        if group is None or subscription is None:
+        group = subscriber.group
+        if group is None:
             return
-        del group[subscriber]
         subscriber.group = None
-        if not group:
-            del self._groups[subscription, subscriber.deflate]
+        del group.members(deflate=subscriber.deflate)[subscriber]
+        if not (group.plain or group.deflated):
+            del self._groups[group.subscription]
 
     # One cycle to everybody
 
@@ -155,7 +171,8 @@ class Hub:
         names = dict.fromkeys(changed)  # ordered, and quick to ask
         for subscriber, late in self.laggards.items():
             self._note(subscriber, late, names)
-        self._writing = self._strides(names, market_status)
+        envelope = Envelope(position=position, market_status=market_status)
+        self._writing = self._strides(envelope, names)
         self._write_stride()
 
     def _write_stride(self) -> None:
@@ -173,34 +190,38 @@ class Hub:
                 pass
             self._writing = None
 
-    def _strides(self, changed: Collection[str], market_status: str) -> Iterator[None]:
-        messages: dict[Subscription, SharedMessage | None] = {}
+    def _strides(self, envelope: Envelope, changed: Collection[str]) -> Iterator[None]:
+        """Write one cycle; yield whenever it is the event loop's turn."""
         written, yielded = 0, False
-        for (subscription, deflate), group in list(self._groups.items()):
-            if subscription not in messages:
-                messages[subscription] = self._cycle_message(subscription, changed, market_status)
-            message = messages[subscription]
-            if message is None:
-                continue
-            members = list(group.items())
-            for start in range(0, len(members), STRIDE):
-                stride = members[start : start + STRIDE]
+        for members, data in self._deliveries(envelope, changed):
+            everyone = list(members.items())
+            for start in range(0, len(everyone), STRIDE):
+                stride = everyone[start : start + STRIDE]
                 if yielded:  # since then sessions may have left, or joined with this cycle's values
-                    stride = [pair for pair in stride if pair[0] in group and pair[0].joined < self._cycle]
-                self._write(stride, message.frame(deflate=deflate), changed)
+                    stride = [pair for pair in stride if pair[0] in members and pair[0].joined < self._cycle]
+                self._write(stride, data, changed)
                 written += len(stride)
                 if written >= STRIDE:
                     written, yielded = 0, True
                     yield
 
+    def _deliveries(self, envelope: Envelope, changed: Collection[str]) -> Iterator[tuple[Members, bytes]]:
+        """Who gets which bytes. A message is composed once for its group, a frame once for its kind."""
+        for group in list(self._groups.values()):
+            message = self._cycle_message(group.subscription, envelope, changed)
+            if message is not None:
+                for members, deflate in ((group.plain, False), (group.deflated, True)):
+                    if members:
+                        yield members, message.frame(deflate=deflate)
+
     def _cycle_message(
-        self, subscription: Subscription, changed: Collection[str], market_status: str
+        self, subscription: Subscription, envelope: Envelope, changed: Collection[str]
     ) -> SharedMessage | None:
         """The message of this cycle for a subscription; none when it wants changes and there were none."""
         if subscription.mode == "full":
-            return self._message(self.book.fragments(subscription.symbols), market_status)
+            return envelope.around(self.book.fragments(subscription.symbols))
         names = _selected(subscription, changed)
-        return self._message(self.book.fragments(names), market_status) if names else None
+        return envelope.around(self.book.fragments(names)) if names else None
 
     def _write(
         self,
@@ -268,7 +289,7 @@ class Hub:
             return
         self._refresh()
         names = subscription.symbols if subscription.mode == "full" else sorted(late.names)
-        message = self._message(self.book.fragments(names), self._market_status())
+        message = self._envelope().around(self.book.fragments(names))
         lost = Lost(count=late.missed, since=late.since_text)
         self._send(subscriber, message.frame(deflate=subscriber.deflate))
         self._send(subscriber, frame(lost.encode()))
@@ -288,12 +309,8 @@ class Hub:
         self.traffic.messages += 1
         self.traffic.bytes += len(data)
 
-    def _message(
-        self, fragments: list[bytes], market_status: str, *, snapshot: bool = False
-    ) -> SharedMessage:
-        return stock_updates(
-            fragments, position=self.position, market_status=market_status, snapshot=snapshot
-        )
+    def _envelope(self, *, snapshot: bool = False) -> Envelope:
+        return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)
 
     def _refresh(self) -> None:
         age = self._stale_after()

@@ -1,0 +1,217 @@
+/* The limit of a fan-out: what the kernel allows, without any language or library in the way.
+ *
+ *   fanout_limit serve FRAME_FILE         listens, prints its port; each byte on stdin sends the frame to every client
+ *   fanout_limit drain PORT N SUBSCRIBE   N WebSocket clients that only count bytes; commands on stdin:
+ *                                         "run CYCLES IN_FLIGHT" answers the nanoseconds that took, or -1
+ *
+ * A drain asks the server for a cycle by one byte on descriptor 3, the other end of the server's stdin.
+ * SUBSCRIBE is a file of one subscribe message a line; client i sends line i modulo their number.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_CLIENTS = 20000, EVENTS = 1024, QUIET_MS = 300, DEADLINE_MS = 20000 };
+static const char HELLO[] =
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+static const char WELCOME[] =
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+static void die(const char *what) { perror(what); exit(1); }
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+static void watch(int poll, int fd, uint32_t events, int change) {
+    struct epoll_event e = {.events = events, .data.fd = fd};
+    if (epoll_ctl(poll, change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e)) die("epoll_ctl");
+}
+static char *slurp(const char *path, size_t *size) {
+    FILE *f = fopen(path, "rb");
+    if (!f) die(path);
+    fseek(f, 0, SEEK_END);
+    *size = ftell(f);
+    rewind(f);
+    char *data = malloc(*size + 1);
+    if (fread(data, 1, *size, f) != *size) die("fread");
+    data[*size] = 0;
+    fclose(f);
+    return data;
+}
+
+/* serve: one write for each client and cycle; what a socket does not take waits as a number of bytes */
+
+static char *frame;
+static size_t frame_size;
+static struct client { int fd; uint64_t owed; size_t at; } clients[MAX_CLIENTS];
+static int of_fd[MAX_CLIENTS * 4], count;
+
+static void push(int poll, struct client *c) {
+    int had_to_wait = 0;
+    while (c->owed) {
+        size_t want = frame_size - c->at;
+        ssize_t done = write(c->fd, frame + c->at, want);
+        if (done < 0) {
+            if (errno != EAGAIN) { c->owed = 0; return; }
+            had_to_wait = 1;
+            break;
+        }
+        c->owed -= done;
+        c->at = (c->at + done) % frame_size;
+    }
+    if (had_to_wait) watch(poll, c->fd, EPOLLIN | EPOLLOUT, 1);
+}
+
+static void greet(int poll, int listener) {
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    if (fd < 0) return;
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    of_fd[fd] = count;
+    clients[count++] = (struct client){.fd = fd};
+    watch(poll, fd, EPOLLIN, 0);
+    if (write(fd, WELCOME, sizeof WELCOME - 1) < 0) die("welcome");
+}
+
+static int serve(const char *path) {
+    frame = slurp(path, &frame_size);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), poll = epoll_create1(0);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    if (bind(listener, (void *)&a, sizeof a) || listen(listener, 4096)) die("listen");
+    getsockname(listener, (void *)&a, &size);
+    printf("%d\n", ntohs(a.sin_port));
+    fflush(stdout);
+    watch(poll, listener, EPOLLIN, 0);
+    watch(poll, 0, EPOLLIN, 0);
+    struct epoll_event events[EVENTS];
+    char scratch[65536];
+    for (;;) {
+        int n = epoll_wait(poll, events, EVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener) {
+                greet(poll, listener);
+            } else if (fd == 0) {
+                ssize_t cycles = read(0, scratch, sizeof scratch);
+                if (cycles <= 0) return 0;
+                for (; cycles; cycles--)
+                    for (int k = 0; k < count; k++) {
+                        int idle = clients[k].owed == 0;
+                        clients[k].owed += frame_size;
+                        if (idle) push(poll, &clients[k]);
+                    }
+            } else {
+                if (events[i].events & EPOLLIN && read(fd, scratch, sizeof scratch) <= 0) close(fd);
+                else if (events[i].events & EPOLLOUT) {
+                    watch(poll, fd, EPOLLIN, 1);
+                    push(poll, &clients[of_fd[fd]]);
+                }
+            }
+        }
+    }
+}
+
+/* drain: count what arrives */
+
+static int drain_poll;
+static uint64_t received;
+
+static int take(int timeout_ms) {
+    static char scratch[1 << 18];
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(drain_poll, events, EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        ssize_t got = read(events[i].data.fd, scratch, sizeof scratch);
+        if (got > 0) received += got;
+        else if (got == 0) { fprintf(stderr, "a connection was closed\n"); exit(1); }
+    }
+    return n;
+}
+
+static void send_masked(int fd, const char *text, size_t size) { /* the mask is zero: the bytes stay as they are */
+    char data[8 + 65536] = {(char)0x81};
+    size_t head = 2;
+    if (size < 126) data[1] = (char)(0x80 | size);
+    else { data[1] = (char)(0x80 | 126); data[2] = size >> 8; data[3] = size & 255; head = 4; }
+    memcpy(data + head + 4, text, size);
+    if (write(fd, data, head + 4 + size) < 0) die("subscribe");
+}
+
+static void join(int port, const char *line) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (void *)&a, sizeof a)) die("connect");
+    if (write(fd, HELLO, sizeof HELLO - 1) < 0) die("hello");
+    char reply[4096];
+    size_t got = 0;
+    while (!memmem(reply, got, "\r\n\r\n", 4)) {
+        ssize_t more = read(fd, reply + got, sizeof reply - got);
+        if (more <= 0) die("handshake");
+        got += more;
+    }
+    if (strncmp(reply, "HTTP/1.1 101", 12)) { fprintf(stderr, "refused: %.*s\n", (int)got, reply); exit(1); }
+    send_masked(fd, line, strcspn(line, "\n"));
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    watch(drain_poll, fd, EPOLLIN, 0);
+    take(0);
+}
+
+static int64_t run(int cycles, int in_flight) {
+    static uint64_t per_cycle;
+    if (!per_cycle) { /* one cycle first, to learn its size */
+        uint64_t before = received;
+        if (write(3, "c", 1) != 1) die("trigger");
+        while (take(QUIET_MS)) {}
+        per_cycle = received - before;
+    }
+    uint64_t start = received;
+    int64_t began = now_ns();
+    for (int asked = 0, done = 0; done < cycles; done = (received - start) / per_cycle) {
+        for (; asked < cycles && asked < done + in_flight; asked++)
+            if (write(3, "c", 1) != 1) die("trigger");
+        if (!take(DEADLINE_MS)) return -1;
+    }
+    return now_ns() - began;
+}
+
+static int drain(int port, int clients_wanted, const char *path) {
+    size_t size;
+    char *lines = slurp(path, &size), *line = lines;
+    drain_poll = epoll_create1(0);
+    for (int i = 0; i < clients_wanted; i++) {
+        join(port, line);
+        line = strchr(line, '\n') + 1;
+        if (!*line) line = lines;
+    }
+    while (take(QUIET_MS)) {}
+    printf("ready\n");
+    fflush(stdout);
+    int cycles, in_flight;
+    while (scanf(" run %d %d", &cycles, &in_flight) == 2) {
+        printf("%lld\n", (long long)run(cycles, in_flight));
+        fflush(stdout);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && !strcmp(argv[1], "serve")) return serve(argv[2]);
+    if (argc == 5 && !strcmp(argv[1], "drain")) return drain(atoi(argv[2]), atoi(argv[3]), argv[4]);
+    fprintf(stderr, "see the top of fanout_limit.c\n");
+    return 2;
+}
