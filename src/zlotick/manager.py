@@ -60,6 +60,7 @@ class RealTimeStreamManager:
         self.deliveries: list[Delivery] = []
         self.calendar = Calendar()
         self.metrics = Metrics()
+        self._cycle_metrics = CycleMetrics()
         self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
         self.chain = ProviderChain(
             self.data_providers, timeout=self.settings.providers.timeout, bus=self.event_bus
@@ -69,7 +70,6 @@ class RealTimeStreamManager:
         self.gateway = Gateway(self.settings.gateway, self._gateway_context())
         self._update_interval = self.settings.service.update_interval
         self.data_providers.extend(self._configured_providers())
-        self._cycle_metrics = CycleMetrics()
         self._control: ControlServer | None = None
         self._servers: list[EmbeddedServer] = []
         self._tasks: list[asyncio.Task[None]] = []

@@ -92,6 +92,6 @@ def status_line(manager: RealTimeStreamManager) -> str:
         f"{len(manager.cycle.last_values)} stocks, {report.changed if report else 0} changed",
         f"journal {manager.journal.position.offset}",
         *(f"{d.sink.name} {d.stats.rows} rows" for d in manager.deliveries),
-        f"{manager.gateway.sessions} clients",
+        f"{manager.gateway.session_count} clients",
     ]
     return " · ".join(parts)

@@ -93,6 +93,11 @@ class Gateway:
         await runner.cleanup()
         log.info("Gateway stopped", mark="🔌")
 
+    @property
+    def session_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._sessions)
+
     # Quotes
 
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
