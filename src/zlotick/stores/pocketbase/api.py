@@ -39,8 +39,9 @@ class GuestAnswer(Transient):
 
 
 def reason(errors: FieldErrors) -> str:
-    """One record's field errors as a sentence."""
-    return "; ".join(f"{field}: {_dict(error).get('message', error)}" for field, error in errors.items())
+    """One record's field errors as one line."""
+    texts = (f"{field}: {_dict(error).get('message', error)}" for field, error in errors.items())
+    return " ".join("; ".join(texts).split())
 
 
 def classify(status: int, answer: Any) -> ZlotickError:

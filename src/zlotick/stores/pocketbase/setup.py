@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from zlotick.errors import Fatal
+from zlotick.errors import Fatal, Transient
 from zlotick.stores.pocketbase.api import Account, GuestAnswer, Rejected, records_path
 
 log = structlog.stdlib.get_logger("zlotick.stores")
@@ -111,6 +111,8 @@ async def _import(schema: list[dict[str, Any]], there: dict[str, Any], admin: Ac
         body = {"collections": merged, "deleteMissing": False}
         await admin.call("PUT", "/api/collections/import", body)
     except Rejected as error:
+        if "_collections.name" in str(error):
+            raise Transient("PocketBase: another process creates the same collections just now") from error
         raise Fatal(
             f"PocketBase refused the collections: {error}; rename the one that is in the way"
         ) from error
