@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
-
 from tests.providers.contract import ProviderContract
+
 from zlotick.config import SimulatorConfig
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate
@@ -67,7 +67,7 @@ async def test_weeks_of_sessions_pass_validation() -> None:
         quotes = await simulator.fetch_data()
         assert validator.check(quotes, datetime.now(UTC))[1] == []
         volumes.append(quotes[0].volume or 0)
-    assert sum(later < earlier for earlier, later in zip(volumes, volumes[1:], strict=False)) > 30  # sessions
+    assert sum(later < earlier for earlier, later in pairwise(volumes)) > 30  # sessions
 
 
 async def test_time_stands_still_when_the_clock_is_set_back() -> None:

@@ -82,7 +82,7 @@ def read_bars(source: Path | Traversable) -> BarFile:
     """Read and check a bar file. Raises ReplayError that names the file, the line, the field and the value."""
     bars: dict[str, SymbolBars] = {}
     days: set[str] = set()
-    line = 0
+    line = 1
     try:
         with _opened(source) as text:
             reader = csv.reader(text)
@@ -94,7 +94,7 @@ def read_bars(source: Path | Traversable) -> BarFile:
         if not bars:
             raise _Problem("has no bars")  # noqa: TRY301  gets its place below, like the others
     except _Problem as problem:
-        raise ReplayError(f"{source}, line {max(line, 1)}: {problem}") from None
+        raise ReplayError(f"{source}, line {line}: {problem}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReplayError(f"{source}, after line {line}: the gzip file is damaged ({error})") from error
     except csv.Error as error:
