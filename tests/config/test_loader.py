@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.config.values import texts_of
 
@@ -260,6 +260,7 @@ def outcome(option: Option, **sources) -> object:
     return value.reveal() if isinstance(value, Secret) else value
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(data=st.data(), option=st.sampled_from(describe()))
 def test_a_value_is_the_same_by_file_environment_and_set(data, option):
     as_toml, as_text = data.draw(texts_of(option))
@@ -272,6 +273,7 @@ def test_a_value_is_the_same_by_file_environment_and_set(data, option):
     assert by_file == outcome(option, overrides=[f"{option.name}={as_text}"])
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.dictionaries(st.sampled_from([option.env for option in describe()]) | st.text(), st.text()))
 def test_any_environment_loads_or_is_reported(environ):
     try:
@@ -280,6 +282,7 @@ def test_any_environment_loads_or_is_reported(environ):
         assert error.problems  # noqa: PT017  either is right; nothing else may be raised
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text() | st.dictionaries(st.text(), st.integers()).map(json.dumps))
 def test_any_file_loads_or_is_reported(text):
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ def texts_of(option: Option) -> st.SearchStrategy[tuple[str, str]]:
 
 
 def as_toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON lets it be, TOML does not
 
 
 def as_text(value: Any) -> str:
@@ -36,7 +36,7 @@ def _values(info: mi.Type) -> st.SearchStrategy[Any]:
         case mi.FloatType():
             return st.floats(allow_nan=False, allow_infinity=False) | st.floats(1, 60)
         case mi.StrType(pattern=str(pattern)):
-            return st.from_regex(pattern) | TEXT
+            return st.from_regex(pattern, alphabet=st.characters(exclude_categories=["Cs"])) | TEXT
         case mi.LiteralType(values=values):
             return st.sampled_from(values) | TEXT
         case mi.ListType(item_type=item):
