@@ -187,11 +187,15 @@ class _Circuit:
         self._last_refusal = now_text()
         self._failed_at = now
         self.next_attempt = now + next(self._delays)
-        refusal = isinstance(failure, Refusal)
-        if self._move(ConnectionStatus.RECONNECTING if refusal else ConnectionStatus.ERROR, _told(failure)):
-            known = isinstance(failure, ZlotickError)
-            if not known:
-                log.error("Data provider has a bug", mark="❌", provider=self.provider.name, exc_info=failure)
+        down = ConnectionStatus.RECONNECTING if isinstance(failure, Refusal) else ConnectionStatus.ERROR
+        if self._move(down, _told(failure)) and not isinstance(failure, ZlotickError):
+            log.error(
+                "Data provider has a bug",
+                mark="❌",
+                provider=self.provider.name,
+                error=_told(failure),
+                at=_where(failure),
+            )
 
     def closed(self) -> None:
         """It was closed; the next use connects it again."""
@@ -239,3 +243,11 @@ def _told(failure: Exception) -> str:
 
 def _reason(failure: Exception) -> str:
     return failure.reason.value if isinstance(failure, Refusal) else type(failure).__name__
+
+
+def _where(failure: Exception) -> str:
+    """File and line that raised it: a whole traceback would read source files, which blocks the loop."""
+    trace = failure.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"
