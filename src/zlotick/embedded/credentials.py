@@ -41,9 +41,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     except ValueError:
         pass  # the text of the error could show a password
     except OSError as error:
-        raise EmbeddedError(
-            f"{path} cannot be read: {error.strerror}. It holds generated passwords."
-        ) from error
+        raise EmbeddedError(f"{path} cannot be read: {error.strerror}. Check service.data_dir.") from error
     raise EmbeddedError(f"{path} is damaged. Delete it: new passwords are generated at the next start.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from zlotick.errors import EmbeddedError
@@ -14,6 +15,11 @@ def needs_extra(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise missing(module) from error
+
+
+def installed(module: str) -> bool:
+    """Whether a module could be imported, without the cost of importing it. Blocks."""
+    return importlib.util.find_spec(module) is not None
 
 
 def missing(package: str) -> EmbeddedError:

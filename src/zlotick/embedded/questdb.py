@@ -46,7 +46,7 @@ class EmbeddedQuestDB(EmbeddedServer):
         self._authorization = aiohttp.encode_basic_auth(config.user, config.password.reveal())
 
     async def _prepare(self) -> Launch:
-        java = provide_java(self._config)
+        java = await asyncio.to_thread(provide_java, self._config)
         jar = await provide_jar(self._config, self._servers, self._progress)
         if os.pathsep in str(jar):
             raise EmbeddedError(

