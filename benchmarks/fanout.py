@@ -259,7 +259,10 @@ def _free_port() -> int:
 
 
 async def _serve() -> None:
-    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=_free_port()), _context())
+    config = GatewayConfig(
+        host="127.0.0.1", port=_free_port(), ping_interval=3600
+    )  # the drains answer no pings
+    gateway = Gateway(config, _context())
     await gateway.start()
     offset = FIRST_OFFSET
     ended = asyncio.Event()

@@ -210,6 +210,26 @@ def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
     assert [[prices(message).get("ABS") for message in wire.read] for wire in wires] == [[None, 1, 2]] * 5
 
 
+def test_who_leaves_or_joins_between_two_strides_gets_that_cycle_never_or_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub_module, "STRIDE", 1)
+    stage = Stage()
+    stage.join(ALL)
+    leaver_wire, leaver = stage.join(ALL)
+    returner_wire, returner = stage.join(ALL)
+    stage.trade("ABS")
+    stage.hub.leave(leaver)
+    stage.enter(returner, ALL)
+    newcomer_wire, _ = stage.join(ALL)
+    while stage.clock.soon:
+        stage.clock.turn()
+    assert len(leaver_wire.read) == 1
+    assert [message["snapshot"] for message in returner_wire.read] == [True, True]
+    assert [message["snapshot"] for message in newcomer_wire.read] == [True]
+    assert prices(returner_wire.read[-1]) == prices(newcomer_wire.read[-1]) == {"ABS": 1}
+
+
 subscriptions = st.sampled_from(
     [ALL, CHANGES, Subscription(("ABS", "AGO")), Subscription(("ABS", "AGO"), "changes")]
 )

@@ -18,6 +18,7 @@ from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, re
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
 from zlotick.gateway.frames import TEXT
+from zlotick.gateway.session import Session
 from zlotick.gateway.subscription import Subscription
 from zlotick.model import StockUpdate
 
@@ -508,3 +509,26 @@ async def test_no_seam_over_a_real_socket() -> None:
                 assert seen == list(range(seen[0], seen[0] + 20))
         stop.set()
         assert await trading > 20
+
+
+async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nobody() -> None:
+    """uvloop refuses to write to a closed transport, and the session hears of the end only a moment later."""
+    async with serving() as gateway, connected(gateway) as neighbour:
+        await neighbour.subscribe()
+        _, writer = await raw(gateway)
+        writer.write(masked(b'{"type":"subscribe"}'))
+        await until(lambda: sum(map(_subscribed, gateway._sessions)) == 2)
+        doomed = next(session for session in gateway._sessions if not session._subscriber.deflate)
+        doomed._transport.abort()
+        offset = 0
+        while len(gateway._sessions) == 2:
+            gateway.publish(report(QUOTES, SYMBOLS, offset=offset))
+            offset += 1
+            await asyncio.sleep(0)
+        for expected in range(offset):
+            assert (await neighbour.hear())["position"]["offset"] == expected
+        writer.close()
+
+
+def _subscribed(session: Session) -> bool:
+    return session._subscriber.subscription is not None

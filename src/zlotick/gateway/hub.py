@@ -12,6 +12,7 @@ sessions yields the loop between strides; ``joined`` then tells who has that cyc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -231,13 +232,18 @@ class Hub:
     ) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
         limit = self._buffer_bytes
-        slow = []
+        slow, gone = [], 0
         for subscriber, transport in stride:
             if transport.get_write_buffer_size() > limit:
                 slow.append(subscriber)
             else:
-                transport.write(data)
-        sent = len(stride) - len(slow)
+                try:
+                    transport.write(data)
+                except (
+                    RuntimeError
+                ):  # uvloop, of a transport that closed in this turn; its session ends in the next
+                    gone += 1
+        sent = len(stride) - len(slow) - gone
         self.traffic.messages += sent
         self.traffic.bytes += sent * len(data)
         for subscriber in slow:
@@ -291,11 +297,18 @@ class Hub:
         names = subscription.symbols if subscription.mode == "full" else sorted(late.names)
         message = self._envelope().around(self.book.fragments(names))
         lost = Lost(count=late.missed, since=late.since_text)
-        self._send(subscriber, message.frame(deflate=subscriber.deflate))
-        self._send(subscriber, frame(lost.encode()))
+        self.send(subscriber.transport, message.frame(deflate=subscriber.deflate))
+        self.send(subscriber.transport, frame(lost.encode()))
         self._enter_group(subscriber, subscription)
 
     # Small things
+
+    def send(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write a frame for one session alone. One that is gone already does not get it."""
+        with contextlib.suppress(RuntimeError):  # uvloop, of a transport that closed in this turn
+            transport.write(data)
+            self.traffic.messages += 1
+            self.traffic.bytes += len(data)
 
     def close(self) -> None:
         """Write what is left of the last cycle and stop looking at laggards."""
@@ -303,11 +316,6 @@ class Hub:
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
-
-    def _send(self, subscriber: Subscriber, data: bytes) -> None:
-        subscriber.transport.write(data)
-        self.traffic.messages += 1
-        self.traffic.bytes += len(data)
 
     def _envelope(self, *, snapshot: bool = False) -> Envelope:
         return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)

@@ -204,9 +204,7 @@ class Session:
         self._write(frame(message.encode()))
 
     def _write(self, data: bytes) -> None:
-        self._transport.write(data)
-        self._hub.traffic.messages += 1
-        self._hub.traffic.bytes += len(data)
+        self._hub.send(self._transport, data)
 
     async def _room(self) -> None:
         """Let others run; if too much waits for this client's socket, wait until it has read."""
@@ -236,10 +234,9 @@ class Session:
             return
         if silent > 1.5 * self._config.ping_interval:
             self._counts.unanswered_pings += 1
-            self.closing = True
-            self._transport.abort()
+            self.abort()
         elif silent >= self._config.ping_interval:
-            self._transport.write(_PING_FRAME)
+            self._write(_PING_FRAME)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Say goodbye. The client has a moment to answer, then the connection is cut."""
@@ -260,6 +257,7 @@ class Session:
     def abort(self) -> None:
         """Cut the connection at once."""
         self.closing = True
+        self._hub.leave(self._subscriber)
         self._transport.abort()
 
     def _confirm_close(self, message: WSMessage) -> None:
