@@ -33,8 +33,9 @@ from zlotick.telemetry.metrics import Metrics
 
 CLIENTS = 1000
 QUOTES = 80
-ROUNDS = 7
-CYCLES = 150
+ROUNDS = 9
+CYCLES = 100
+BUDGET = 25.0  # seconds; a busy machine gets fewer rounds
 IN_FLIGHT = 3
 TARGET = 0.75
 SOURCE = Path(__file__).with_name("fanout_limit.c")
@@ -74,12 +75,12 @@ def _against_the_limit(program: Path, folder: Path) -> None:
     with ExitStack() as stack:
         limit = stack.enter_context(_leg(program, [str(program), "serve", str(message)], everything))
         ours = stack.enter_context(_leg(program, _gateway_command(), everything))
-        rounds = [(limit.turn(), ours.turn()) for _ in range(ROUNDS)]
+        rounds = _paired(limit, ours, ROUNDS)
     speed = statistics.median(slow.seconds / quick.seconds for slow, quick in rounds)
     cpu = statistics.median(slow.cpu / quick.cpu for slow, quick in rounds)
     rate = statistics.median(CLIENTS * CYCLES / quick.seconds for _, quick in rounds)
     print(
-        f"fan-out, {CLIENTS} clients, {len(_message())} B, {ROUNDS} paired rounds: "
+        f"fan-out, {CLIENTS} clients, {len(_message())} B, {len(rounds)} paired rounds: "
         f"{speed:.2f} of the C limit's messages/s (target {TARGET}), {cpu:.2f} of its CPU; {rate:,.0f} messages/s"
     )
     print(
@@ -96,9 +97,18 @@ def _distinct_subscriptions(program: Path, folder: Path) -> None:
     with ExitStack() as stack:
         shared = stack.enter_context(_leg(program, _gateway_command(), few))
         own = stack.enter_context(_leg(program, _gateway_command(), many))
-        rounds = [(shared.turn(), own.turn()) for _ in range(3)]
+        rounds = _paired(shared, own, 5)
     extra = statistics.median(b.per_message() - a.per_message() for a, b in rounds) * CLIENTS / (CLIENTS - 20)
     print(f"  one more distinct subscription (5 of {QUOTES} symbols): {extra:.1f} us of CPU a cycle")
+
+
+def _paired(one: Leg, other: Leg, most: int) -> list[tuple[Turn, Turn]]:
+    """Both in turns, so that what else the machine does meets both."""
+    began = time.monotonic()
+    rounds = [(one.turn(), other.turn())]
+    while len(rounds) < most and time.monotonic() - began < BUDGET:
+        rounds.append((one.turn(), other.turn()))
+    return rounds
 
 
 def _five(number: int) -> dict[str, object]:

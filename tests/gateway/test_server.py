@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 
 import aiohttp
 import pytest
@@ -10,43 +9,8 @@ import websockets
 from tests.gateway.serving import Service, connected, quote, report, serving, until
 
 from zlotick.config import GatewayConfig
-from zlotick.errors import GatewayError
 from zlotick.gateway import Gateway
 from zlotick.model import Position
-
-
-async def test_a_taken_port_is_one_clear_error_and_leaves_nothing_open() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        gateway = Gateway(GatewayConfig(host="127.0.0.1", port=port), Service().context())
-        with pytest.raises(GatewayError, match=rf"gateway\.port {port}.*another port"):
-            await gateway.start()
-        await gateway.stop()
-
-
-async def test_a_foreign_address_is_one_clear_error() -> None:
-    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0), Service().context())
-    with pytest.raises(GatewayError, match=r"gateway\.host '192\.0\.2\.1'"):
-        await gateway.start()
-
-
-def _has_ipv6_loopback() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-async def test_localhost_means_both_loopback_addresses() -> None:
-    async with serving(host="localhost") as gateway, aiohttp.ClientSession() as http:
-        hosts = ["127.0.0.1", "[::1]"] if _has_ipv6_loopback() else ["127.0.0.1"]
-        for host in hosts:
-            async with http.get(f"http://{host}:{gateway.port}/health/live") as answer:
-                assert answer.status == 200
 
 
 async def test_websocket_at_both_paths_and_a_page_beside_it() -> None:

@@ -467,6 +467,15 @@ async def test_a_client_with_a_smaller_window_gets_plain_frames() -> None:
             assert (await client.hear())["count"] == 80
 
 
+async def test_header_names_have_no_case() -> None:
+    async with serving() as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(HANDSHAKE[:-2] + b"sec-websocket-extensions: permessage-deflate\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert b"server_no_context_takeover" in answer
+        writer.close()
+
+
 async def test_aiohttps_client_reads_the_shared_deflated_frames() -> None:
     async with (
         serving() as gateway,

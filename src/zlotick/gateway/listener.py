@@ -12,6 +12,9 @@ from zlotick.errors import GatewayError
 SEND_BUFFER_BYTES = 65_536
 """Left alone, Linux hides 4 MB of old quotes in the kernel before a slow client is noticed at all."""
 
+BACKLOG = 4096
+"""Connections that may wait to be accepted: ten thousand clients may return at once."""
+
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -54,6 +57,7 @@ def _bound(family: int, address: str, port: int) -> socket.socket:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind((address, port))
+        listener.listen(BACKLOG)  # only now is it certain that the port is ours
         listener.setblocking(False)
     except OSError:
         listener.close()

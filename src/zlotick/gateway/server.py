@@ -14,7 +14,7 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json, refused
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.hub import Hub
-from zlotick.gateway.listener import listening_sockets
+from zlotick.gateway.listener import BACKLOG, listening_sockets
 from zlotick.gateway.session import Session, SessionCounts, Socket
 from zlotick.model import CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
@@ -24,7 +24,6 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 FIRST_REQUEST_TIMEOUT = 5.0
 """Seconds until a connection that sends no (further) request is closed. WebSockets are not meant."""
 
-BACKLOG = 4096
 RECONNECT_FIRST_MS = 500
 RECONNECTS_PER_MS = 2
 """How a shutdown spreads the clients' return: a third of the handshakes a second that one core can do."""
@@ -164,7 +163,9 @@ class Gateway:
         assert self._answers is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
         if deflate:
-            request = request.clone(headers={**request.headers, _EXTENSIONS: _SHARED_DEFLATE})
+            headers = request.headers.copy()
+            headers[_EXTENSIONS] = _SHARED_DEFLATE
+            request = request.clone(headers=headers)
         socket = Socket(self._config, deflate=deflate)
         writer = await socket.prepare(request)
         if request.transport is None:  # gone during the handshake
