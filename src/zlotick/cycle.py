@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import structlog
 
 from zlotick.errors import JournalError, Refusal
@@ -51,7 +52,9 @@ class Cycle:
     ) -> None:
         self.last_values: dict[str, StockUpdate] = {}
         self.last_report: CycleReport | None = None
-        self.exhausted = asyncio.Event()  # set when every source is at its end and its last quotes are recorded
+        self.exhausted = (
+            asyncio.Event()
+        )  # set when every source is at its end and its last quotes are recorded
         self._chain = chain
         self._validator = validator
         self._journal = journal
@@ -130,10 +133,18 @@ class Cycle:
         )
         await self._journal.keep_rejected(rejected)
 
+    def _observed(self, quote: StockUpdate) -> StockUpdate:
+        """A provider written for the guide's eleven fields does not say when it looked: now."""
+        return quote if quote.received_at else msgspec.structs.replace(quote, received_at=now_text())
+
     async def _record(self, accepted: Sequence[StockUpdate]) -> Entry | None:
         """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
         known = self.last_values
-        changed = [q for q in accepted if q.symbol not in known or known[q.symbol].traded() != q.traded()]
+        changed = [
+            self._observed(quote)
+            for quote in accepted
+            if quote.symbol not in known or known[quote.symbol].traded() != quote.traded()
+        ]
         if not changed:
             return None
         entry = await self._journal.append(UpdateBatch(now_text(), self._status_now(), changed))

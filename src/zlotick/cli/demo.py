@@ -50,6 +50,8 @@ def demo(
 
 def about(manager: RealTimeStreamManager) -> str:
     """What this is, and where things are."""
+    from zlotick.telemetry import logs
+
     settings = manager.settings
     replay = settings.providers.replay
     gateway = f"{settings.gateway.host}:{settings.gateway.port}"
@@ -67,7 +69,7 @@ def about(manager: RealTimeStreamManager) -> str:
         lines.append(f"Pocketbase admin   {settings.pocketbase.url}/_/")
     lines += [
         f"Passwords          {settings.service.home / 'credentials.json'}",
-        f"Log                {settings.service.log_file or settings.service.home / 'realtime_stream.log'}",
+        f"Log                {logs.log_path(settings.service)}",
     ]
     return "\n".join(lines)
 

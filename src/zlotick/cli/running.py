@@ -123,6 +123,7 @@ async def _signalled(manager: RealTimeStreamManager) -> None:
     def on_signal(number: int) -> None:
         if stop.is_set():
             manager.kill()
+            logs.close(0.2)
             os._exit(128 + number)
         say("\n🔄 Stopping (again to stop at once)")
         stop.set()

@@ -1,0 +1,195 @@
+"""One cycle over the real journal, with a provider whose answers the test writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zlotick.cycle import Cycle
+from zlotick.errors import JournalError, Refusal, RefusalReason
+from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
+from zlotick.journal.sqlite import SqliteJournal
+from zlotick.market.sessions import Calendar
+from zlotick.market.validation import Validator
+from zlotick.model import CycleReport, Entry, StockUpdate, UpdateBatch, utc_text
+from zlotick.providers import StockDataProvider
+from zlotick.providers.chain import ProviderChain
+
+NINE = datetime(2025, 4, 30, 7, tzinfo=UTC)  # 9:00 in Warsaw
+
+
+def quote(symbol: str = "TXT", minute: int = 0, price: float = 50.0, volume: int = 100) -> StockUpdate:
+    time = utc_text(NINE + timedelta(minutes=minute))
+    return StockUpdate(time, symbol, price, 0.0, 0.0, volume, price, price, price, "open", "scripted")
+
+
+class Scripted(StockDataProvider):
+    """Answers what the test puts into ``answer``."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.answer: list[StockUpdate] | Exception = []
+        self.moment = NINE
+
+    async def fetch_data(self) -> list[StockUpdate]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def market_time(self) -> datetime:
+        return self.moment
+
+
+class House:
+    """A cycle and what it needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.provider = Scripted()
+        self.journal = SqliteJournal(folder / "journal.sqlite")
+        self.bus = EventBus()
+        self.reports: list[CycleReport] = []
+        symbols = {"TXT", "11B"}
+        self.cycle = Cycle(
+            ProviderChain([self.provider], timeout=1, clock=lambda: 0.0),
+            Validator(symbols, 50),
+            self.journal,
+            self.bus,
+            calendar=Calendar(),
+            symbols=symbols,
+            listeners=[self.reports.append],
+        )
+
+    async def run(self, *answer: StockUpdate) -> CycleReport:
+        self.provider.answer = list(answer)
+        return await self.cycle.run_once()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    await house.journal.open()
+    yield house
+    await house.journal.close()
+    await house.bus.close()
+
+
+async def test_only_what_traded_is_recorded(house: House) -> None:
+    first = await house.run(quote("TXT"), quote("11B", price=200))
+    same = await house.run(quote("TXT"), quote("11B", price=200))
+    moved = await house.run(quote("TXT"), quote("11B", 1, price=201, volume=120))
+    assert [report.changed for report in house.reports] == [2, 0, 1]
+    assert first.entry is not None
+    assert same.entry is None
+    assert same.quotes == first.quotes
+    assert moved.entry is not None
+    assert [q.symbol for q in moved.entry.batch.quotes] == ["11B"]
+    assert moved.position.offset == 2
+    assert moved.quotes["TXT"] == first.quotes["TXT"]
+
+
+async def test_a_quote_that_does_not_say_when_it_was_seen_was_seen_now(house: House) -> None:
+    report = await house.run(quote())
+    assert report.quotes["TXT"].received_at is not None
+
+
+async def test_rejected_quotes_are_counted_kept_and_never_published(house: House) -> None:
+    report = await house.run(quote("TXT", price=-1), quote("PKN"), quote("11B"))
+    assert report.rejected_by == {"price": 1, "unknown_symbol": 1}
+    assert set(report.quotes) == {"11B"}
+    kept = await house.journal.rejected()
+    assert {item.quote.symbol for item in kept} == {"TXT", "PKN"}
+    assert any("universe.extra" in item.detail for item in kept)
+
+
+async def test_a_refusal_is_reported_with_the_old_quotes(house: House) -> None:
+    await house.run(quote())
+    house.provider.answer = Refusal(RefusalReason.CHALLENGE, "a puzzle for browsers")
+    report = await house.cycle.run_once()
+    assert report.error is not None
+    assert "challenge" in report.error
+    assert report.quotes["TXT"].price == 50
+    assert report.fetched == 0
+
+
+async def test_what_could_not_be_journalled_is_tried_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def disk_full(batch: UpdateBatch) -> Entry:
+        raise JournalError("no space left")
+
+    append = house.journal.append
+    monkeypatch.setattr(house.journal, "append", disk_full)
+    failed = await house.run(quote())
+    assert failed.error == "no space left"
+    assert failed.quotes == {}
+    monkeypatch.setattr(house.journal, "append", append)
+    again = await house.run(quote())
+    assert again.changed == 1
+    assert again.position.offset == 1
+
+
+async def test_a_restart_takes_up_where_the_journal_ends(house: House, tmp_path: Path) -> None:
+    await house.run(quote("TXT", 5))
+    await house.journal.close()
+    second = House(tmp_path)
+    async with second.journal:
+        await second.cycle.restore()
+        assert (await second.run(quote("TXT", 5))).changed == 0
+        assert (await second.run(quote("TXT", 4))).rejected_by == {"backwards": 1}
+        assert (await second.run(quote("TXT", 6, volume=101))).position.offset == 2
+
+
+async def test_a_new_run_of_a_source_may_go_back_in_time(house: House) -> None:
+    await house.run(quote("TXT", 300, price=80, volume=9000))
+    house.provider.run += 1
+    report = await house.run(quote("TXT", 0, price=30, volume=5))
+    assert (report.rejected, report.changed) == (0, 1)
+
+
+async def test_sources_with_symbols_of_their_own_are_accepted(house: House, monkeypatch: Any) -> None:
+    monkeypatch.setattr(house.provider, "symbols", lambda: frozenset({"S00001"}))
+    assert (await house.run(quote("S00001"))).changed == 1
+
+
+async def test_events_reach_the_bus(house: House) -> None:
+    updates: list[dict[str, Any]] = []
+    statuses: list[dict[str, Any]] = []
+    await house.bus.subscribe(STOCK_UPDATE, updates.append)
+    await house.bus.subscribe(MARKET_STATUS, statuses.append)
+    await house.run(quote("TXT", price=65.5))
+    house.provider.moment = NINE + timedelta(hours=9)
+    await house.run(quote("TXT", price=65.5))
+    await house.bus.close()
+    assert [(event["symbol"], event["price"]) for event in updates] == [("TXT", 65.5)]
+    assert [event["status"] for event in statuses] == ["open", "closed"]
+
+
+async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> None:
+    house.provider.answer = [quote()]
+    interval = 0.02
+    running = asyncio.create_task(house.cycle.run(lambda: interval))
+    async with asyncio.timeout(5):
+        while len(house.reports) < 3:
+            await asyncio.sleep(0.005)
+    interval = 60  # takes effect after the cycle that is due
+    await asyncio.sleep(0.05)
+    seen = len(house.reports)
+    await asyncio.sleep(0.1)
+    assert len(house.reports) == seen
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_exhausted_is_set_when_the_last_quotes_are_recorded(house: House) -> None:
+    await house.run(quote())
+    assert not house.cycle.exhausted.is_set()
+    house.provider.finished = True
+    await house.run(quote("TXT", 1, volume=101))
+    assert house.cycle.exhausted.is_set()
+    assert house.journal.position.offset == 2
