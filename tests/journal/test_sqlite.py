@@ -13,7 +13,7 @@ from tests.journal.quotes import batch, letter
 from zlotick.config import JournalConfig
 from zlotick.errors import JournalError
 from zlotick.journal.sqlite import SqliteJournal
-from zlotick.model import UpdateBatch
+from zlotick.model import Entry, UpdateBatch
 
 
 @pytest.fixture
@@ -94,6 +94,21 @@ async def test_an_append_cancelled_in_the_thread_is_durable_and_wakes_followers(
         assert journal.position.offset == 1
         assert (await journal.append(batch("B"))).position.offset == 2
         assert set(await journal.last_values()) == {"A", "B"}
+
+
+async def test_an_append_between_the_look_and_the_wait_is_not_missed(path: Path) -> None:
+    async with SqliteJournal(path) as journal:
+        real = journal._look
+
+        async def look(after: int, limit: int) -> list[Entry]:
+            chunk = await real(after, limit)
+            if not chunk and after < 3:
+                await journal.append(batch())
+            return chunk
+
+        journal._look = look  # type: ignore[method-assign]
+        async with aclosing(journal.follow(0)) as chunks:
+            assert await take(chunks, 3) == [1, 2, 3]
 
 
 async def test_an_open_cancelled_in_the_thread_gives_the_lock_back(path: Path) -> None:
