@@ -65,7 +65,7 @@ class RealTimeStreamManager:
         self.chain = ProviderChain(
             self.data_providers, timeout=self.settings.providers.timeout, bus=self.event_bus
         )
-        self.universe = universe.load(self.settings.universe)
+        self.symbols: set[str] = set()  # the universe, and what sources add that define their own
         self.cycle = self._make_cycle()
         self.gateway = Gateway(self.settings.gateway, self._gateway_context())
         self._update_interval = self.settings.service.update_interval
@@ -102,8 +102,8 @@ class RealTimeStreamManager:
         self._failure = asyncio.get_running_loop().create_future()
         self._started_at = time.monotonic()
         try:
+            await self._read_files()
             await self._open_journal()
-            await self._read_replay()
             await self._start_servers()
             self._start_deliveries()
             await self._start_gateway()
@@ -113,17 +113,19 @@ class RealTimeStreamManager:
             await self.stop()
             raise
 
+    async def _read_files(self) -> None:
+        """What is wrong with the user's own files must stop the start, before anything runs."""
+        stocks = await asyncio.to_thread(universe.load, self.settings.universe)
+        self.symbols.update(stocks.symbols)
+        for provider in self.data_providers:
+            if isinstance(provider, ReplayProvider):
+                await provider.connect()
+
     async def _open_journal(self) -> None:
         home = self.settings.service.home
         await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
         await self.journal.open()
         await self.cycle.restore()
-
-    async def _read_replay(self) -> None:
-        """A replay file is the user's own: what is wrong with it must stop the start, not be retried."""
-        for provider in self.data_providers:
-            if isinstance(provider, ReplayProvider):
-                await provider.connect()
 
     async def _start_servers(self) -> None:
         service = self.settings.service
@@ -171,9 +173,9 @@ class RealTimeStreamManager:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or not (error := task.exception()):
             return
-        log.error("Task failed: the service stops", mark="❌", task=task.get_name(), exc_info=error)
         if self._failure and not self._failure.done():
             self._failure.set_exception(error)
+        log.error("Task failed: the service stops", mark="❌", task=task.get_name(), exc_info=error)
 
     async def failed(self) -> None:
         """Wait until a task of the service fails; raises its error."""
@@ -267,14 +269,13 @@ class RealTimeStreamManager:
         return [makers[name]() for name in config.order]
 
     def _make_cycle(self) -> Cycle:
-        symbols = set(self.universe.symbols)
         return Cycle(
             self.chain,
-            Validator(symbols, self.settings.providers.jump_limit_percent),
+            Validator(self.symbols, self.settings.providers.jump_limit_percent),
             self.journal,
             self.event_bus,
             calendar=self.calendar,
-            symbols=symbols,
+            symbols=self.symbols,
             listeners=[lambda report: self.gateway.publish(report), self._cycle_metrics.count],
         )
 
@@ -287,7 +288,7 @@ class RealTimeStreamManager:
             questdb_status=lambda: _status(self.questdb),
             pocketbase_status=lambda: _status(self.pocketbase),
             providers=self.chain.rows,
-            symbols=lambda: self.universe.symbols,
+            symbols=lambda: frozenset(self.symbols),
             market_status=self.market_status,
             session_phase=self.session_phase,
             origin=lambda: self.origin,

@@ -1,0 +1,225 @@
+"""The whole service in one process: the guide's fragments, start, stop, and what happens when it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from tests.servers import free_ports
+
+import zlotick
+from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
+from zlotick.control import ask, socket_path
+from zlotick.errors import AlreadyRunning, ReplayError, ZlotickError
+from zlotick.manager import RealTimeStreamManager
+from zlotick.model import DeadLetter, StockUpdate, now_text
+from zlotick.providers import StockDataProvider
+
+
+def settings(folder: Path, **service: Any) -> Settings:
+    """No databases, a gateway on a free port, quick cycles."""
+    made = Settings(questdb=QuestDBConfig(mode="off"), pocketbase=PocketbaseConfig(mode="off"))
+    made.service.data_dir = folder
+    made.service.update_interval = 0.05
+    made.gateway.port = free_ports(1)[0]
+    made.gateway.shutdown_timeout = 0.5
+    for name, value in service.items():
+        setattr(made.service, name, value)
+    return made
+
+
+class YourCustomProvider(StockDataProvider):
+    """As the guide has it: eleven fields, no more."""
+
+    def __init__(self) -> None:
+        self.price = 65.5
+
+    async def fetch_data(self) -> list[StockUpdate]:
+        self.price += 0.01
+        price = round(self.price, 2)
+        return [StockUpdate(now_text(), "ABS", price, 1.25, 1.94, 1250000, price, 64.2, 64.8, "open", "mine")]
+
+
+@pytest.fixture
+async def manager(tmp_path: Path) -> AsyncIterator[RealTimeStreamManager]:
+    manager = RealTimeStreamManager(settings(tmp_path))
+    yield manager
+    await manager.stop()
+
+
+async def next_quotes(port: int) -> dict[str, Any]:
+    """The first live quotes that a client of the guide gets."""
+    async with (
+        asyncio.timeout(10),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"ws://localhost:{port}") as ws,
+    ):
+        await ws.send_json({"type": "subscribe"})
+        while True:
+            message: dict[str, Any] = await ws.receive_json()
+            if message["type"] == "stock_updates" and not message["snapshot"]:
+                return message
+
+
+async def test_the_guide_s_custom_provider_reaches_a_client(manager: RealTimeStreamManager) -> None:
+    stream_manager = manager
+    custom_provider = YourCustomProvider()
+    stream_manager.data_providers.append(custom_provider)
+    stream_manager.update_interval = 0.05
+    await stream_manager.start()
+    message = await next_quotes(manager.gateway.port)
+    assert message["data"][0]["symbol"] == "ABS"
+    assert message["data"][0]["data_source"] == "mine"
+    assert message["data"][0]["received_at"] is not None
+
+
+async def test_a_provider_appended_while_running_counts(manager: RealTimeStreamManager) -> None:
+    await manager.start()
+    manager.data_providers.append(YourCustomProvider())
+    assert (await next_quotes(manager.gateway.port))["count"] == 1
+
+
+async def test_stop_leaves_nothing_behind_and_may_be_repeated(manager: RealTimeStreamManager) -> None:
+    before = asyncio.all_tasks()
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    await next_quotes(manager.gateway.port)
+    await manager.stop()
+    await manager.stop()
+    assert asyncio.all_tasks() == before
+    socket.create_server(("127.0.0.1", manager.settings.gateway.port)).close()  # its port is free again
+
+
+async def test_a_restart_serves_the_last_values_before_the_first_cycle(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    first = RealTimeStreamManager(config)
+    first.data_providers.append(YourCustomProvider())
+    await first.start()
+    await next_quotes(first.gateway.port)
+    await first.stop()
+    second = RealTimeStreamManager(msgspec.structs.replace(config))
+    await second.start()
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"ws://localhost:{second.gateway.port}") as ws,
+        ):
+            await ws.send_json({"type": "subscribe"})
+            messages = [await ws.receive_json(timeout=5) for _ in range(3)]
+    finally:
+        await second.stop()
+    assert messages[2]["snapshot"] is True
+    assert [quote["symbol"] for quote in messages[2]["data"]] == ["ABS"]
+
+
+async def test_a_second_service_on_the_same_folder_is_refused(
+    manager: RealTimeStreamManager, tmp_path: Path
+) -> None:
+    await manager.start()
+    second = RealTimeStreamManager(settings(tmp_path))
+    with pytest.raises(AlreadyRunning):
+        await second.start()
+    await next_quotes_of_a_new_provider(manager)
+
+
+async def next_quotes_of_a_new_provider(manager: RealTimeStreamManager) -> None:
+    """The first one was not disturbed."""
+    manager.data_providers.append(YourCustomProvider())
+    assert (await next_quotes(manager.gateway.port))["count"] == 1
+
+
+async def test_a_taken_port_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    with socket.create_server(("127.0.0.1", config.gateway.port)):
+        refused = RealTimeStreamManager(config)
+        with pytest.raises(ZlotickError, match=rf"{config.gateway.port}.*gateway\.port"):
+            await refused.start()
+    again = RealTimeStreamManager(config)  # the journal was given back
+    await again.start()
+    await again.stop()
+
+
+async def test_a_corrupt_replay_file_stops_the_start_with_file_and_line(tmp_path: Path) -> None:
+    bars = tmp_path / "bars.csv"
+    bars.write_text(
+        "symbol,date,time_end,open,high,low,close,volume\n"
+        "ABS,2025-04-30,10:00,50,51,49,50,100\n"
+        "ABS,2025-04-30,11:00,50,fifty,49,50,100\n"
+    )
+    config = settings(tmp_path)
+    config.providers.order = ["replay"]
+    config.providers.replay.file = bars
+    with pytest.raises(ReplayError, match=r"bars\.csv.*3.*high.*fifty"):
+        await RealTimeStreamManager(config).start()
+
+
+@pytest.mark.may_block  # the traceback is drawn on this console: the service's own log has a thread for it
+async def test_a_failing_task_fails_the_service(
+    manager: RealTimeStreamManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> int:
+        raise RuntimeError("a bug in retention")
+
+    monkeypatch.setattr(manager.journal, "retain", broken)
+    await manager.start()
+    with pytest.raises(RuntimeError, match="a bug in retention"):
+        async with asyncio.timeout(5):
+            await manager.failed()
+
+
+async def test_the_interval_must_be_positive(manager: RealTimeStreamManager) -> None:
+    for bad in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="update_interval"):
+            manager.update_interval = bad
+
+
+async def test_a_changed_interval_keeps_the_replay_s_speed(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    config.providers.order = ["replay"]
+    config.providers.replay.speed = 10
+    manager = RealTimeStreamManager(config)
+    manager.update_interval = 2
+    assert vars(manager.data_providers[0])["step_seconds"] == 20
+
+
+async def test_dead_letters_are_listed_over_the_control_socket(manager: RealTimeStreamManager) -> None:
+    await manager.start()
+    manager.data_providers.append(YourCustomProvider())
+    await next_quotes(manager.gateway.port)
+    quote = next(iter(manager.cycle.last_values.values()))
+    await manager.journal.cursor("questdb")
+    letter = DeadLetter("questdb", 1, "ABS", "the store says no", quote, now_text())
+    await manager.journal.move_cursor("questdb", 1, [letter])
+    answer = await ask(socket_path(manager.settings.service.home), "dead-letters")
+    assert [(row["symbol"], row["reason"]) for row in answer] == [("ABS", "the store says no")]
+
+
+async def test_metrics_and_health_tell_what_the_service_does(manager: RealTimeStreamManager) -> None:
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    await next_quotes(manager.gateway.port)
+    base = f"http://localhost:{manager.gateway.port}"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{base}/metrics") as response:
+            text = await response.text()
+        async with session.get(f"{base}/health") as response:
+            report = await response.json()
+    assert "zlotick_cycles_total" in text
+    assert "zlotick_journal_offset" in text
+    assert report["ready"] is True, report
+
+
+def test_the_public_names_are_the_guide_s_and_can_all_be_had() -> None:
+    import realtime_data_stream
+
+    for name in zlotick.__all__:
+        assert getattr(zlotick, name).__name__ == name
+    assert set(realtime_data_stream.__all__) <= set(zlotick.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = zlotick.Nonsense
