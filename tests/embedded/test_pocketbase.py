@@ -10,6 +10,7 @@ import msgspec
 import psutil
 import pytest
 from tests.embedded.conftest import alive, until
+from tests.servers import free_ports
 
 from zlotick.config import PocketbaseConfig, Secret, ServiceConfig
 from zlotick.embedded import EmbeddedServer, provide_pocketbase
@@ -83,6 +84,17 @@ async def test_tokens_outlive_a_restart_and_a_kill(
     await server.stop()
     config, server = await started(pocketbase_config, service, owned)
     assert (await ask(config, refresh, token))[0] == 200
+
+
+async def test_a_second_one_in_the_same_folder_is_refused(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    """PocketBase itself would start on another port and share the files."""
+    _, server = await started(pocketbase_config, service, owned)
+    other = msgspec.structs.replace(pocketbase_config, url=f"http://localhost:{free_ports(1)[0]}")
+    with pytest.raises(EmbeddedError, match=r"already running \(pid .*service\.profile"):
+        await provide_pocketbase(other, service)
+    assert server.running
 
 
 async def test_a_password_that_the_user_sets_later_replaces_the_generated_one(

@@ -15,7 +15,6 @@ import msgspec
 import psutil
 import pytest
 from tests.embedded.conftest import alive, until
-from tests.servers import free_ports
 
 from zlotick.config import QuestDBConfig, Secret, ServiceConfig
 from zlotick.embedded import EmbeddedServer, provide_questdb
@@ -60,7 +59,11 @@ async def test_its_first_and_second_life(
     service: ServiceConfig,
     owned: list[EmbeddedServer],
     session: aiohttp.ClientSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     said: list[str] = []
     provided = await provide_questdb(questdb_config, service, progress=said.append)
     assert provided
@@ -102,6 +105,11 @@ async def test_its_first_and_second_life(
     assert await count_of(again, "SELECT count() FROM t") == 1
     await server.stop()
 
+    # Nothing is left behind: no process, no files where zlotick was called.
+    assert list((tmp_path / "here").iterdir()) == []
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(service.home) not in listed
+
 
 async def test_killed_it_comes_back_on_the_same_ports(
     questdb_config: QuestDBConfig, service: ServiceConfig, owned: list[EmbeddedServer]
@@ -126,24 +134,13 @@ async def test_a_password_that_the_user_set_is_used_and_not_written_down(
     await server.stop()
 
 
-async def test_a_second_one_in_the_same_folder_is_refused(
-    questdb_config: QuestDBConfig, service: ServiceConfig, owned: list[EmbeddedServer]
-) -> None:
-    _, server = await started(questdb_config, service, owned)
-    port, http_port = free_ports(2)
-    other = msgspec.structs.replace(questdb_config, port=port, http_port=http_port)
-    with pytest.raises(EmbeddedError, match=r"already running \(pid .*service\.profile"):
-        await provide_questdb(other, service)
-    assert server.running
-
-
 async def test_a_port_taken_at_the_last_moment_is_told_in_its_own_words(
     questdb_config: QuestDBConfig, service: ServiceConfig
 ) -> None:
     provided = await provide_questdb(questdb_config, service)
     assert provided
     assert provided.server
-        with socket.socket() as stranger:
+    with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", questdb_config.port))
         stranger.listen()
         with pytest.raises(EmbeddedError, match=r"exit code 55(?s:.*)could not bind socket"):
@@ -174,20 +171,3 @@ async def test_a_jar_that_is_none(
     assert provided.server
     with pytest.raises(EmbeddedError, match=r"is no jar.*questdb\.jar_path"):
         await provided.server.start()
-
-
-async def test_nothing_is_left_in_the_current_folder(
-    questdb_config: QuestDBConfig,
-    service: ServiceConfig,
-    owned: list[EmbeddedServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    _, server = await started(questdb_config, service, owned)
-    await server.stop()
-    assert list(here.iterdir()) == []
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(service.home) not in listed

@@ -103,7 +103,7 @@ async def _load(jar: Path, progress: Progress, download_timeout: float) -> None:
 
 async def _fetch(fresh: Path, progress: Progress) -> Path:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "zlotick.embedded.download", COORDINATE, str(fresh)),
+        *(sys.executable, "-P", "-m", "zlotick.embedded.download", COORDINATE, str(fresh)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -112,14 +112,15 @@ async def _fetch(fresh: Path, progress: Progress) -> Path:
     try:
         assert process.stdout
         assert process.stderr
-        complaint = asyncio.create_task(process.stderr.read())
         last = ""
         async for line in process.stdout:
             last = line.decode(errors="replace").strip()
             done, _, total = last.partition(" ")
             if done.isdigit() and total.isdigit():
                 progress(f"Downloading QuestDB {VERSION}: {int(done) / 1e6:.0f} of {int(total) / 1e6:.0f} MB")
-        words = (await complaint).decode(errors="replace").strip().splitlines() or ["no reason given"]
+        words = (await process.stderr.read()).decode(errors="replace").strip().splitlines() or [
+            "no reason given"
+        ]
         if await process.wait() != 0:
             raise EmbeddedError(f"QuestDB {VERSION} cannot be downloaded: {words[-1]}. {_REMEDY}")
         return Path(last)
