@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gateway.serving import quote
 
@@ -66,6 +66,7 @@ def as_json(update: StockUpdate, *, stale: bool) -> dict[str, Any]:
     return value
 
 
+@settings(deadline=None)
 @given(quotes, st.booleans())
 def test_a_fragment_says_what_json_dumps_says(update: StockUpdate, stale: bool) -> None:
     said = json.loads(quote_json(update, stale=stale))
@@ -73,6 +74,7 @@ def test_a_fragment_says_what_json_dumps_says(update: StockUpdate, stale: bool) 
     assert list(said)[:11] == GUIDE_FIELDS
 
 
+@settings(deadline=None)
 @given(st.lists(quotes, max_size=5), st.booleans(), st.text())
 def test_an_assembled_message_is_the_json_of_its_parts(
     updates: list[StockUpdate], snapshot: bool, status: str
@@ -108,6 +110,7 @@ def test_frame_headers_at_the_edges_of_their_three_forms(size: int) -> None:
         assert len(data) == size + 10
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000))
 def test_deflated_payloads_inflate_alone(payload: bytes) -> None:
     """No context takeover: each frame is readable without any that came before."""

@@ -18,71 +18,15 @@ from datetime import UTC, datetime, timedelta
 
 from zlotick.gateway.frames import Book, Envelope, SharedMessage, frame
 from zlotick.gateway.protocol import Lost
+from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import Position, StockUpdate, now_text, utc_text
+from zlotick.model import Position, StockUpdate, utc_text
 
 STRIDE = 1000
 """Writes between two turns of the event loop: about 4 ms."""
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
-
-
-class Subscriber:
-    """The hub's side of a session: its socket, what it wants, and what waits for it."""
-
-    __slots__ = ("deflate", "evict", "group", "joined", "late", "subscription", "transport")
-
-    def __init__(
-        self, transport: asyncio.WriteTransport, *, deflate: bool, evict: Callable[[], None]
-    ) -> None:
-        self.transport = transport
-        self.deflate = deflate
-        self.evict = evict  # called when it was a laggard for too long
-        self.subscription: Subscription | None = None
-        self.group: Group | None = None
-        self.joined = 0  # the cycle whose values it already had when it joined its group
-        self.late: Late | None = None
-
-
-Members = dict[Subscriber, asyncio.WriteTransport]
-
-
-class Late:
-    """What waits for a laggard, and since when."""
-
-    __slots__ = ("missed", "names", "since", "since_text")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.since_text = now_text()
-        self.missed = 0
-        self.names: set[str] = set()
-
-
-class Group:
-    """The sessions with one subscription; those with compression apart, for they get other bytes."""
-
-    __slots__ = ("deflated", "plain", "subscription")
-
-    def __init__(self, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self.plain: Members = {}
-        self.deflated: Members = {}
-
-    def members(self, *, deflate: bool) -> Members:
-        """Those of one kind."""
-        return self.deflated if deflate else self.plain
-
-
-class Traffic:
-    """What went out, in plain integers: this is counted where every nanosecond counts."""
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.bytes = 0
-        self.conflated = 0
-        self.evicted = 0
 
 
 class Hub:
@@ -111,6 +55,7 @@ class Hub:
         self._groups: dict[Subscription, Group] = {}
         self._cycle = 0
         self._writing: Iterator[None] | None = None
+        self._next_stride: asyncio.Handle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
     # Who wants what
@@ -177,19 +122,19 @@ class Hub:
         self._write_stride()
 
     def _write_stride(self) -> None:
-        if self._writing is None:
-            return
-        if next(self._writing, self) is self:
+        self._next_stride = None
+        if self._writing is not None and next(self._writing, self) is self:
             self._writing = None
-        else:
-            self._loop.call_soon(self._write_stride)
+        if self._writing is not None:
+            self._next_stride = self._loop.call_soon(self._write_stride)
 
     def _finish(self) -> None:
         """A cycle overtakes no other: what is left of the last one goes out first."""
-        if self._writing is not None:
-            for _ in self._writing:
-                pass
-            self._writing = None
+        if self._next_stride is not None:
+            self._next_stride.cancel()
+        while self._writing is not None and next(self._writing, self) is None:
+            pass
+        self._writing = self._next_stride = None
 
     def _strides(self, envelope: Envelope, changed: Collection[str]) -> Iterator[None]:
         """Write one cycle; yield whenever it is the event loop's turn."""
@@ -239,9 +184,8 @@ class Hub:
             else:
                 try:
                     transport.write(data)
-                except (
-                    RuntimeError
-                ):  # uvloop, of a transport that closed in this turn; its session ends in the next
+                except RuntimeError:
+                    # uvloop, of a transport that closed in this turn: its session ends in the next.
                     gone += 1
         sent = len(stride) - len(slow) - gone
         self.traffic.messages += sent

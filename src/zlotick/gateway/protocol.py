@@ -41,7 +41,6 @@ class CloseCode(IntEnum):
 
     GOING_AWAY = 1001
     TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
     SLOW_CONSUMER = 4001
     PROTOCOL_ERROR = 4504
 

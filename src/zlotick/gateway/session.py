@@ -21,7 +21,7 @@ from msgspec import UNSET, UnsetType
 from zlotick.config import GatewayConfig
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.frames import PING, PONG, close_frame, frame
-from zlotick.gateway.hub import Hub, Subscriber
+from zlotick.gateway.hub import Hub
 from zlotick.gateway.protocol import (
     AnyRequest,
     Auth,
@@ -41,7 +41,8 @@ from zlotick.gateway.protocol import (
     error_message,
     parse,
 )
-from zlotick.gateway.subscription import Subscription, gives_up_quotes
+from zlotick.gateway.subscriber import Subscriber
+from zlotick.gateway.subscription import Subscription, check_channels
 from zlotick.model import now_text
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -183,8 +184,8 @@ class Session:
         self._hub.join(self._subscriber, subscription)
 
     def _unsubscribe(self, request: Unsubscribe) -> None:
-        if gives_up_quotes(request):
-            self._hub.leave(self._subscriber)
+        check_channels(request)
+        self._hub.leave(self._subscriber)
         self._confirm(request, SubscriptionState(channels=[]))
 
     def _confirm(self, request: Subscribe | Unsubscribe, state: SubscriptionState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
@@ -23,7 +23,7 @@ DOCUMENTED = frozenset(
     | {f"candles:{interval}" for interval in ("1m", "5m", "1h", "1d")}
 )
 _NOT_SERVED: dict[str, Any] = {
-    field.encode_name: field.default
+    field.name: field.default
     for field in msgspec.structs.fields(Subscribe)
     if field.name in ("fields", "filter", "max_rate", "since", "on_slow", "heartbeat")
 }
@@ -38,15 +38,11 @@ class Subscription(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, request: Subscribe, is_known: Callable[[str], bool]) -> Self:
         """What a request asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
-        _check_channels(request, request.channels)
+        check_channels(request)
         for name, default in _NOT_SERVED.items():
             if getattr(request, name) != default:
                 raise _invalid(request, f"{name}: not served by this version yet; leave it out")
         return cls(_symbols(request, is_known), request.mode)
-
-    def selects(self, symbol: str) -> bool:
-        """Whether a symbol is part of it."""
-        return self.symbols is None or symbol in self.symbols
 
     def state(self) -> SubscriptionState:
         """As ``subscription_confirmed`` tells it."""
@@ -54,20 +50,13 @@ class Subscription(msgspec.Struct, frozen=True):
         return SubscriptionState(channels=[QUOTES], symbols=symbols, mode=self.mode)
 
 
-def gives_up_quotes(request: Unsubscribe) -> bool:
-    """Whether an ``unsubscribe`` ends the quotes. Raises :class:`BadMessage` for an unknown channel."""
+def check_channels(request: Subscribe | Unsubscribe) -> None:
+    """Raise :class:`BadMessage` unless every channel it names is served."""
     if request.channels is None:
-        return True
-    _check_channels(request, request.channels)
-    return True
-
-
-def _check_channels(request: Subscribe | Unsubscribe, channels: Sequence[str] | None) -> None:
-    if channels is None:
         return
-    if not channels:
+    if not request.channels:
         raise _invalid(request, "channels: an empty list names nothing; leave it out for the default")
-    for channel in channels:
+    for channel in request.channels:
         if channel not in DOCUMENTED:
             text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(DOCUMENTED))}"
             raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
