@@ -418,6 +418,25 @@ async def _flood(writer: asyncio.StreamWriter, data: bytes, times: int) -> None:
         await writer.drain()
 
 
+async def test_a_client_that_asks_without_end_and_reads_leaves_others_their_turn() -> None:
+    async with serving() as gateway, connected(gateway) as busy, connected(gateway) as neighbour:
+
+        async def ask() -> None:
+            for _ in range(3000):
+                await busy.say(type="ping")
+
+        async def read() -> int:
+            for count in range(3000):
+                assert (await busy.hear())["type"] == "pong"
+                if count % 500 == 0:
+                    assert (await neighbour.ask(type="ping"))["type"] == "pong"
+            return 3000
+
+        asking = asyncio.create_task(ask())
+        assert await read() == 3000
+        await asking
+
+
 @pytest.mark.usefixtures("short_grace")
 async def test_ping_frames_without_reading_are_bounded_too() -> None:
     async with serving(slow_timeout=0.5) as gateway:
