@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zlotick.model import StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.http import BadLine
 from zlotick.stores.questdb.schema import CREATE_VIEWS
 
 
@@ -37,3 +40,16 @@ async def drop_schema(connector: QuestDBConnector) -> None:
     for name in CREATE_VIEWS:
         await connector._http.execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
     await connector._http.execute("DROP TABLE IF EXISTS stock_data")
+
+
+def counted(connector: QuestDBConnector) -> list[int]:
+    """The number of lines in each request that the connector sends from now on."""
+    bodies: list[int] = []
+    post = connector._http._post
+
+    async def counting(lines: Sequence[bytes]) -> BadLine | None:
+        bodies.append(len(lines))
+        return await post(lines)
+
+    connector._http._post = counting  # type: ignore[method-assign]
+    return bodies

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores.questdb.samples import applied, make_quote
+from tests.stores.questdb.samples import applied, counted, make_quote
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
@@ -112,24 +112,17 @@ async def test_nothing_to_deliver(connector: QuestDBConnector) -> None:
 
 
 async def test_a_lagging_delivery_sends_few_large_bodies(connector: QuestDBConnector) -> None:
-    bodies: list[int] = []
-    post = connector._http._post
-
-    async def counting(lines: Any) -> Any:
-        bodies.append(len(lines))
-        return await post(lines)
-
-    connector._http._post = counting  # type: ignore[method-assign]
+    bodies = counted(connector)
     start = utc_time("2025-04-30T09:00:00Z")
     entries = [
         entry(number, *(make_quote(symbol=f"S{symbol:02}", timestamp=utc_text(start + timedelta(seconds=number))) for symbol in range(80)))
         for number in range(connector.max_entries)
     ]  # fmt: skip
     await connector.deliver(entries)
-    assert bodies == [2000, 2000, 1120]
+    assert bodies == [10_000, 240]
     await applied(connector)
     [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
-    assert row["n"] == 5120
+    assert row["n"] == 10_240
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)

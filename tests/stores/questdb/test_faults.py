@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.servers import QuestDBServer, start_questdb
-from tests.stores.questdb.samples import applied, make_quote
+from tests.stores.questdb.samples import applied, counted, make_quote
 
 from zlotick.connections.backoff import backoff
 from zlotick.errors import Transient
@@ -58,7 +58,7 @@ async def rows(connector: QuestDBConnector) -> int:
 
 async def silent(connector: QuestDBConnector) -> None:
     """A stopped process may still answer for a moment, until the last of its threads has noticed."""
-    with pytest.raises(Transient, match="does not answer"):
+    with pytest.raises(Transient, match="does not answer"):  # noqa: PT012  the same call until it raises
         for _ in range(100):
             await connector.health()
 
@@ -107,14 +107,16 @@ async def test_down_is_transient_and_the_restart_heals(
 
 
 async def test_a_stopped_server_costs_the_time_out_and_no_more(server: QuestDBServer) -> None:
-    connector = QuestDBConnector(server.config, timeout=0.5)
+    connector = QuestDBConnector(server.config, timeout=0.5, max_rows=400)
+    bodies = counted(connector)
+    many = [quote for number in range(5) for quote in batch(number)]
     await connector.insert_batch(batch(0))
     assert await rows(connector) == 80
     server.pause()
     try:
         await silent(connector)
         for call in (
-            connector.insert_batch(batch(1)),
+            connector.insert_batch(many),
             connector.execute_query("SELECT 1"),
             connector.connect(),
         ):
@@ -124,8 +126,12 @@ async def test_a_stopped_server_costs_the_time_out_and_no_more(server: QuestDBSe
             assert time.monotonic() - began < 2
     finally:
         server.resume()
-    await deliver_at_last(connector, batch(1))
-    assert await rows(connector) == 160
+    bodies.clear()
+    await deliver_at_last(connector, many)
+    assert await rows(connector) == 400
+    assert bodies[-2:] == [200, 200]  # what was too much at once is sent in smaller requests
+    await connector.insert_batch(many)
+    assert bodies[-1] == 400
     server.pause()
     try:
         began = time.monotonic()

@@ -41,8 +41,8 @@ class QuestDBConnector:
     reconnecting (Transient) or error (Fatal), :meth:`close` to disconnected; queries leave it alone. A write
     after a failed one, or before any :meth:`connect`, connects first.
 
-    The server acknowledges writes to a table that a full disk suspended, and never resumes it by itself. So at
-    most every ``look_interval`` seconds a write looks whether one is suspended, and resumes it.
+    The server acknowledges writes to a table that a full disk suspended, and never resumes it by itself. So
+    every ``look_interval`` seconds of writing, and with each write of nothing, :meth:`mend` is called.
     """
 
     name: str = "QuestDB"
@@ -59,13 +59,14 @@ class QuestDBConnector:
         look_interval: float = 60.0,
         # Limits
         max_connections: int = 4,
-        max_rows: int = 2000,
-        max_entries: int = 64,
+        max_rows: int = 10_000,
+        max_entries: int = 128,
     ) -> None:
         self.config = config or QuestDBConfig()
         self.monitor = ConnectionMonitor(self.name, bus)
         self.max_entries = max_entries
         self._max_rows = max_rows
+        self._rows = max_rows  # in one request just now
         self._http = QuestDBHttp(self.config, timeout=timeout, connect_timeout=connect_timeout)
         self._queries = QuestDBQueries(
             self.config, timeout=timeout, connect_timeout=connect_timeout, max_connections=max_connections
@@ -126,9 +127,9 @@ class QuestDBConnector:
         """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""
         return await schema.check_health(self._http.execute)
 
-    async def resume(self) -> list[str]:
-        """Let what a full disk suspended go on, once there is space; returns the tables and views resumed."""
-        return await schema.resume_suspended(self._http.execute)
+    async def mend(self) -> list[str]:
+        """Resume what a full disk suspended, rebuild views gone invalid; returns the names of both."""
+        return await schema.mend(self._http.execute)
 
     async def close(self) -> None:
         """Give the connections back. Safe to call twice; :meth:`connect` opens again."""
@@ -138,28 +139,42 @@ class QuestDBConnector:
         await self._http.close()
 
     async def _write(self, quotes: Sequence[StockUpdate]) -> list[RefusedQuote]:
-        refused: dict[int, str] = {}
-        lines: dict[int, bytes] = {}
-        for index, quote in enumerate(quotes):
+        refused: list[RefusedQuote] = []
+        step = self._rows
+        for first in range(0, len(quotes), step):
+            part = quotes[first : first + step]
             try:
-                lines[index] = encode(quote)
+                reasons = await self._write_part(part)
+            except Transient:
+                # A server too slow for a large request must not be sent the same one for ever.
+                self._rows = max(step // 2, min(100, self._max_rows))
+                raise
+            refused += [RefusedQuote(first + at, part[at], reasons[at]) for at in sorted(reasons)]
+        self._rows = min(step * 2, self._max_rows)
+        return refused
+
+    async def _write_part(self, quotes: Sequence[StockUpdate]) -> dict[int, str]:
+        lines: dict[int, bytes] = {}
+        reasons: dict[int, str] = {}
+        for at, quote in enumerate(quotes):
+            try:
+                lines[at] = encode(quote)
             except Unencodable as error:
-                refused[index] = str(error)
+                reasons[at] = str(error)
+            if at % 200 == 199:
+                await asyncio.sleep(0)  # a millisecond or two: the gateway's turn
+        bad = await self._http.write(list(lines.values()))
+        if bad:
+            # The encoder passes nothing that the right table refuses: before blaming the rows, look at the
+            # table. Fatal from here keeps them in the journal.
+            await self.ensure_schema()
         places = list(lines)
-        for first in range(0, len(places), self._max_rows):
-            part = places[first : first + self._max_rows]
-            bad = await self._http.write([lines[place] for place in part])
-            if bad:
-                # The encoder passes nothing that the right table refuses: before blaming the rows, look at the
-                # table. Fatal from here keeps them in the journal.
-                await self.ensure_schema()
-            refused.update({part[line]: reason for line, reason in bad.items()})
-        return [RefusedQuote(index, quotes[index], refused[index]) for index in sorted(refused)]
+        return reasons | {places[line]: reason for line, reason in bad.items()}
 
     async def _look(self, *, due: bool) -> None:
-        """Resume what is suspended, when it is time to look."""
+        """Look behind the open port, when it is time to."""
         if due or time.monotonic() >= self._look_at:
-            await self.resume()
+            await self.mend()
             self._look_at = time.monotonic() + self._look_interval
 
     def _dead_letter(self, offset: int, bad: RefusedQuote) -> DeadLetter:

@@ -7,7 +7,7 @@ taking it out and sending the rest again. DEDUP on the table makes every resend 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -19,6 +19,9 @@ from zlotick.errors import Fatal, Transient
 
 BAD_LINES_IN_A_BODY = 8
 """With more bad lines than this a body is halved: resending the whole for each would cost its square."""
+
+LINES_IN_A_PIECE = 500
+"""About 130 kB, sent at once."""
 
 
 class TableMissing(Transient):
@@ -65,6 +68,12 @@ def judge(status: int, body: str, lines: int) -> BadLine:
 
 def _last_line(message: str) -> str:
     return re.sub(r"^error in line \d+: ", "", message.rpartition("\n")[2])
+
+
+async def _pieces(lines: Sequence[bytes]) -> AsyncIterator[bytes]:
+    """A body in pieces, so that a large one leaves the event loop to others in between."""
+    for first in range(0, len(lines), LINES_IN_A_PIECE):
+        yield b"".join(lines[first : first + LINES_IN_A_PIECE])
 
 
 class QuestDBHttp:
@@ -125,7 +134,7 @@ class QuestDBHttp:
 
     async def _post(self, lines: Sequence[bytes]) -> BadLine | None:
         # Without the precision the server takes microseconds for nanoseconds: 1970.
-        status, body = await self._request("POST", "/write", params={"precision": "u"}, data=b"".join(lines))
+        status, body = await self._request("POST", "/write", params={"precision": "u"}, data=_pieces(lines))
         return None if status == 204 else judge(status, body, len(lines))
 
     async def close(self) -> None:

@@ -58,23 +58,32 @@ async def ensure_schema(execute: Execute, ttl: str = "") -> None:
     await execute(CREATE_TABLE)
     await _ensure_columns(execute)
     await _ensure_table(execute, ttl)
-    await resume_suspended(execute)
     for name, create in CREATE_VIEWS.items():
         await _ensure_view(execute, name, create)
+    await mend(execute)
 
 
-async def resume_suspended(execute: Execute) -> list[str]:
-    """Let suspended tables and views apply their writes again; returns which.
+async def mend(execute: Execute) -> list[str]:
+    """Resume what is suspended and rebuild views that are invalid; returns the names of both.
 
-    A full disk suspends them, and they stay so when there is space again. If there is none yet the server
-    merely suspends them anew, with nothing lost. Views are resumed after the table they read.
+    A full disk suspends tables and views, and they stay so when there is space again. If there is none yet the
+    server merely suspends them anew, with nothing lost. A view goes invalid when rows of its table are taken
+    away (DROP PARTITION, UPDATE); it holds nothing that the table does not, so a rebuild loses nothing.
     """
-    names = [row["name"] for row in await _wal_state(execute) if row["suspended"]]
-    for name in sorted(names, key=lambda name: name != TABLE):
+    suspended = {row["name"]: row["errorMessage"] for row in await _wal_state(execute) if row["suspended"]}
+    for name in sorted(suspended, key=lambda name: name != TABLE):  # the table before the views that read it
         kind = "TABLE" if name == TABLE else "MATERIALIZED VIEW"
         await execute(f"ALTER {kind} {name} RESUME WAL")
-        log.warning("QuestDB was suspended, now resumed", mark="🔄", table=name)
-    return names
+        log.warning("QuestDB was suspended, now resumed", mark="🔄", table=name, reason=suspended[name])
+    invalid = {
+        name: row["invalidation_reason"]
+        for name, row in (await _views(execute)).items()
+        if row["view_status"] == "invalid"
+    }
+    for name, reason in invalid.items():
+        await execute(f"REFRESH MATERIALIZED VIEW {name} FULL")
+        log.warning("QuestDB view was invalid, now rebuilt", mark="🔄", view=name, reason=reason)
+    return [*suspended, *invalid]
 
 
 async def check_health(execute: Execute) -> QuestDBHealth:
@@ -162,22 +171,17 @@ async def _ensure_keys(execute: Execute, *, deduplicates: bool) -> None:
 
 
 async def _ensure_view(execute: Execute, name: str, create: str) -> None:
-    """A view holds nothing that the table does not: rebuilding one loses nothing and takes seconds."""
     try:
         await execute(create)
     except Fatal as error:
         raise Fatal(f"{error}; if a table has the name {name}, {_REMEDY}") from error
-    view = (await _views(execute)).get(name)
-    if view is None:
-        return  # just created: the server's lists follow a moment later
-    if view["view_sql"].strip() != _select(create):
+    view = (await _views(execute)).get(
+        name
+    )  # none when just created: the server's lists follow a moment later
+    if view is not None and view["view_sql"].strip() != _select(create):
         await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
         await execute(create)
         log.warning("QuestDB view differed, now rebuilt", mark="🔄", view=name)
-    elif view["view_status"] == "invalid":
-        await execute(f"REFRESH MATERIALIZED VIEW {name} FULL")
-        reason = view["invalidation_reason"]
-        log.warning("QuestDB view was invalid, now rebuilt", mark="🔄", view=name, reason=reason)
 
 
 def _select(create: str) -> str:
