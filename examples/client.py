@@ -1,0 +1,31 @@
+"""A client written from the guide alone: connects, subscribes, prints quotes. `pip install websockets`"""
+
+import asyncio
+import json
+import sys
+
+import websockets
+
+
+async def main(url: str) -> None:
+    async with websockets.connect(url) as ws:
+        await ws.send(json.dumps({"type": "subscribe"}))
+        async for message in ws:
+            data = json.loads(message)
+            if data["type"] == "stock_updates":
+                print(f"📊 {data['count']} stocks at {data['timestamp']}")
+                for stock in data["data"]:
+                    change = stock["change_percent"]  # null when the previous close is unknown
+                    print(
+                        f"{stock['symbol']:>6} {stock['price']:>10} "
+                        + ("" if change is None else f"{change:+.2f}%")
+                    )
+            elif data["type"] == "error":
+                print(f"❌ {data['message']}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://localhost:8765"))
+    except KeyboardInterrupt:
+        pass
