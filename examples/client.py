@@ -1,6 +1,7 @@
 """A client written from the guide alone: connects, subscribes, prints quotes. `pip install websockets`"""
 
 import asyncio
+import contextlib
 import json
 import sys
 
@@ -16,16 +17,12 @@ async def main(url: str) -> None:
                 print(f"📊 {data['count']} stocks at {data['timestamp']}")
                 for stock in data["data"]:
                     change = stock["change_percent"]  # null when the previous close is unknown
-                    print(
-                        f"{stock['symbol']:>6} {stock['price']:>10} "
-                        + ("" if change is None else f"{change:+.2f}%")
-                    )
+                    percent = "" if change is None else f"{change:+.2f}%"
+                    print(f"{stock['symbol']:>6} {stock['price']:>10} {percent}")
             elif data["type"] == "error":
                 print(f"❌ {data['message']}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://localhost:8765"))
-    except KeyboardInterrupt:
-        pass

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests import servers
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig
+
+# A busy machine must not fail a property: the suite has a deadline of its own for each test.
+hypothesis.settings.register_profile("zlotick", deadline=None)
+hypothesis.settings.load_profile("zlotick")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,18 +40,14 @@ def test_the_javascript_client_prints_quotes(url: str) -> None:
 
 def output_of(command: list[str], until: str, within: float = 20) -> str:
     """What the command prints until the text appears."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = ""
-    deadline = time.monotonic() + within
-    try:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        deadline = threading.Timer(within, process.kill)
+        deadline.start()
         assert process.stdout
-        while until not in said and time.monotonic() < deadline:
-            line = process.stdout.readline()
-            if not line:
-                break
+        while until not in said and (line := process.stdout.readline()):
             said += line
-    finally:
+        deadline.cancel()
         process.kill()
-        process.communicate()
     assert until in said, said
     return said
