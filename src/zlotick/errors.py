@@ -56,11 +56,15 @@ class RefusalReason(StrEnum):
 
 
 class Refusal(Transient):
-    """A provider's typed "no", never an empty result."""
+    """A provider's typed "no", never an empty result.
 
-    def __init__(self, reason: RefusalReason, detail: str) -> None:
+    ``retry_after`` is the source's own word on when to ask again, in seconds, when it gave one.
+    """
+
+    def __init__(self, reason: RefusalReason, detail: str, *, retry_after: float | None = None) -> None:
         self.reason = reason
         self.detail = detail
+        self.retry_after = retry_after
         super().__init__(f"{reason}: {detail}")
 
 

@@ -86,7 +86,7 @@ def test_every_problem_of_every_source_in_one_report():
         [journal]
         keep_mb = 9999
         [providers]
-        order = ["gpw"]
+        order = ["reply"]
         """
     )
     environ = {
@@ -99,7 +99,7 @@ def test_every_problem_of_every_source_in_one_report():
         "gateway.port = 99999: must be a whole number from 1 to 65535 (given.toml:4)",
         "gatewy: unknown section; did you mean 'gateway'? (given.toml:5)",
         "questdb.mode = 'embeded': must be auto | embedded | external | off; did you mean 'embedded'? (given.toml:8)",
-        'providers.order = [\'gpw\']: must be a list of replay | simulator, such as ["replay", "simulator"] (given.toml:12)',
+        'providers.order = [\'reply\']: must be a list of alpha_vantage | bankier | gpw | replay | simulator | stooq | yahoo, such as ["alpha_vantage", "bankier", "gpw", "replay", "simulator", "stooq", "yahoo"] (given.toml:12)',
         "ZLOTICK_GATEWY__PORT: unknown environment variable; did you mean 'ZLOTICK_GATEWAY__PORT'?",
         'universe.extra = \'PKN\': must be a list of text, such as ["a", "b"] (environment ZLOTICK_UNIVERSE__EXTRA)',
         "gateway.prot: unknown option; did you mean 'gateway.port'? (--set)",

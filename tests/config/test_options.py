@@ -42,7 +42,11 @@ def test_the_names_of_variables_are_unique_and_none_is_the_file_variable_of_a_se
 
 def test_a_secret_default_does_not_show():
     secrets = [option for option in describe() if option.secret]
-    assert [option.name for option in secrets] == ["questdb.password", "pocketbase.admin_password"]
+    assert [option.name for option in secrets] == [
+        "questdb.password",
+        "pocketbase.admin_password",
+        "providers.alpha_vantage.api_key",
+    ]
     assert all(isinstance(option.default, DefaultSecret) for option in secrets)
     assert "quest'" not in repr(options()["questdb.password"])
 

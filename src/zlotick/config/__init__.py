@@ -3,9 +3,13 @@
 from zlotick.config.loader import Loaded, load, value_of
 from zlotick.config.options import Option, describe, options, sections
 from zlotick.config.settings import (
+    AlphaVantageConfig,
+    BankierConfig,
     DefaultSecret,
     GatewayConfig,
+    GpwConfig,
     JournalConfig,
+    MarketConfig,
     PocketbaseConfig,
     ProvidersConfig,
     QuestDBConfig,
@@ -15,14 +19,21 @@ from zlotick.config.settings import (
     ServiceConfig,
     Settings,
     SimulatorConfig,
+    StooqConfig,
     UniverseConfig,
+    WebSourceConfig,
+    YahooConfig,
 )
 
 __all__ = [
+    "AlphaVantageConfig",
+    "BankierConfig",
     "DefaultSecret",
     "GatewayConfig",
+    "GpwConfig",
     "JournalConfig",
     "Loaded",
+    "MarketConfig",
     "Option",
     "PocketbaseConfig",
     "ProvidersConfig",
@@ -33,7 +44,10 @@ __all__ = [
     "ServiceConfig",
     "Settings",
     "SimulatorConfig",
+    "StooqConfig",
     "UniverseConfig",
+    "WebSourceConfig",
+    "YahooConfig",
     "describe",
     "load",
     "options",

@@ -46,6 +46,7 @@ def keep_secret(text: str) -> Secret:
     return text if isinstance(text, Secret) else Secret(text)
 
 
+Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Name = Annotated[str, Meta(min_length=1)]
 ServerMode = Literal["auto", "embedded", "external", "off"]
@@ -176,11 +177,75 @@ class JournalConfig(msgspec.Struct, kw_only=True):
 class UniverseConfig(msgspec.Struct, kw_only=True):
     """Which stocks."""
 
-    index: Annotated[Literal["swig80"], Meta(description="the packaged index")] = "swig80"
+    index: Annotated[Literal["swig80", "wig20", "mwig40"], Meta(description="the packaged index")] = "swig80"
     file: Annotated[Path | None, Meta(description="a CSV of your own instead (symbol,name,isin,as_of)")] = (
         None
     )
     extra: Annotated[list[str], Meta(description="further tickers to accept")] = []
+
+
+class MarketConfig(msgspec.Struct, kw_only=True):
+    """What the exchange decided beyond its rules."""
+
+    extra_closed: Annotated[
+        list[Day], Meta(description="session days on which GPW stays closed, such as 2018-11-12")
+    ] = []
+    extra_open: Annotated[list[Day], Meta(description="days on which GPW trades against the rules")] = []
+
+
+class WebSourceConfig(msgspec.Struct, kw_only=True):
+    """What is common to the sources on the web."""
+
+    base_url: Annotated[
+        str, Meta(pattern="^https?://", description="address; a mirror or a test server may stand in")
+    ]
+    interval: Annotated[
+        float, Meta(gt=0, description="seconds between two requests, never less than the source's floor")
+    ] = 60
+    timeout: Annotated[float, Meta(gt=0, le=120, description="seconds for one request")] = 10
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 4_194_304
+
+
+class GpwConfig(WebSourceConfig, kw_only=True):
+    """The exchange's own quotation table, about 15 minutes delayed: the live primary."""
+
+    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://www.gpw.pl"
+
+
+class BankierConfig(WebSourceConfig, kw_only=True):
+    """A listing page of all shares: the fallback."""
+
+    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://www.bankier.pl"
+
+
+class StooqConfig(WebSourceConfig, kw_only=True):
+    """The guide's first source. It answers programs with a puzzle for browsers since 2026."""
+
+    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://stooq.pl"
+
+
+class AlphaVantageConfig(WebSourceConfig, kw_only=True):
+    """The guide's second source: 25 calls a day, end of day. A cross-check, never the primary."""
+
+    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = (
+        "https://www.alphavantage.co"
+    )
+    api_key: Annotated[Secret, Meta(description="your key")] = DefaultSecret("")
+    symbols: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}=\S{1,32}$")]],
+        Meta(description="ticker=the source's name of it; only these are asked"),
+    ] = []
+    daily_budget: Annotated[int, Meta(ge=1, description="calls a day that your plan allows")] = 25
+
+
+class YahooConfig(WebSourceConfig, kw_only=True):
+    """One symbol a call, personal use only: a last resort for missing symbols."""
+
+    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = (
+        "https://query1.finance.yahoo.com"
+    )
+    pause: Annotated[float, Meta(ge=0, description="seconds between two calls of one cycle")] = 3
+    max_symbols: Annotated[int, Meta(ge=1, le=100, description="symbols asked in one cycle")] = 5
 
 
 class ReplayConfig(msgspec.Struct, kw_only=True):
@@ -214,12 +279,25 @@ class ProvidersConfig(msgspec.Struct, kw_only=True):
     """Where quotes come from."""
 
     order: Annotated[
-        list[Literal["replay", "simulator"]], Meta(description="the providers to ask, first to last")
+        list[Literal["gpw", "bankier", "stooq", "alpha_vantage", "yahoo", "replay", "simulator"]],
+        Meta(description="the providers to ask, first to last"),
     ] = []
+    contact: Annotated[
+        str,
+        Meta(max_length=100, description="your e-mail or web address, told to the sources in the User-Agent"),
+    ] = ""
+    record: Annotated[Path | None, Meta(description="keep each raw answer of the sources in this folder")] = (
+        None
+    )
     timeout: Annotated[float, Meta(gt=0, description="seconds for one fetch of one provider")] = 20
     jump_limit_percent: Annotated[
         float, Meta(gt=0, description="a larger move than this within one cycle is a data error")
     ] = 50
+    gpw: GpwConfig = msgspec.field(default_factory=GpwConfig)
+    bankier: BankierConfig = msgspec.field(default_factory=BankierConfig)
+    stooq: StooqConfig = msgspec.field(default_factory=StooqConfig)
+    alpha_vantage: AlphaVantageConfig = msgspec.field(default_factory=AlphaVantageConfig)
+    yahoo: YahooConfig = msgspec.field(default_factory=YahooConfig)
     replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
     simulator: SimulatorConfig = msgspec.field(default_factory=SimulatorConfig)
 
@@ -232,5 +310,6 @@ class Settings(msgspec.Struct, kw_only=True):
     pocketbase: PocketbaseConfig = msgspec.field(default_factory=PocketbaseConfig)
     gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
     journal: JournalConfig = msgspec.field(default_factory=JournalConfig)
+    market: MarketConfig = msgspec.field(default_factory=MarketConfig)
     universe: UniverseConfig = msgspec.field(default_factory=UniverseConfig)
     providers: ProvidersConfig = msgspec.field(default_factory=ProvidersConfig)

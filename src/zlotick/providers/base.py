@@ -6,7 +6,19 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import ClassVar
 
+import msgspec
+
 from zlotick.model import StockUpdate
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source can do, by its own rules. The chain keeps to them."""
+
+    batch_size: int | None = None  # symbols in one request; None: all at once
+    fields: frozenset[str] = frozenset()  # of StockUpdate, that it tells
+    daily_budget: int | None = None  # requests a day
+    session_only: bool = False  # has nothing new to say outside a session
+    floor_seconds: float = 0.0  # never ask more often
 
 
 class StockDataProvider(ABC):
@@ -21,6 +33,11 @@ class StockDataProvider(ABC):
 
     kind: ClassVar[str] = "delayed"
     """What its quotes may be called: live, delayed, simulated or replayed."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    interval_seconds: float = 0.0
+    """Not asked again before so many seconds have passed; its last answer stands meanwhile. 0: every cycle."""
 
     delay_seconds: int | None = None
     """How far the source runs behind the exchange, by its own word."""
@@ -44,6 +61,10 @@ class StockDataProvider(ABC):
     @abstractmethod
     async def fetch_data(self) -> list[StockUpdate]:
         """The newest known quotes, at most one a symbol. Raises Refusal."""
+
+    async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
+        """The same for some symbols only: what the chain asks. A source of one symbol a request overrides this."""
+        return await self.fetch_data()
 
     async def close(self) -> None:  # noqa: B027  optional: a source may hold nothing
         """Give back what it holds. Safe to call twice."""
