@@ -1,0 +1,69 @@
+"""The configured providers by name: the one place that knows which class a name of ``providers.order`` means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from zlotick.config import Settings, WebSourceConfig
+from zlotick.market.universe import Universe
+from zlotick.providers.alpha_vantage import AlphaVantageProvider
+from zlotick.providers.bankier import BankierProvider
+from zlotick.providers.base import StockDataProvider
+from zlotick.providers.budget import DailyBudget
+from zlotick.providers.gpw import GpwProvider
+from zlotick.providers.replay import ReplayProvider
+from zlotick.providers.simulator import SimulatorProvider
+from zlotick.providers.stooq import StooqProvider
+from zlotick.providers.web import HttpWeb, Observer, Web
+from zlotick.providers.yahoo import YahooProvider
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The clock of the real world."""
+    return datetime.now(UTC)
+
+
+def build(
+    name: str,
+    settings: Settings,
+    universe: Universe,
+    *,
+    web: Web | None = None,
+    observer: Observer | None = None,
+    clock: Clock = utc_now,
+) -> StockDataProvider:
+    """The provider of that name, not connected yet.
+
+    ``web`` stands in for the network (a recording, a test); ``observer`` sees each raw answer (the recorder).
+    """
+    config = settings.providers
+    if name == "replay":
+        return ReplayProvider(config.replay, settings.service.update_interval * config.replay.speed)
+    if name == "simulator":
+        return SimulatorProvider(config.simulator)
+    source: WebSourceConfig = getattr(config, name)
+    web = web or HttpWeb(source, user_agent=user_agent(config.contact), observer=observer)
+    if name == "gpw":
+        return GpwProvider(config.gpw, universe, web, clock=clock)
+    if name == "bankier":
+        return BankierProvider(config.bankier, universe, web, clock=clock)
+    if name == "stooq":
+        return StooqProvider(config.stooq, universe, web, clock=clock)
+    if name == "yahoo":
+        return YahooProvider(config.yahoo, universe, web, clock=clock)
+    if name == "alpha_vantage":
+        budget = DailyBudget(
+            settings.service.home / "budgets.json", name, config.alpha_vantage.daily_budget, clock=clock
+        )
+        return AlphaVantageProvider(config.alpha_vantage, universe, web, budget, clock=clock)
+    raise ValueError(f"there is no provider '{name}'")
+
+
+def user_agent(contact: str) -> str:
+    """Says honestly who asks, and whom to write to if the user configured that."""
+    who = f"zlotick/{version('zlotick')}"
+    return f"{who} (self-hosted; {contact})" if contact else f"{who} (self-hosted)"
