@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,11 @@ async def progress(manager: RealTimeStreamManager) -> None:
     terminal = sys.stdout.isatty()
     while True:
         text = status_line(manager)
-        print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", flush=True)
+        if terminal:
+            width = shutil.get_terminal_size().columns - 2  # 📊 is two columns wide; a full line would wrap
+            print(f"\r\033[K{text[:width]}", end="", flush=True)
+        else:
+            print(text, flush=True)
         await asyncio.sleep(_STATUS_EVERY if terminal else _STATUS_EVERY_PIPED)
 
 
@@ -93,7 +98,7 @@ def status_line(manager: RealTimeStreamManager) -> str:
         f"📊 {moment:%Y-%m-%d %H:%M} Warsaw",
         f"{len(manager.cycle.last_values)} stocks, {report.changed if report else 0} changed",
         f"journal {manager.journal.position.offset}",
-        *(f"{d.sink.name} {d.stats.rows} rows" for d in manager.deliveries),
+        *(f"{d.sink.name} {d.stats.rows}" for d in manager.deliveries),
         f"{manager.gateway.session_count} clients",
     ]
     return " · ".join(parts)
