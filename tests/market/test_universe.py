@@ -3,14 +3,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
 from zlotick.market.sessions import WARSAW
-from zlotick.market.universe import is_isin, load
+from zlotick.market.universe import csv_text, is_isin, load, warn_if_old
 
 HEADER = "symbol,name,isin,as_of\n"
 TODAY = datetime.now(WARSAW).date()
@@ -33,24 +35,44 @@ def test_the_packaged_index() -> None:
     assert {*universe.names, *universe.isin} <= universe.symbols
 
 
+@pytest.mark.parametrize(("index", "stocks", "known"), [("wig20", 20, "PKN"), ("mwig40", 40, "ABE")])
+def test_the_other_packaged_indices(index: Literal["wig20", "mwig40"], stocks: int, known: str) -> None:
+    universe = load(UniverseConfig(index=index))
+    assert len(universe.symbols) == len(universe.names) == stocks
+    assert universe.as_of == date(2026, 4, 4)
+    assert universe.origin == f"packaged {index}.csv"
+    assert is_isin(universe.isin[known])
+
+
+def test_the_packaged_indices_have_no_stock_in_common() -> None:
+    lists = [load(UniverseConfig(index=index)).symbols for index in ("swig80", "wig20", "mwig40")]
+    assert sum(map(len, lists)) == len(frozenset().union(*lists))
+
+
+@pytest.mark.parametrize("index", ["swig80", "wig20", "mwig40"])
+def test_a_written_list_is_read_again(tmp_path: Path, index: Literal["swig80", "wig20", "mwig40"]) -> None:
+    universe = load(UniverseConfig(index=index))
+    again = load(config(tmp_path, csv_text(universe.members())))
+    assert again == msgspec.structs.replace(universe, origin=str(tmp_path / "mine.csv"))
+
+
 def test_extra_symbols_are_added() -> None:
     assert "PKN" in load(UniverseConfig(extra=["PKN"])).symbols
 
 
 def test_a_file_of_the_users_own(tmp_path: Path) -> None:
     text = f'\ufeff{HEADER}PKN,ORLEN,PLPKN0000018,{TODAY}\r\nKGH,"KGHM, Lubin",,{TODAY - timedelta(3)}\r\n'
-    with capture_logs() as logs:
-        universe = load(config(tmp_path, text))
+    universe = load(config(tmp_path, text))
     assert universe.symbols == {"PKN", "KGH"}
     assert universe.names["KGH"] == "KGHM, Lubin"
     assert universe.age_days == 3
-    assert logs == []
 
 
 @pytest.mark.parametrize(("age", "warned"), [(100, False), (101, True)])
 def test_an_old_list_earns_a_warning(tmp_path: Path, age: int, warned: bool) -> None:
+    universe = load(config(tmp_path, f"{HEADER}PKN,,,{TODAY - timedelta(age)}\n"))
     with capture_logs() as logs:
-        load(config(tmp_path, f"{HEADER}PKN,,,{TODAY - timedelta(age)}\n"))
+        warn_if_old(universe)
     assert [entry["age_days"] for entry in logs] == ([age] if warned else [])
 
 

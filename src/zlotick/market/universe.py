@@ -1,14 +1,16 @@
 """Which stocks: the packaged list of an index or the user's own CSV, always with the day it was true (``as_of``).
 
-``swig80.csv``: 79 names of the sWIG80 on 2026-04-04, not official. Membership: github.com/lukaszczubinski7-debug/
-finnewsactual1 (routes_earnings.py, commit 49e1ede); names: github.com/radoslawjjd-design/puls-gpw (commit e4b2066);
-ISINs: a broker's public instrument list, check digits verified, blank where unknown. The index is revised after
-the third Friday of March, June, September and December, so a list older than 100 days earns a warning.
+``swig80.csv`` (79 of the 80 names), ``wig20.csv`` and ``mwig40.csv``: the indices on 2026-04-04, not official.
+Membership: github.com/lukaszczubinski7-debug/finnewsactual1 (routes_earnings.py, commit 49e1ede); names:
+github.com/radoslawjjd-design/puls-gpw (commit e4b2066); ISINs: a broker's public instrument list, check digits
+verified, blank where unknown. The indices are revised after the third Friday of March, June, September and December,
+so a list older than 100 days earns a warning.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -25,8 +27,21 @@ log = structlog.stdlib.get_logger("zlotick.market")
 
 COLUMNS = ["symbol", "name", "isin", "as_of"]
 OLD_AFTER_DAYS = 100
+OLD_REMEDY = (
+    "see what changed with `zlotick universe check`, take a newer list with `zlotick universe import`, "
+    "and set universe.file to it"
+)
 TICKER = re.compile(r"[A-Z0-9]{1,16}")
 """GPW's shares have 3 to 5 characters, some begin with a digit; other instruments have more."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One stock of a list. Unknown name or ISIN: empty."""
+
+    symbol: str
+    name: str
+    isin: str
+    as_of: date
 
 
 class Universe(msgspec.Struct, frozen=True):
@@ -36,18 +51,36 @@ class Universe(msgspec.Struct, frozen=True):
     names: Mapping[str, str]
     isin: Mapping[str, str]
     as_of: date  # the oldest of the rows
+    origin: str = ""  # the file, as users know it
 
     @property
     def age_days(self) -> int:
         """Days since the list was true."""
         return (datetime.now(WARSAW).date() - self.as_of).days
 
+    @property
+    def is_old(self) -> bool:
+        """Whether a revision of the index has certainly passed since the list was true."""
+        return self.age_days > OLD_AFTER_DAYS
 
-class _Row(msgspec.Struct, frozen=True):
-    symbol: str
-    name: str
-    isin: str
-    as_of: date
+    def members(self) -> list[Member]:
+        """The stocks in the order of their symbols."""
+        return [
+            Member(symbol, self.names.get(symbol, ""), self.isin.get(symbol, ""), self.as_of)
+            for symbol in sorted(self.symbols)
+        ]
+
+
+def warn_if_old(universe: Universe) -> None:
+    """Say in the log that the list is old. For whoever lets the universe decide which stocks are followed."""
+    if universe.is_old:
+        log.warning(
+            "The list of stocks is old",
+            file=universe.origin,
+            as_of=universe.as_of.isoformat(),
+            age_days=universe.age_days,
+            remedy=OLD_REMEDY,
+        )
 
 
 def load(config: UniverseConfig) -> Universe:
@@ -60,21 +93,22 @@ def load(config: UniverseConfig) -> Universe:
     problems += _problems_of_extra(config.extra)
     if problems:
         raise ConfigError(problems)
-    universe = Universe(
+    return Universe(
         symbols=frozenset(row.symbol for row in rows) | frozenset(config.extra),
         names={row.symbol: row.name for row in rows if row.name},
         isin={row.symbol: row.isin for row in rows if row.isin},
         as_of=min(row.as_of for row in rows),
+        origin=origin,
     )
-    if universe.age_days > OLD_AFTER_DAYS:
-        log.warning(
-            "The list of stocks is old",
-            file=origin,
-            as_of=universe.as_of.isoformat(),
-            age_days=universe.age_days,
-            remedy="compare it with the index and set universe.file or universe.extra",
-        )
-    return universe
+
+
+def csv_text(members: Iterable[Member]) -> str:
+    """The members as a list that :func:`load` reads."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((one.symbol, one.name, one.isin, one.as_of.isoformat()) for one in members)
+    return text.getvalue()
 
 
 def _lines(config: UniverseConfig) -> tuple[str, list[str]]:
@@ -91,9 +125,9 @@ def _lines(config: UniverseConfig) -> tuple[str, list[str]]:
         raise ConfigError([f"universe.file {origin}: is not UTF-8 text; save it as UTF-8"]) from error
 
 
-def _read(origin: str, lines: Iterable[str]) -> tuple[list[_Row], list[str]]:
+def _read(origin: str, lines: Iterable[str]) -> tuple[list[Member], list[str]]:
     """The rows, and one line for each problem."""
-    rows: list[_Row] = []
+    rows: list[Member] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
     reader = csv.reader(lines)
@@ -102,7 +136,7 @@ def _read(origin: str, lines: Iterable[str]) -> tuple[list[_Row], list[str]]:
         return [], [f"{origin}, line 1: the header must be '{','.join(COLUMNS)}', was '{','.join(header)}'"]
     for cells in reader:
         try:
-            row = _row(cells)
+            row = _member(cells)
             if (first := seen.setdefault(row.symbol, reader.line_num)) != reader.line_num:
                 raise ValueError(f"symbol '{row.symbol}' is already in line {first}; keep one")  # noqa: TRY301  joins the other problems of the line
         except ValueError as error:
@@ -114,16 +148,21 @@ def _read(origin: str, lines: Iterable[str]) -> tuple[list[_Row], list[str]]:
     return rows, problems
 
 
-def _row(cells: list[str]) -> _Row:
+def _member(cells: list[str]) -> Member:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"must have {len(COLUMNS)} columns ({','.join(COLUMNS)}), has {len(cells)}")
     symbol, name, isin, as_of = (cell.strip() for cell in cells)
+    return member(symbol, name, isin, as_of)
+
+
+def member(symbol: str, name: str, isin: str, as_of: str) -> Member:
+    """A checked row. Raises ValueError that names the field, the value and the remedy."""
     if not TICKER.fullmatch(symbol):
         raise ValueError(f"symbol '{symbol}' must be 1 to 16 of A-Z and 0-9")
     if isin and not is_isin(isin):
         raise ValueError(f"isin '{isin}' of {symbol} fails its check digit; correct it or leave it empty")
     try:
-        return _Row(symbol, name, isin, date.fromisoformat(as_of))
+        return Member(symbol, name, isin, date.fromisoformat(as_of))
     except ValueError:
         raise ValueError(f"as_of '{as_of}' of {symbol} must be a date such as 2026-04-04") from None
 

@@ -53,11 +53,11 @@ _ADVICE = {
     ),
     RefusalReason.STALE: Advice(
         "The source's quotes are old.",
-        "Nothing, if the market is closed. Else wait: the source itself stands still.",
+        "That is normal while the market is closed. Else wait: the source itself stands still.",
     ),
     RefusalReason.NO_DATA: Advice(
         "The source answers, but has no quotes for us.",
-        "Nothing, if the market has not opened yet. Else check universe.index and universe.file.",
+        "That is normal before the first trades of a day. Else check universe.index and universe.file.",
     ),
 }
 
