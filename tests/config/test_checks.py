@@ -100,6 +100,23 @@ def test_replayed_days():
     assert names((last, "2025-04-29")) == []
 
 
+def test_days_of_the_market():
+    closed, opened = "market.extra_closed", "market.extra_open"
+    assert names((closed, ["2018-11-12"]), (opened, ["2026-12-24", "2026-12-26"])) == []
+    assert broken((closed, ["2026-02-28", "2026-02-29"])) == [
+        ((closed,), "must hold days of the calendar, such as 2018-11-12, '2026-02-29' is none"),
+        ((closed,), "must hold days from Monday to Friday, 2026-02-28 is none"),
+    ]
+    assert names((opened, ["2026-13-01"])) == [opened]
+    assert broken((closed, ["2026-12-28"]), (opened, ["2026-12-29", "2026-12-28"])) == [
+        ((closed, opened), "must not hold 2026-12-28, market.extra_open has it")
+    ]
+
+
+def test_a_closure_that_is_a_holiday_anyway_does_not_stop_a_newer_version():
+    assert names(("market.extra_closed", ["2026-12-25"])) == []
+
+
 def test_a_provider_is_named_once():
     assert names(("providers.order", ["replay", "replay"])) == ["providers.order"]
 

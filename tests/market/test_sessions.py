@@ -4,16 +4,20 @@ import csv
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import exchange_calendars
 import holidays
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zlotick.config import MarketConfig
+from zlotick.errors import ConfigError
 from zlotick.market.sessions import (
     GPW,
     WARSAW,
     Calendar,
     Phase,
+    calendar,
     easter,
     market_status,
     phase,
@@ -47,17 +51,26 @@ def test_calendar_equals_the_checked_list() -> None:
     assert len(closed) == 32
 
 
-def test_calendar_equals_the_holidays_package_to_three_years_ahead() -> None:
-    # A closure that GPW adds by resolution reaches us by this test.
-    reference = holidays.financial_holidays("XWAR")
-    last = date(datetime.now(WARSAW).year + 3, 12, 31)
-    calendar = Calendar()
-    wrong = [
-        day
-        for day in days(date(2011, 1, 1), last)
-        if calendar.is_session(day) != (day.weekday() < 5 and day not in reference)
-    ]
-    assert wrong == []
+# 2011 to three years ahead, by two packages that know nothing of each other: a closure that GPW adds by resolution
+# reaches us by these tests.
+FIRST, LAST = date(2011, 1, 1), date(datetime.now(WARSAW).year + 3, 12, 31)
+
+
+def sessions() -> set[date]:
+    return {day for day in days(FIRST, LAST) if GPW.is_session(day)}
+
+
+def test_calendar_equals_the_holidays_package() -> None:
+    closed = holidays.financial_holidays("XWAR")
+    theirs = {day for day in days(FIRST, LAST) if day.weekday() < 5 and day not in closed}
+    assert sessions() ^ theirs == set()
+
+
+@pytest.mark.filterwarnings("ignore:Series.values:DeprecationWarning")  # the package's use of its own library
+def test_calendar_equals_the_exchange_calendars_package() -> None:
+    # Without an end it knows one year ahead only.
+    theirs = exchange_calendars.get_calendar("XWAR", start=FIRST.isoformat(), end=LAST.isoformat())
+    assert sessions() ^ {session.date() for session in theirs.sessions} == set()
 
 
 @pytest.mark.parametrize("once", [date(2013, 4, 16), date(2018, 1, 2), date(2018, 11, 12)])
@@ -98,6 +111,12 @@ SCHEDULE = [
     ("17:01", Phase.TRADE_AT_LAST, MarketStatus.AFTER_HOURS),
     ("17:04:59.999999", Phase.TRADE_AT_LAST, MarketStatus.AFTER_HOURS),
     ("17:05", Phase.CLOSED, MarketStatus.AFTER_HOURS),
+    ("17:24:59.999999", Phase.CLOSED, MarketStatus.AFTER_HOURS),
+    (
+        "17:25",
+        Phase.CLOSED,
+        MarketStatus.AFTER_HOURS,
+    ),  # the delayed sources have the close; nothing changes here
     ("17:59:59.999999", Phase.CLOSED, MarketStatus.AFTER_HOURS),
     ("18:00", Phase.CLOSED, MarketStatus.CLOSED),
     ("23:59:59.999999", Phase.CLOSED, MarketStatus.CLOSED),
@@ -131,6 +150,26 @@ def test_the_users_own_days_win() -> None:
     assert calendar.phase(warsaw(date(2025, 5, 1), "12:00")) is Phase.CONTINUOUS  # a holiday by rule
     assert calendar.market_status(warsaw(date(2025, 5, 3), "12:00")) is MarketStatus.OPEN  # a Saturday
     assert market_status(warsaw(SESSION, "12:00")) is MarketStatus.OPEN
+
+
+def test_the_settings_own_days() -> None:
+    configured = calendar(MarketConfig(extra_closed=["2025-04-30"], extra_open=["2025-05-03"]))
+    assert not configured.is_session(SESSION)
+    assert configured.is_session(date(2025, 5, 3))
+    assert calendar(MarketConfig()).is_session(SESSION)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (MarketConfig(extra_closed=["2025-02-30"]), "day is out of range"),
+        (MarketConfig(extra_open=["soon"]), "'soon'"),
+        (MarketConfig(extra_closed=["2025-04-30"], extra_open=["2025-04-30"]), "remove it from one of them"),
+    ],
+)
+def test_settings_made_by_hand_are_checked_too(config: MarketConfig, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"market.extra_closed, market.extra_open: .*{told}"):
+        calendar(config)
 
 
 def test_a_day_both_closed_and_open_is_refused() -> None:
@@ -176,6 +215,28 @@ def test_the_next_change_over_a_long_weekend() -> None:
     friday_evening = warsaw(date(2025, 12, 23), "18:00")
     assert GPW.next_change(friday_evening) == warsaw(date(2025, 12, 24), "00:00")
     assert GPW.next_change(warsaw(date(2025, 12, 24), "00:00")) == warsaw(date(2025, 12, 27), "00:00")
+
+
+@pytest.mark.parametrize(
+    ("friday", "change"),
+    [
+        # The clocks change on Sunday: Monday begins an hour earlier, then an hour later, in UTC.
+        ("2025-03-28T17:00:00+00:00", "2025-03-30T22:00:00+00:00"),
+        ("2025-10-24T16:00:00+00:00", "2025-10-26T23:00:00+00:00"),
+    ],
+)
+def test_the_next_change_over_a_change_of_the_clocks(friday: str, change: str) -> None:
+    saturday = GPW.next_change(datetime.fromisoformat(friday))
+    assert saturday == datetime.combine(saturday.astimezone(WARSAW).date(), time(), WARSAW)
+    assert GPW.next_change(saturday) == datetime.fromisoformat(change)
+
+
+@given(MOMENTS)
+def test_a_session_has_the_same_hours_in_summer_and_winter(moment: datetime) -> None:
+    day = session_date(moment)
+    opening, closing = warsaw(day, "09:00"), warsaw(day, "17:05")
+    assert closing.astimezone(UTC) - opening.astimezone(UTC) == timedelta(hours=8, minutes=5)
+    assert opening.astimezone(UTC).date() == closing.astimezone(UTC).date() == day
 
 
 def test_the_next_change_over_the_users_own_closure() -> None:

@@ -25,7 +25,7 @@ MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
 
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every rule that these settings break."""
-    rules = (_hosts, _ports, _questdb, _pocketbase, _journal, _universe, _replay, _providers, _paths)
+    rules = (_hosts, _ports, _questdb, _pocketbase, _journal, _market, _universe, _replay, _providers, _paths)
     return chain.from_iterable(rule(settings) for rule in rules)
 
 
@@ -93,6 +93,24 @@ def _journal(s: Settings) -> Iterator[Violation]:
             ("journal.keep_mb", "journal.budget_mb"),
             f"must be at most journal.budget_mb ({s.journal.budget_mb})",
         )
+
+
+def _market(s: Settings) -> Iterator[Violation]:
+    closed, opened = s.market.extra_closed, s.market.extra_open
+    for name, days in (("market.extra_closed", closed), ("market.extra_open", opened)):
+        unreal = [day for day in days if not _is_day(day)]
+        if unreal:
+            yield (name,), f"must hold days of the calendar, such as 2018-11-12, {unreal[0]!r} is none"
+    both = sorted(set(closed) & set(opened))
+    if both:
+        yield (
+            ("market.extra_closed", "market.extra_open"),
+            f"must not hold {both[0]}, market.extra_open has it",
+        )
+    # A holiday is no mistake: a later zlotick may know a closure that the user wrote down first.
+    weekend = [day for day in closed if _is_day(day) and date.fromisoformat(day).weekday() >= 5]
+    if weekend:
+        yield ("market.extra_closed",), f"must hold days from Monday to Friday, {weekend[0]} is none"
 
 
 def _universe(s: Settings) -> Iterator[Violation]:

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from zlotick.config import MarketConfig
+from zlotick.errors import ConfigError
 from zlotick.model import MarketStatus
 
 WARSAW = ZoneInfo("Europe/Warsaw")
@@ -134,6 +136,16 @@ class Calendar:
         """The row of the schedule in force at a Warsaw wall clock time."""
         whole_day = self._row_of_day(local.date())
         return whole_day or _SCHEDULE[bisect_right(_BEGINNINGS, local.time()) - 1]
+
+
+def calendar(config: MarketConfig) -> Calendar:
+    """The calendar with the user's own days. Raises ConfigError for a day that does not exist or is in both lists."""
+    try:
+        return Calendar(
+            map(date.fromisoformat, config.extra_closed), map(date.fromisoformat, config.extra_open)
+        )
+    except ValueError as error:
+        raise ConfigError([f"market.extra_closed, market.extra_open: {error}"]) from error
 
 
 GPW = Calendar()
