@@ -11,7 +11,7 @@ from zlotick.telemetry.marks import ERRORS, fit
 
 @pytest.mark.parametrize("encoding", ["ascii", None, "latin-1", "cp1250"])
 def test_marks_fall_back_to_words(encoding):
-    assert fit("✅ ❌ 🔄 📊 🔌", encoding) == "[ok] [error] [..] [data] [link]"
+    assert fit("✅ ❌ 🔄 📊 🔌 ⚠", encoding) == "[ok] [error] [..] [data] [link] [warn]"
 
 
 def test_what_the_encoding_has_stays():

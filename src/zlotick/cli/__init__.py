@@ -46,6 +46,7 @@ _SUMMARIES = {
     "status": "Show what a running zlotick is doing.",
     "health": "Check a running zlotick and its databases; exit code 0 well, 1 not.",
     "dead-letters": "List or re-send the rows that a database refused.",
+    "universe": "Show, check or import the list of stocks.",
     "config": "Show, check or write the settings.",
     "version": "Print the versions of zlotick and of what it runs on.",
 }

@@ -1,4 +1,4 @@
-"""The guide's marks on a terminal that has no such characters.
+"""The guide's marks (and ⚠) on a terminal that has no such characters.
 
 Importing this module registers the codec error handler :data:`ERRORS`: a stream or ``str.encode`` that uses it
 writes ``[ok]`` for a mark and an escape for anything else that its encoding lacks. It never raises.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 
 ERRORS = "zlotick.marks"
-MARKS = {"✅": "[ok]", "❌": "[error]", "🔄": "[..]", "📊": "[data]", "🔌": "[link]"}
+MARKS = {"✅": "[ok]", "❌": "[error]", "🔄": "[..]", "📊": "[data]", "🔌": "[link]", "⚠": "[warn]"}
 
 
 def fit(text: str, encoding: str | None) -> str:
