@@ -30,14 +30,14 @@ def test_the_defaults_break_no_rule():
 @pytest.mark.parametrize("host", ["http://here", "here:8765", "a b", "u@h", "h/"])
 @pytest.mark.parametrize("name", ["gateway.host", "questdb.host"])
 def test_hosts_are_bare(name, host):
-    assert names((name, host)) == [name]
+    assert names((name, host), ("gateway.insecure", True)) == [name]
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::1", "fe80::1", "db.example.org", "", "\u0142\u00f3d\u017a.pl"]
 )
 def test_hosts_of_all_kinds(host):
-    assert names(("gateway.host", host)) == []
+    assert names(("gateway.host", host), ("gateway.insecure", True)) == []
 
 
 def test_two_servers_on_one_port():

@@ -47,11 +47,11 @@ def test_the_file_of_the_working_folder_is_read_when_none_is_given():
 
 
 def test_environment_beats_the_file_and_set_beats_both():
-    file = toml("[gateway]\nport = 1001\nmax_sessions = 1001\nhost = 'fromfile'")
+    file = toml("[gateway]\nport = 1001\nmax_sessions = 1001\nhost = '127.0.0.9'")
     environ = {"ZLOTICK_GATEWAY__PORT": "1002", "ZLOTICK_GATEWAY__MAX_SESSIONS": "1002"}
     loaded = load(file, environ, ["gateway.port=1003", "gateway.port=1004"])
     gateway = loaded.settings.gateway
-    assert (gateway.host, gateway.max_sessions, gateway.port) == ("fromfile", 1002, 1004)
+    assert (gateway.host, gateway.max_sessions, gateway.port) == ("127.0.0.9", 1002, 1004)
     assert loaded.origins["gateway.host"] == "given.toml:4"
     assert loaded.origins["gateway.max_sessions"] == "environment ZLOTICK_GATEWAY__MAX_SESSIONS"
     assert loaded.origins["gateway.port"] == "--set"

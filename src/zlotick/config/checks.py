@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from zlotick.config.admission import admission
 from zlotick.config.settings import DefaultSecret, Settings
 
 Violation = tuple[tuple[str, ...], str]
@@ -25,7 +26,10 @@ MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
 
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every rule that these settings break."""
-    rules = (_hosts, _ports, _questdb, _pocketbase, _journal, _market, _universe, _replay, _providers, _paths)
+    rules = (
+        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal),
+        *(_market, _universe, _replay, _providers, _paths),
+    )
     return chain.from_iterable(rule(settings) for rule in rules)
 
 
@@ -150,6 +154,8 @@ def _paths(s: Settings) -> Iterator[Violation]:
         "providers.replay.file": s.providers.replay.file,
         "questdb.jar_path": s.questdb.jar_path,
         "questdb.java_path": s.questdb.java_path,
+        "gateway.tls_certificate": s.gateway.tls_certificate,
+        "gateway.tls_key": s.gateway.tls_key,
     }
     for name, path in files.items():
         problem = path and _unreadable(path)

@@ -158,6 +158,46 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
     ] = 30
     ping_interval: Annotated[float, Meta(gt=0, description="seconds between keepalive pings")] = 20
     shutdown_timeout: Annotated[float, Meta(ge=0, description="seconds to drain sessions at a stop")] = 2
+    auth: Annotated[
+        Literal["none", "tokens", "pocketbase"],
+        Meta(description="who gets in: everybody, holders of a token (zlotick token), users of PocketBase"),
+    ] = "none"
+    auth_timeout: Annotated[
+        float, Meta(gt=0, description="seconds that a new session has to send its token")
+    ] = 10
+    origins: Annotated[
+        list[str],
+        Meta(description="web pages that may connect beside those of this host, such as https://example.org"),
+    ] = []
+    allow: Annotated[
+        list[str], Meta(description="networks that may connect, such as 192.168.0.0/16; empty: all")
+    ] = []
+    deny: Annotated[list[str], Meta(description="networks that may not, whatever gateway.allow says")] = []
+    trusted_proxies: Annotated[
+        list[str], Meta(description="networks of proxies whose X-Forwarded-For is believed")
+    ] = []
+    max_sessions_per_address: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="connections at once from one address (not loopback)")
+    ] = 100
+    connections_per_second: Annotated[
+        float, Meta(gt=0, description="new connections a second from one address (not loopback)")
+    ] = 10
+    requests_per_second: Annotated[
+        float, Meta(gt=0, description="messages a second from one client; beyond them it gets error 429")
+    ] = 10
+    requests_burst: Annotated[
+        int, Meta(ge=1, description="messages at once from a client that has been quiet")
+    ] = 20
+    tls_certificate: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the certificate and its chain; with it the port is wss:// and https://"
+        ),
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description="PEM file of the certificate's private key")] = None
+    insecure: Annotated[
+        bool, Meta(description="listen beyond this machine although auth or TLS is missing")
+    ] = False
 
 
 class JournalConfig(msgspec.Struct, kw_only=True):
