@@ -1,0 +1,170 @@
+"""Stored quotes and candles, read page by page.
+
+Each page is a query of its own that begins where the last one ended, so between two pages no connection, no
+cursor and no memory is held here or in the server, however slowly the asker reads. Rows have one key
+(timestamp, symbol, data_source): those of one time differ by their source, and that is what tells which of
+them a page has already given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime, time
+from typing import Any, Protocol, TypeVar
+
+from zlotick.market.history import HistoryQuery, Interval, StoredCandle
+from zlotick.model import StockUpdate, utc_text
+from zlotick.stores.questdb.ilp import TABLE
+
+PAGE_ROWS = 500
+"""Rows in a page: a few milliseconds of the event loop."""
+
+_QUOTE = ", ".join(StockUpdate.__struct_fields__)
+_CANDLE = "timestamp, data_source, open, high, low, close, cum_vol_close, ticks"
+_WHERE = "symbol = $1 AND timestamp >= $2 AND timestamp < $3"
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)  # QuestDB stores nothing older
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
+Row = dict[str, Any]
+Item = TypeVar("Item")
+
+
+class Fetch(Protocol):
+    """Runs a query with its parameters, within a deadline; times are aware."""
+
+    def __call__(self, query: str, *args: object) -> Awaitable[list[Row]]: ...
+
+
+class QuestDBHistory:
+    """Answers questions to the stored quotes. ``fetch`` is the connector's ``execute_query``."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    async def quotes(self, query: HistoryQuery) -> AsyncIterator[list[StockUpdate]]:
+        """Stored quotes, oldest first. Raises Transient or Fatal."""
+        begin, skip = await self._beginning(TABLE, query)
+        async for page in self._pages(TABLE, _QUOTE, query, begin, skip, _quote):
+            yield page
+
+    async def candles(self, query: HistoryQuery, interval: Interval) -> AsyncIterator[list[StoredCandle]]:
+        """Candles, oldest first. Raises Transient or Fatal."""
+        view = f"candles_{interval}"
+        begin, skip = await self._beginning(view, query)
+        candle = _Candles(query.symbol, interval, await self._totals(view, query, begin))
+        async for page in self._pages(view, _CANDLE, query, begin, skip, candle):
+            yield page
+
+    async def _beginning(self, table: str, query: HistoryQuery) -> tuple[datetime, int]:
+        """Where the rows begin, and how many of that very time are one too many."""
+        if query.begin is not None:
+            return max(query.begin, _FIRST), 0
+        where, args = _bounds(query, _FIRST)
+        place = f"LIMIT ${len(args) + 1}, ${len(args) + 2}"
+        oldest = await self._fetch(
+            f"SELECT timestamp FROM {table} WHERE {where} ORDER BY timestamp DESC {place}",  # noqa: S608  fixed names only; values are bound
+            *args,
+            query.limit - 1,
+            query.limit,
+        )
+        if not oldest:
+            return _FIRST, 0
+        begin: datetime = oldest[0]["timestamp"]
+        where, args = _bounds(query, begin)
+        [counted] = await self._fetch(f"SELECT count() AS rows FROM {table} WHERE {where}", *args)  # noqa: S608  likewise
+        return begin, max(0, counted["rows"] - query.limit)
+
+    async def _totals(self, view: str, query: HistoryQuery, begin: datetime) -> dict[str, _Total]:
+        """What each source's day had come to before the first candle."""
+        midnight = datetime.combine(begin.astimezone(UTC), time(), UTC)
+        rows = await self._fetch(
+            f"SELECT data_source, last_not_null(cum_vol_close) AS total FROM {view} "  # noqa: S608  likewise
+            f"WHERE {_WHERE} GROUP BY data_source",
+            query.symbol,
+            midnight,
+            begin,
+        )
+        return {
+            row["data_source"]: (midnight.date(), row["total"]) for row in rows if row["total"] is not None
+        }
+
+    async def _pages(
+        self,
+        table: str,
+        columns: str,
+        query: HistoryQuery,
+        begin: datetime,
+        skip: int,
+        made_of: Callable[[Row], Item],
+    ) -> AsyncIterator[list[Item]]:
+        left = query.limit
+        given: set[str] = set()  # the sources of the rows at ``begin`` that were given already
+        while left > 0:
+            size = min(PAGE_ROWS, left + skip) + len(given)
+            where, args = _bounds(query, begin)
+            rows = await self._fetch(
+                f"SELECT {columns} FROM {table} WHERE {where} ORDER BY timestamp LIMIT ${len(args) + 1}",  # noqa: S608  likewise
+                *args,
+                size,
+            )
+            fresh = [row for row in rows if row["timestamp"] != begin or row["data_source"] not in given]
+            items = [made_of(row) for row in fresh][skip:]
+            skip -= len(fresh) - len(items)
+            if items:
+                left -= len(items)
+                yield items
+            if len(rows) < size:
+                return
+            begin = rows[-1]["timestamp"]
+            given = {row["data_source"] for row in rows if row["timestamp"] == begin}
+
+
+def _bounds(query: HistoryQuery, begin: datetime) -> tuple[str, list[object]]:
+    """The condition and its values."""
+    args: list[object] = [query.symbol, begin, query.end or _LAST]
+    if query.data_source is None:
+        return _WHERE, args
+    return f"{_WHERE} AND data_source = $4", [*args, query.data_source]
+
+
+def _quote(row: Row) -> StockUpdate:
+    known = dict(row)
+    for name in ("timestamp", "exchange_time", "received_at"):
+        if known[name] is not None:
+            known[name] = utc_text(known[name])
+    known["market_status"] = known["market_status"] or ""
+    return StockUpdate(**known)
+
+
+_Total = tuple[date, int]
+"""A UTC day and the shares traded on it so far."""
+
+
+class _Candles:
+    """Makes candles of a view's rows, in their order: the view keeps the day's total, not what was added."""
+
+    def __init__(self, symbol: str, interval: Interval, totals: dict[str, _Total]) -> None:
+        self._symbol = symbol
+        self._interval = interval
+        self._totals = totals
+
+    def __call__(self, row: Row) -> StoredCandle:
+        return StoredCandle(
+            symbol=self._symbol,
+            data_source=row["data_source"],
+            interval=self._interval,
+            start=utc_text(row["timestamp"]),
+            open=row["open"],
+            high=row["high"],
+            low=row["low"],
+            close=row["close"],
+            volume=self._added(row["data_source"], row["timestamp"].date(), row["cum_vol_close"]),
+            ticks=row["ticks"],
+        )
+
+    def _added(self, source: str, day: date, total: int | None) -> int | None:
+        if total is None:
+            return None
+        known_day, before = self._totals.get(source, (day, 0))
+        self._totals[source] = (day, total)
+        return max(0, total - before) if known_day == day else total  # a source may correct its total down
