@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from zlotick.journal.base import JournalStats
+from zlotick.market.history import History
+from zlotick.market.sessions import GPW, Calendar
+from zlotick.market.universe import Member
 from zlotick.model import ConnectionStatus, ProviderRow
 from zlotick.telemetry.metrics import Metrics
 
@@ -29,3 +33,7 @@ class GatewayContext:
     """Age in seconds beyond which a quote is stale now; None when none is (closed market, replay, simulation)."""
     journal_stats: Callable[[], Awaitable[JournalStats]]
     uptime: Callable[[], float]  # seconds
+    calendar: Callable[[], Calendar] = lambda: GPW
+    market_time: Callable[[], datetime] = lambda: datetime.now(UTC)  # a replay's quotes have the replayed one
+    members: Callable[[], Sequence[Member]] = tuple  # what is known of the tickers: names, ISINs, as of when
+    history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store

@@ -94,6 +94,11 @@ class Hub:
         if not (group.plain or group.deflated):
             del self._groups[group.subscription]
 
+    def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
+        """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
+        self._refresh()
+        return self.book.fragments(symbols)
+
     # One cycle to everybody
 
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
