@@ -65,18 +65,25 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
     Raises JournalError for anything else, before a byte of it is changed.
     """
     db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=OFF")
+    if not is_journal(db, path):
+        _create(db)
+    db.execute("PRAGMA journal_mode=WAL").fetchone()
+
+
+def is_journal(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is a journal (False: it is empty). Raises JournalError when it is anything else."""
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if not tables and not application_id and not version:
-        _create(db)
-    elif application_id != APPLICATION_ID:
+        return False
+    if application_id != APPLICATION_ID:
         raise move_aside(path, "is a database of something else, not a zlotick journal")
-    elif version > VERSION:
+    if version > VERSION:
         raise move_aside(
             path, f"was written by a newer zlotick (schema {version}, this one knows {VERSION}): use that one"
         )
-    db.execute("PRAGMA journal_mode=WAL").fetchone()
+    return True
 
 
 def _create(db: sqlite3.Connection) -> None:

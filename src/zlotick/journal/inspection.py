@@ -1,0 +1,34 @@
+"""A look into a journal that nobody uses at the moment."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from zlotick.journal import entries
+from zlotick.journal.base import JournalStats
+from zlotick.journal.lock import OwnerLock
+from zlotick.journal.schema import is_journal
+from zlotick.journal.sqlite_errors import translated
+from zlotick.journal.sqlite_file import BUSY_TIMEOUT
+
+
+def inspect(path: Path) -> JournalStats | None:
+    """What the journal holds, None when there is none yet. Nothing in it is changed. Blocks.
+
+    Raises AlreadyRunning when a zlotick owns it (then ask that one), JournalError when zlotick could not use it.
+    """
+    with translated(path):
+        path = path.resolve()
+        if not path.exists():
+            return None
+        lock = OwnerLock(path)
+        lock.acquire()
+        try:
+            path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
+            address = f"{path.as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)) as db:
+                return entries.stats(db, path.stat().st_size) if is_journal(db, path) else None
+        finally:
+            lock.release()
