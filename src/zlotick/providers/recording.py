@@ -107,16 +107,12 @@ def read_records(path: Path) -> list[Record]:
     try:
         with FileIO(path) as file:
             records = list(_whole_records(file, path))
-            half = file.seek(0, os.SEEK_END) - _end(records)
+            half = file.seek(0, os.SEEK_END) - (records[-1].end if records else 0)
     except OSError as error:
         raise ReplayError(f"{path}: cannot be read: {error.strerror or error}") from error
     if half:
         log.warning("Recording ends in half a record", mark="❌", file=str(path), bytes=half)
     return records
-
-
-def _end(records: Sequence[Record]) -> int:
-    return records[-1].end if records else 0
 
 
 def _whole_records(file: FileIO, path: Path) -> Iterator[Record]:
@@ -304,7 +300,8 @@ class _DayFile:
         if not path.exists():
             return 0
         try:
-            return _end(read_records(path))
+            with FileIO(path) as file:
+                return max((record.end for record in _whole_records(file, path)), default=0)
         except ReplayError as error:
             aside = path.with_name(f"{path.name}.damaged-{path.stat().st_mtime_ns}")
             path.rename(aside)
