@@ -119,8 +119,8 @@ def test_messages_begin_with_their_type_and_leave_out_an_absent_id() -> None:
     assert Pong(timestamp="t", id=5).encode() == b'{"type":"pong","timestamp":"t","id":5}'
 
 
-def test_only_503_is_worth_a_retry() -> None:
-    assert [code for code in ErrorCode if error_message(code, "").retryable] == [ErrorCode.UNAVAILABLE]
+def test_only_what_passes_is_worth_a_retry() -> None:
+    assert [code for code in ErrorCode if error_message(code, "").retryable] == [429, 503]
 
 
 def test_close_codes_are_those_of_the_protocol() -> None:
@@ -128,5 +128,9 @@ def test_close_codes_are_those_of_the_protocol() -> None:
         "GOING_AWAY": 1001,
         "TOO_BIG": 1009,
         "SLOW_CONSUMER": 4001,
+        "RATE_LIMITED": 4002,
+        "TOKEN_EXPIRED": 4003,
+        "UNAUTHORIZED": 4500,
+        "AUTH_TIMEOUT": 4503,
         "PROTOCOL_ERROR": 4504,
     }

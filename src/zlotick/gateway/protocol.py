@@ -26,14 +26,17 @@ class ErrorCode(IntEnum):
     """Codes of ``error`` messages and HTTP answers."""
 
     BAD_MESSAGE = 400
+    UNAUTHORIZED = 401
+    FORBIDDEN = 403
     NOT_FOUND = 404
     UNKNOWN_TYPE = 405
     TOO_BIG = 413
     INVALID_FIELD = 422
+    TOO_MANY_REQUESTS = 429
     UNAVAILABLE = 503
 
 
-RETRYABLE = frozenset({ErrorCode.UNAVAILABLE})
+RETRYABLE = frozenset({ErrorCode.TOO_MANY_REQUESTS, ErrorCode.UNAVAILABLE})
 
 
 class CloseCode(IntEnum):
@@ -42,6 +45,10 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     TOO_BIG = 1009
     SLOW_CONSUMER = 4001
+    RATE_LIMITED = 4002
+    TOKEN_EXPIRED = 4003
+    UNAUTHORIZED = 4500
+    AUTH_TIMEOUT = 4503
     PROTOCOL_ERROR = 4504
 
 
@@ -93,9 +100,12 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
 
 
 class Auth(Request, frozen=True, kw_only=True, tag="auth"):
-    """Documented, not served yet."""
+    """Say who is there: the first message where a token is asked for, and again before it expires."""
 
-    token: Any = None
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return "Auth(token=***)"
 
 
 AnyRequest = Subscribe | Unsubscribe | Ping | Status | Auth
@@ -246,6 +256,16 @@ class SubscriptionConfirmed(Message, frozen=True, kw_only=True, tag="subscriptio
 
     timestamp: str
     subscription: SubscriptionState
+    id: RequestId | UnsetType = UNSET
+
+
+class Authenticated(Message, frozen=True, kw_only=True, tag="authenticated"):
+    """The answer to ``auth``; also sent after ``connection`` to who came with a token."""
+
+    timestamp: str
+    user: str
+    scopes: tuple[str, ...]
+    expires: str | None  # null: never
     id: RequestId | UnsetType = UNSET
 
 
