@@ -11,6 +11,7 @@ It speaks raw HTTP/1.1, because most of what it plays is what a proper server li
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gzip
 import socket
 import struct
@@ -45,6 +46,13 @@ def _reply(status: int, fields: Mapping[str, str], body: bytes) -> Reply:
     return Reply("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
 
+def _codec(charset: str | None) -> str:
+    try:
+        return codecs.lookup(charset or "utf-8").name
+    except LookupError:
+        return "utf-8"
+
+
 def page(
     body: str | bytes,
     *,
@@ -56,7 +64,7 @@ def page(
     sent_as: str | None = None,
 ) -> Reply:
     """A whole answer. ``sent_as``: text is encoded so instead of as the charset that the header tells."""
-    raw = body.encode(sent_as or charset or "utf-8", "replace") if isinstance(body, str) else body
+    raw = body.encode(sent_as or _codec(charset), "replace") if isinstance(body, str) else body
     typed = f"{content_type}; charset={charset}" if charset else content_type
     fields = {"Content-Type": typed, **(headers or {})}
     if compress:
@@ -96,6 +104,20 @@ def cut_short(body: str) -> Reply:
     return replace(whole, wire=whole.wire[: -len(body) // 2], end="close")
 
 
+def compressed(reply: Reply) -> Reply:
+    """The same whole answer, its body as gzip."""
+    head, _, body = reply.wire.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+    packed = gzip.compress(body)
+    lines += [b"Content-Encoding: gzip", b"Content-Length: %d" % len(packed)]
+    return replace(reply, wire=b"\r\n".join([*lines, b"", packed]))
+
+
+def in_pieces(reply: Reply, *, pieces: int = 5, pause: float = 0.005) -> Reply:
+    """The same answer, a little slow."""
+    return replace(reply, piece=len(reply.wire) // pieces + 1, pause=pause)
+
+
 def drip(body: str, *, pause: float = 0.05, piece: int = 1) -> Reply:
     """Never quite silent, never done."""
     return replace(page(body), piece=piece, pause=pause)
@@ -109,11 +131,12 @@ def too_many(retry_after: str | None = "120") -> Reply:
     return page("slow down", status=429, headers={"Retry-After": retry_after} if retry_after else {})
 
 
-CHALLENGE = page(
+CHALLENGE_TEXT = (
     "<!DOCTYPE html><html><head><title>stub</title></head><body><noscript>This site requires JavaScript to verify "
     "your browser.</noscript><script>(async()=>{const h=await crypto.subtle.digest('SHA-256',new Uint8Array());"
     "location='/__verify?h='+h})();</script></body></html>"
 )
+CHALLENGE = page(CHALLENGE_TEXT)
 CLOUDFLARE = page(
     "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking your browser</body></html>",
     status=200,

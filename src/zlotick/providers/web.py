@@ -7,7 +7,10 @@ A provider's file has two halves: what it asks (with a :class:`Web`) and a pure 
 from __future__ import annotations
 
 import asyncio
+import codecs
+import zlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -16,8 +19,29 @@ import msgspec
 from yarl import URL
 
 from zlotick.config import Secret, WebSourceConfig
-from zlotick.errors import Refusal, RefusalReason
-from zlotick.model import now_text, utc_time
+from zlotick.errors import ConfigError, Refusal, RefusalReason
+from zlotick.model import utc_text, utc_time
+
+_CUT = "the answer was cut short or is not what it claims"
+_LONGEST_RETRY = 86_400.0
+"""A source's word on when to ask again is believed up to a day."""
+
+# Pages that want to see a browser solve something, as public reports of 2026 quote them. In lower case.
+_CHALLENGES = (
+    b"__verify",
+    b"requires javascript",
+    b"crypto.subtle.digest",
+    b"just a moment...",
+    b"attention required! | cloudflare",
+    b"checking your browser",
+    b"challenge-platform",
+    b"_incapsula_resource",
+    b"captcha",
+)
+_CHALLENGE_WITHIN = 65_536
+
+# Python knows many more "charsets", some of them slow or able to make text that no parser takes.
+_CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-2", "cp1250", "cp1252"})
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -27,6 +51,15 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes  # decompressed
+    received_at: str
+
+
+class NoAnswer(msgspec.Struct, frozen=True):
+    """That a source did not answer, or not with a whole answer. ``path`` carries no secret."""
+
+    path: str
+    reason: RefusalReason
+    detail: str
     received_at: str
 
 
@@ -49,18 +82,28 @@ class Web(Protocol):
         """Give back the connection. Safe to call twice."""
 
 
-Observer = Callable[[Answer], None]
-"""Sees every answer (the recorder). Quick, and raises nothing."""
+Observer = Callable[[Answer | NoAnswer], None]
+"""Sees every answer, and every lack of one (the recorder). Quick, and raises nothing."""
 
 
 class HttpWeb:
-    """The network: one connection, never two requests at once, no redirects.
+    """The network: one connection, never two requests at once, no redirects, no cookies.
 
     ``user_agent`` says honestly who asks, with the contact of the user if one is configured.
+    Raises ConfigError when the base address is none.
     """
 
-    def __init__(self, config: WebSourceConfig, *, user_agent: str, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        config: WebSourceConfig,
+        *,
+        user_agent: str,
+        observer: Observer | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._config = config
+        self._base = _base(config.base_url)
+        self._clock = clock
         self._agent = user_agent
         self._observer = observer
         self._session: aiohttp.ClientSession | None = None
@@ -76,11 +119,12 @@ class HttpWeb:
         shown = URL(path).update_query(params or {})
         query = {**(params or {}), **{name: value.reveal() for name, value in (secrets or {}).items()}}
         async with self._one_at_a_time:
-            answer = await self._ask(
-                URL(self._config.base_url).join(URL(path)).update_query(query), str(shown)
-            )
-        if self._observer:
-            self._observer(answer)
+            try:
+                answer = await self._ask((self._base / path.lstrip("/")).update_query(query), str(shown))
+            except Refusal as no:
+                self._observe(NoAnswer(str(shown), no.reason, no.detail, utc_text(self._clock())))
+                raise
+        self._observe(answer)
         return answer
 
     async def close(self) -> None:
@@ -88,32 +132,34 @@ class HttpWeb:
         if session:
             await session.close()
 
+    def _observe(self, answer: Answer | NoAnswer) -> None:
+        if self._observer:
+            self._observer(answer)
+
     async def _ask(self, url: URL, shown: str) -> Answer:
         try:
             async with self._connected().get(url, allow_redirects=False) as response:
-                body = await self._body(response)
+                packed = await self._body(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(shown, response.status, headers, body, now_text())
+                body = unpacked(packed, headers.get("content-encoding", ""), self._config.max_body_bytes)
+                return Answer(shown, response.status, headers, body, utc_text(self._clock()))
         except TimeoutError as error:
             raise Refusal(
                 RefusalReason.TIMEOUT, f"no whole answer within {self._config.timeout:g} s"
             ) from error
         except aiohttp.ClientPayloadError as error:
-            raise Refusal(
-                RefusalReason.UNREACHABLE, "the answer was cut short or is not what it claims"
-            ) from error
+            raise Refusal(RefusalReason.UNREACHABLE, _CUT) from error
         except (aiohttp.ClientError, OSError) as error:
             # The exception's text may hold the address with its secret parameters: only the type is told.
             raise Refusal(RefusalReason.UNREACHABLE, f"no connection ({type(error).__name__})") from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, never more than the limit in memory."""
+        """The body as it was sent, never more than the limit in memory."""
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > self._config.max_body_bytes:
-                limit = self._config.max_body_bytes
-                raise Refusal(RefusalReason.FORMAT_CHANGED, f"the answer is larger than {limit} bytes")
+                raise _too_large(self._config.max_body_bytes)
         return bytes(body)
 
     def _connected(self) -> aiohttp.ClientSession:
@@ -123,9 +169,67 @@ class HttpWeb:
                     total=self._config.timeout, connect=min(5.0, self._config.timeout)
                 ),
                 connector=aiohttp.TCPConnector(limit=1),
-                headers={"User-Agent": self._agent, "Accept-Encoding": "gzip, deflate"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": self._agent, "Accept-Encoding": "gzip"},
+                # aiohttp takes a gzip stream that ends in the middle for a whole one: we unpack it ourselves.
+                auto_decompress=False,
             )
         return self._session
+
+
+def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
+    """The body that was packed, never more than ``limit`` bytes. Pure.
+
+    Raises Refusal when it is larger, damaged, cut short, or packed in a way that was not asked for.
+    """
+    if not packed or encoding.lower() in ("", "identity"):
+        return packed
+    if encoding.lower() not in ("gzip", "x-gzip"):
+        raise Refusal(RefusalReason.FORMAT_CHANGED, f"packed as {encoding[:20]!a}, though gzip was asked for")
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with gzip's header and checksum
+    try:
+        body = stream.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise Refusal(RefusalReason.UNREACHABLE, _CUT) from error
+    if len(body) > limit:
+        raise _too_large(limit)
+    if not stream.eof or stream.unused_data:
+        raise Refusal(RefusalReason.UNREACHABLE, _CUT)
+    return body
+
+
+def charset_of(answer: Answer) -> str:
+    """The charset of the Content-Type header, ``utf-8`` when it says none. Anything at all may stand there."""
+    for parameter in answer.headers.get("content-type", "").split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and (charset := value.strip(" \t\"'")):
+            return charset
+    return "utf-8"
+
+
+def text_of(body: bytes, charset: str) -> str:
+    """The text of a body. What is no text becomes U+FFFD; a charset that no Polish page uses is read as UTF-8."""
+    try:
+        codec = codecs.lookup(charset).name
+    except (LookupError, ValueError):  # nobody knows it, or it has a NUL in it
+        codec = "utf-8"
+    return body.decode(codec if codec in _CHARSETS else "utf-8", "replace")
+
+
+def is_challenge(body: bytes) -> bool:
+    """Whether a page wants to see a browser instead of answering. It is recognised and reported, never solved.
+
+    Ask it of pages that are not what was hoped for: a good page may mention a captcha too.
+    """
+    start = body[:_CHALLENGE_WITHIN].lower()
+    return any(marker in start for marker in _CHALLENGES)
+
+
+def unexpected(body: bytes, missing: str) -> Refusal:
+    """What to raise for a page that is not what was hoped for: ``missing`` names what it lacks."""
+    if is_challenge(body):
+        return Refusal(RefusalReason.CHALLENGE, "the page wants a browser to solve a puzzle first")
+    return Refusal(RefusalReason.FORMAT_CHANGED, f"the page has no {missing}")
 
 
 def require_ok(answer: Answer) -> bytes:
@@ -139,19 +243,45 @@ def require_ok(answer: Answer) -> bytes:
         raise Refusal(RefusalReason.RATE_LIMITED, "too many requests", retry_after=_retry_after(answer))
     if status in (404, 410):
         raise Refusal(RefusalReason.NOT_FOUND, f"HTTP {status}: the address is gone")
-    if status in (401, 403):
+    if status in (401, 403) or is_challenge(answer.body):
         raise Refusal(RefusalReason.CHALLENGE, f"HTTP {status}: programs are not let in")
     if 300 <= status < 400:
-        raise Refusal(RefusalReason.FORMAT_CHANGED, f"HTTP {status}: the address moved to another")
+        moved = f"HTTP {status}: the address moved to {_host(answer)}"
+        raise Refusal(RefusalReason.FORMAT_CHANGED, moved)
     raise Refusal(RefusalReason.UNREACHABLE, f"HTTP {status}", retry_after=_retry_after(answer))
+
+
+def _host(answer: Answer) -> str:
+    """Where a redirect leads: the host alone, for its address may hold anything."""
+    try:
+        host = URL(answer.headers.get("location", "")).host
+    except ValueError:
+        host = None
+    return ascii(host[:100]) if host else "another path"
 
 
 def _retry_after(answer: Answer) -> float | None:
     """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3)."""
     text = answer.headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - utc_time(answer.received_at)).total_seconds())
+        if text.isdecimal():
+            seconds = float(text)
+        else:
+            seconds = (parsedate_to_datetime(text) - utc_time(answer.received_at)).total_seconds()
     except (TypeError, ValueError):
         return None
+    return min(max(0.0, seconds), _LONGEST_RETRY)
+
+
+def _base(text: str) -> URL:
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError([f"base_url {text[:100]!a} is not a web address, such as https://www.gpw.pl"])
+    return url
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(RefusalReason.FORMAT_CHANGED, f"the answer is larger than {limit} bytes")

@@ -1,0 +1,207 @@
+"""The exchange's own quotation table, about 15 minutes behind it: the live primary.
+
+One anonymous GET gives every share of the main market's continuous trading. Measured by a public project on
+2026-07-27 (radoslawjjd-design/puls-gpw, research of its PUL-98): 483 kB, one table, a header of two rows, 26
+cells a row, decimal comma, ``-`` for what a stock without a trade has not; last trades 15 minutes behind the wall
+clock. Outside session hours it shows the last completed session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime, time
+from typing import ClassVar, NamedTuple
+
+import structlog
+
+from zlotick.config import GpwConfig
+from zlotick.market.sessions import GPW, Calendar
+from zlotick.market.universe import Universe
+from zlotick.model import StockUpdate, utc_time
+from zlotick.providers import pages
+from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.pages import Cells, Foreign, Reading, Row, Skipped, Table, Unreadable
+from zlotick.providers.web import Web, charset_of, require_ok
+
+log = structlog.stdlib.get_logger("zlotick.providers")
+
+DELAY = 900
+PATH = "/ajaxindex.php"
+PARAMS = {
+    "action": "GPWQuotations",
+    "start": "showTable",
+    "tab": "all",
+    "lang": "PL",
+    "type": "",
+    "full": "1",
+    "format": "html",
+}
+
+# Our word for a column, and its header in lower case without spaces.
+_COLUMNS = {
+    "name": "nazwa",
+    "isin": "isin",
+    "symbol": "skrót",
+    "currency": "waluta",
+    "time": r"czasost\.trans\.(\(hh:mm:ss\))?",
+    "previous_close": r"kursodn\.",
+    "open": r"kursotw\.",
+    "low": r"kursmin\.",
+    "high": r"kursmaks\.",
+    "price": r"kursost\.trans\./zamk\.",
+    "volume": r"wol\.obr\.-skumul\.",
+}
+
+
+class Listed(NamedTuple):
+    """An instrument of the table, as the exchange names it."""
+
+    symbol: str
+    name: str
+    isin: str
+
+
+class GpwProvider(StockDataProvider):
+    """Asks for the whole table, and takes the stocks of the universe from it."""
+
+    name = "gpw"
+    kind = "delayed"
+    delay_seconds = DELAY
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        fields=frozenset({"price", "change", "change_percent", "volume", "high", "low", "open"})
+        | {"previous_close", "exchange_time"},
+        session_only=True,
+        floor_seconds=30.0,
+    )
+
+    def __init__(
+        self,
+        config: GpwConfig,
+        universe: Universe,
+        web: Web,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        calendar: Calendar = GPW,
+    ) -> None:
+        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
+        self._universe = universe
+        self._web = web
+        self._clock = clock
+        self._calendar = calendar
+        self._told: set[Skipped] = set()
+
+    async def fetch_data(self) -> list[StockUpdate]:
+        """The quotes of the universe. Raises Refusal."""
+        answer = await self._web.get(PATH, PARAMS)
+        found = read(
+            require_ok(answer),
+            charset_of(answer),
+            self._universe.symbols,
+            utc_time(answer.received_at),
+            isin=self._universe.isin,
+            calendar=self._calendar,
+        )
+        self._tell(found.skipped)
+        return found.quotes
+
+    async def listing(self) -> list[Listed]:
+        """Every instrument that the exchange lists now: what a universe is checked against. Raises Refusal."""
+        answer = await self._web.get(PATH, PARAMS)
+        return listing(require_ok(answer), charset_of(answer))
+
+    async def close(self) -> None:
+        await self._web.close()
+
+    def market_time(self) -> datetime:
+        return self._clock()
+
+    def _tell(self, skipped: list[Skipped]) -> None:
+        """Each stock that was passed over is logged once for each reason, as long as the reason stands."""
+        for symbol, why in set(skipped) - self._told:
+            log.warning("Stock passed over", mark="❌", provider=self.name, symbol=symbol, reason=why)
+        self._told = set(skipped)
+
+
+def parse(
+    body: bytes,
+    charset: str,
+    symbols: AbstractSet[str],
+    observed: datetime,
+    *,
+    isin: Mapping[str, str] | None = None,
+    calendar: Calendar = GPW,
+) -> list[StockUpdate]:
+    """The quotes of :func:`read`, without what it passed over."""
+    return read(body, charset, symbols, observed, isin=isin, calendar=calendar).quotes
+
+
+def read(
+    body: bytes,
+    charset: str,
+    symbols: AbstractSet[str],
+    observed: datetime,
+    *,
+    isin: Mapping[str, str] | None = None,
+    calendar: Calendar = GPW,
+) -> Reading:
+    """What the page says of the symbols. Pure.
+
+    ``isin`` has those that are known: a row with another one is of another share that took over the ticker.
+    Raises Refusal: challenge, format_changed (names the column), no_data.
+    """
+    table = pages.find_table(body, charset, "table", _COLUMNS)
+    rows, times = _ours(table, symbols)
+    clock = pages.PageClock(times, observed, calendar)
+
+    def quote_of(cells: Cells) -> StockUpdate | None:
+        row, traded_at = _row(table, cells, isin or {})
+        if row is None or traded_at is None:
+            return None
+        return pages.quote(row, clock.moment(traded_at), observed, GpwProvider.name, DELAY, calendar)
+
+    return pages.reading(rows, quote_of)
+
+
+def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Cells]], list[time]]:
+    """The rows of the symbols, and the times of every trade on the page, of whatever stock."""
+    rows: list[tuple[str, Cells]] = []
+    times: list[time] = []
+    for cells in table.rows():
+        symbol = table.text(cells, "symbol")
+        if symbol in symbols:
+            rows.append((symbol, cells))
+        try:
+            traded_at = pages.clock_time(table.text(cells, "time"))
+        except Unreadable:
+            continue  # it is told when the row is ours
+        times += [traded_at] if traded_at else []
+    return rows, times
+
+
+def _row(table: Table, cells: Cells, known_isin: Mapping[str, str]) -> tuple[Row | None, time | None]:
+    """What the row says, None where it has no trade. Raises Unreadable or Foreign."""
+    symbol, isin, currency = (table.text(cells, word) for word in ("symbol", "isin", "currency"))
+    if isin not in pages.NO_VALUE and known_isin.get(symbol, isin) != isin:
+        raise Foreign(
+            f"its ISIN is {isin[:20]!a}, of {symbol} we know {known_isin[symbol]}: renamed or reused"
+        )
+    if currency != "PLN":
+        raise Foreign(f"it is quoted in {currency[:20]!a}, not in PLN")
+    price = pages.number(table.text(cells, "price"))
+    traded_at = pages.clock_time(table.text(cells, "time"))
+    if price is None or traded_at is None:
+        return None, None
+    before, opened, high, low = (
+        pages.number(table.text(cells, word)) for word in ("previous_close", "open", "high", "low")
+    )
+    volume = pages.count(table.text(cells, "volume"))
+    return Row(symbol, price, before, opened, high, low, volume), traded_at
+
+
+def listing(body: bytes, charset: str) -> list[Listed]:
+    """Every instrument of the page. Pure. Raises Refusal."""
+    table = pages.find_table(body, charset, "table", _COLUMNS)
+    return [
+        Listed(*(table.text(cells, word) for word in ("symbol", "name", "isin"))) for cells in table.rows()
+    ]
