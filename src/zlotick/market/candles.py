@@ -1,0 +1,262 @@
+"""Candles of one minute, five, an hour and a day, from quotes as they come. Pure.
+
+They equal what ``SAMPLE BY`` over the recorded quotes gives: buckets of UTC, one row for each symbol, source and
+time stamp (the same stamp again replaces it), the volume from the session's cumulative one. A minute holds its
+ticks; everything longer is folded from minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from zlotick.model import StockUpdate, utc_text, utc_time
+
+INTERVALS = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}
+"""Seconds."""
+
+TICKS_KEPT = 15
+"""Minutes with ticks for which a series still holds them. In an older one a late trade counts as one more tick even
+if it replaces one: that is the price of a bound on what a day keeps."""
+
+_MINUTE, _DAY = INTERVALS["1m"], INTERVALS["1d"]
+
+
+class Candle(msgspec.Struct, frozen=True, kw_only=True):
+    """What was traded in one bucket. Prices in PLN, volume in shares (``None`` when no quote told it)."""
+
+    symbol: str
+    interval: str
+    start: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | None
+    ticks: int
+    closed: bool  # the bucket's end has passed
+    correction: bool  # told again, because a trade came after it was closed
+    data_source: str
+
+
+class Bar(NamedTuple):
+    """What happened in a span of time; ``volume`` is the last cumulative one that was told."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | None
+    ticks: int = 1
+
+    def then(self, later: Bar) -> Bar:
+        """Both spans as one."""
+        return Bar(
+            self.open,
+            max(self.high, later.high),
+            min(self.low, later.low),
+            later.close,
+            self.volume if later.volume is None else later.volume,
+            self.ticks + later.ticks,
+        )
+
+
+class Candles:
+    """All series: one for each symbol and source, since one symbol's sources never mix in a candle."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, str], _Series] = {}
+
+    def update(self, quotes: Iterable[StockUpdate], clock: datetime) -> list[Candle]:
+        """The candles that these quotes and the time change, each once. ``clock`` is the market's time."""
+        changed: dict[tuple[str, str, str, str], Candle] = {}
+        for quote in quotes:
+            key = (quote.symbol, quote.data_source)
+            series = self._series.get(key) or self._series.setdefault(key, _Series(*key))
+            for candle in series.take(quote):
+                changed[*key, candle.interval, candle.start] = candle
+        now = clock.timestamp()
+        for key, series in self._series.items():
+            for candle in series.close(now - series.delay):
+                changed[*key, candle.interval, candle.start] = candle
+        return list(changed.values())
+
+    def newest(self) -> list[Candle]:
+        """The newest candle of each series and interval, as it is now."""
+        return [candle for series in self._series.values() for candle in series.newest()]
+
+
+class _Minute:
+    """The ticks of one minute by time stamp, until it is old: then only what they came to."""
+
+    __slots__ = ("_sealed", "_ticks")
+
+    def __init__(self) -> None:
+        self._ticks: dict[str, Bar] = {}
+        self._sealed: Bar | None = None
+
+    def add(self, timestamp: str, tick: Bar) -> bool:
+        """Take a tick; False when it changes nothing."""
+        if self._sealed is not None:
+            self._sealed = self._sealed.then(tick)._replace(
+                close=self._sealed.close, volume=self._sealed.volume
+            )
+            return True
+        if self._ticks.get(timestamp) == tick:
+            return False
+        late = bool(self._ticks) and timestamp < next(reversed(self._ticks))
+        self._ticks[timestamp] = tick
+        if late:
+            self._ticks = dict(sorted(self._ticks.items()))
+        return True
+
+    def bar(self) -> Bar:
+        found = self._sealed or _joined(self._ticks.values())
+        assert found is not None, "a minute is made for its first tick"
+        return found
+
+    def seal(self) -> None:
+        self._sealed = self.bar()
+        self._ticks = {}
+
+
+class _Bucket:
+    """The newest bucket of one interval, with what came before its newest minute."""
+
+    __slots__ = ("before", "earlier", "start")
+
+    def __init__(self, start: int, before: int, earlier: Bar | None = None) -> None:
+        self.start = start
+        self.before = before  # the day's cumulative volume when it began
+        self.earlier = earlier
+
+
+class _Series:
+    """The minutes of one symbol's newest UTC day, by one source."""
+
+    def __init__(self, symbol: str, source: str) -> None:
+        self.delay = 0  # seconds that the source runs behind the exchange
+        self._symbol = symbol
+        self._source = source
+        self._restart(0)
+
+    def take(self, quote: StockUpdate) -> Iterator[Candle]:
+        """The candles that a quote changes, after those that it ends."""
+        second = int(utc_time(quote.timestamp).timestamp())
+        minute, day = second - second % _MINUTE, second - second % _DAY
+        self.delay = quote.delay_seconds or 0
+        tick = Bar(quote.price, quote.price, quote.price, quote.price, quote.volume)
+        if day > self._day:
+            yield from self.close(minute)
+        if day != self._day:  # an earlier one: its source began again, as a replay does
+            self._restart(day)
+        if minute > self._last:
+            yield from self.close(minute)
+            self._begin(minute)
+        changed = self._late if minute < self._last else self._in_order
+        for candle in changed(minute, quote.timestamp, tick):
+            yield msgspec.structs.replace(candle, correction=True) if candle.closed else candle
+
+    def close(self, clock: float) -> Iterator[Candle]:
+        """The newest buckets whose end has passed, unless that was told."""
+        for interval, bucket in self._buckets.items():
+            end = bucket.start + INTERVALS[interval]
+            if self._closed[interval] < end <= clock:
+                self._closed[interval] = end
+                yield self._of_newest(interval)
+
+    def newest(self) -> Iterator[Candle]:
+        """The newest candle of each interval."""
+        for interval in self._buckets:
+            yield self._of_newest(interval)
+
+    def _restart(self, day: int) -> None:
+        self._day = day
+        self._last = 0  # the newest minute
+        self._minutes: dict[int, _Minute] = {}
+        self._buckets: dict[str, _Bucket] = {}
+        self._closed = dict.fromkeys(INTERVALS, 0)  # until when buckets were told as closed
+
+    def _begin(self, minute: int) -> None:
+        """A newer minute, and with it perhaps newer buckets."""
+        earlier = self._minutes[self._last].bar() if self._minutes else None
+        volume = self._whole("1d").volume if self._minutes else None
+        for interval, width in INTERVALS.items():
+            start = minute - minute % width
+            bucket = self._buckets.get(interval)
+            if bucket is None or bucket.start != start:
+                self._buckets[interval] = _Bucket(start, volume or 0)
+            elif earlier is not None:
+                bucket.earlier = earlier if bucket.earlier is None else bucket.earlier.then(earlier)
+        self._last = minute
+        self._minutes[minute] = _Minute()
+        if len(self._minutes) > TICKS_KEPT:
+            self._minutes[list(self._minutes)[-TICKS_KEPT - 1]].seal()
+
+    def _in_order(self, minute: int, timestamp: str, tick: Bar) -> Iterator[Candle]:
+        if self._minutes[minute].add(timestamp, tick):
+            yield from self.newest()
+
+    def _late(self, minute: int, timestamp: str, tick: Bar) -> Iterator[Candle]:
+        """A trade before the newest minute changes its own candles, and the volume of those that follow."""
+        before = set(self._since(minute))
+        if minute not in self._minutes:
+            self._minutes[minute] = _Minute()
+            self._minutes = dict(sorted(self._minutes.items()))
+        self._minutes[minute].add(timestamp, tick)
+        for bucket in self._buckets.values():
+            bucket.before = self._volume_before(bucket.start)
+            bucket.earlier = _joined(self._bars(bucket.start, self._last))
+        yield from (candle for candle in self._since(minute) if candle not in before)
+
+    def _since(self, minute: int) -> Iterator[Candle]:
+        """Every candle of the day from the one with this minute on."""
+        for interval, width in INTERVALS.items():
+            first = minute - minute % width
+            starts = {start - start % width for start in self._minutes if start >= first}
+            for start in sorted(starts):
+                bar = _joined(self._bars(start, start + width))
+                if bar is not None:
+                    yield self._candle(interval, start, bar, self._volume_before(start))
+
+    def _bars(self, start: int, end: int) -> Iterator[Bar]:
+        return (minute.bar() for at, minute in self._minutes.items() if start <= at < end)
+
+    def _volume_before(self, start: int) -> int:
+        """The day's cumulative volume at a moment."""
+        day = _joined(self._bars(self._day, start))
+        return 0 if day is None or day.volume is None else day.volume
+
+    def _of_newest(self, interval: str) -> Candle:
+        bucket = self._buckets[interval]
+        return self._candle(interval, bucket.start, self._whole(interval), bucket.before)
+
+    def _whole(self, interval: str) -> Bar:
+        bar, earlier = self._minutes[self._last].bar(), self._buckets[interval].earlier
+        return bar if earlier is None else earlier.then(bar)
+
+    def _candle(self, interval: str, start: int, bar: Bar, before: int) -> Candle:
+        return Candle(
+            symbol=self._symbol,
+            interval=interval,
+            start=utc_text(datetime.fromtimestamp(start, UTC)),
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=None if bar.volume is None else max(0, bar.volume - before),
+            ticks=bar.ticks,
+            closed=start + INTERVALS[interval] <= self._closed[interval],
+            correction=False,
+            data_source=self._source,
+        )
+
+
+def _joined(bars: Iterable[Bar]) -> Bar | None:
+    whole: Bar | None = None
+    for bar in bars:
+        whole = bar if whole is None else whole.then(bar)
+    return whole

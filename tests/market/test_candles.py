@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gateway.serving import quote
+from tests.stores.questdb.samples import applied, drop_schema
+
+from zlotick.config import QuestDBConfig, ReplayConfig
+from zlotick.market.candles import INTERVALS, Candle, Candles
+from zlotick.model import StockUpdate, utc_text, utc_time
+from zlotick.providers.replay import ReplayProvider
+from zlotick.stores.questdb import QuestDBConnector
+
+DAY = utc_time("2025-04-30T00:00:00Z")
+NEVER = DAY - timedelta(days=1000)
+
+
+def at(clock: str) -> datetime:
+    return utc_time(f"2025-04-30T{clock}Z")
+
+
+def trade(clock: str, price: float, volume: int | None = None, **changes: Any) -> StockUpdate:
+    known = {"timestamp": utc_text(at(clock)), "volume": volume}
+    return quote("ABS", price, **{**known, **changes})
+
+
+def of(candles: Iterable[Candle], interval: str = "1m") -> list[Candle]:
+    return [candle for candle in candles if candle.interval == interval]
+
+
+def test_a_candle_runs_then_closes_and_a_late_trade_corrects_it() -> None:
+    candles = Candles()
+    [first] = of(candles.update([trade("09:00:01", 10.0, 5)], at("09:00:02")))
+    assert (first.closed, first.correction, first.ticks, first.volume) == (False, False, 1, 5)
+    assert first.start == "2025-04-30T09:00:00.000Z"
+    [second] = of(candles.update([trade("09:00:30", 12.0, 9)], at("09:00:31")))
+    assert (second.open, second.high, second.low, second.close) == (10.0, 12.0, 10.0, 12.0)
+    assert of(candles.update([], at("09:00:59"))) == []
+    [closed] = of(candles.update([], at("09:01:00")))
+    assert (closed.closed, closed.correction, closed.close) == (True, False, 12.0)
+    assert of(candles.update([], at("09:30:00"))) == []  # no trade, no candle; told once
+    [late] = of(candles.update([trade("09:00:45", 9.0, 11)], at("09:30:00")))
+    assert (late.closed, late.correction, late.low, late.close, late.volume) == (True, True, 9.0, 9.0, 11)
+
+
+def test_volume_is_what_was_traded_in_the_bucket() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, 100)], at("09:00:01"))
+    [closed, running] = of(candles.update([trade("09:02:01", 10.0, 130)], at("09:02:01")))
+    assert (closed.closed, closed.volume, running.volume) == (True, 100, 30)
+    [five] = of(candles.newest(), "5m")
+    assert five.volume == 130
+    [_, unknown] = of(candles.update([trade("09:03:01", 10.0, None)], at("09:03:01")))
+    assert unknown.volume is None
+
+
+def test_a_trade_before_the_newest_minute_moves_the_volume_of_the_next_candle() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, 100)], at("09:00:01"))
+    candles.update([trade("09:01:01", 10.0, 200)], at("09:01:01"))
+    first, second = of(candles.update([trade("09:00:59", 11.0, 150)], at("09:01:02")))
+    assert (first.volume, first.correction) == (150, True)
+    assert (second.volume, second.correction) == (50, False)
+
+
+def test_a_delayed_source_closes_its_candles_by_its_own_clock() -> None:
+    candles = Candles()
+    seen = trade("09:00:01", 10.0, delay_seconds=900)
+    [running] = of(candles.update([seen], at("09:15:01")))
+    assert not running.closed
+    [closed] = of(candles.update([], at("09:16:00")))
+    assert closed.closed
+
+
+def test_the_same_tick_again_changes_nothing_and_the_same_stamp_replaces() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, 5)], at("09:00:01"))
+    assert candles.update([trade("09:00:01", 10.0, 5)], at("09:00:01")) == []
+    [replaced] = of(candles.update([trade("09:00:01", 8.0, 6)], at("09:00:02")))
+    assert (replaced.open, replaced.high, replaced.ticks, replaced.volume) == (8.0, 8.0, 1, 6)
+
+
+def test_a_source_that_begins_again_on_an_earlier_day_begins_new_candles() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, 5)], at("09:00:02"))
+    earlier = DAY - timedelta(hours=10)
+    [again] = of(candles.update([quote("ABS", 7.0, timestamp=utc_text(earlier))], earlier))
+    assert (again.open, again.closed) == (7.0, False)
+
+
+def reference(quotes: list[StockUpdate], interval: str) -> list[tuple[Any, ...]]:
+    """The candles of one series of one day, from all of its ticks at once."""
+    ticks = sorted({seen.timestamp: seen for seen in quotes}.items())
+    buckets: dict[datetime, list[StockUpdate]] = {}
+    for stamp, seen in ticks:
+        moment = utc_time(stamp)
+        start = moment - (moment - DAY) % timedelta(seconds=INTERVALS[interval])
+        buckets.setdefault(start, []).append(seen)
+    rows, before = [], 0
+    for start, inside in buckets.items():
+        prices = [seen.price for seen in inside]
+        volumes = [seen.volume for seen in inside if seen.volume is not None]
+        volume = max(0, volumes[-1] - before) if volumes else None
+        rows.append((utc_text(start), prices[0], max(prices), min(prices), prices[-1], volume, len(inside)))
+        before = volumes[-1] if volumes else before
+    return rows
+
+
+def row(candle: Candle) -> tuple[Any, ...]:
+    return (candle.start, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.ticks)
+
+
+ticks = st.tuples(st.integers(0, 14 * 60), st.integers(1, 9), st.none() | st.integers(0, 99))
+
+
+@given(st.lists(ticks, min_size=1, max_size=60), st.lists(st.booleans(), min_size=60, max_size=60))
+def test_what_was_told_last_is_what_a_recomputation_gives(
+    made: list[tuple[int, int, int | None]], clocks: list[bool]
+) -> None:
+    """Trades in any order, the same stamp again, a clock that runs ahead or stands still."""
+    candles = Candles()
+    told: dict[tuple[str, str], Candle] = {}
+    quotes: list[StockUpdate] = []
+    newest = 0
+    for (second, price, volume), ahead in zip(made, clocks, strict=False):
+        moment = at("08:55:00") + timedelta(seconds=second)
+        quotes.append(quote("ABS", float(price), timestamp=utc_text(moment), volume=volume))
+        newest = max(newest, second)
+        clock = at("08:55:00") + timedelta(seconds=newest) if ahead else NEVER
+        for candle in candles.update([quotes[-1]], clock):
+            before = told.get((candle.interval, candle.start))
+            assert candle.closed or not (before and before.closed), "a closed candle stays closed"
+            assert not candle.correction or candle.closed
+            told[candle.interval, candle.start] = candle
+    for interval in INTERVALS:
+        mine = sorted(row(candle) for candle in told.values() if candle.interval == interval)
+        assert mine == reference(quotes, interval)
+    assert {candle.interval for candle in candles.newest()} == set(INTERVALS)
+
+
+def test_a_long_day_keeps_its_minutes_but_not_all_its_ticks() -> None:
+    candles = Candles()
+    seconds = range(0, 3600 * 2, 20)
+    start = at("07:00:00")
+    quotes = [
+        quote("ABS", 1.0 + gone * 7919 % 97, volume=gone, timestamp=utc_text(start + timedelta(seconds=gone)))
+        for gone in seconds
+    ]
+    for seen in quotes:
+        candles.update([seen], utc_time(seen.timestamp))
+    [series] = candles._series.values()
+    assert sum(len(minute._ticks) for minute in series._minutes.values()) <= 15 * 3
+    [day] = of(candles.newest(), "1d")
+    assert row(day) == reference(quotes, "1d")[0]
+    [hour] = of(candles.newest(), "1h")
+    assert row(hour) == reference(quotes, "1h")[-1]
+
+
+# Beside the views of a real QuestDB
+
+
+@pytest.fixture
+async def connector(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConnector]:
+    connector = QuestDBConnector(questdb_server)
+    await drop_schema(connector)
+    await connector.connect()
+    yield connector
+    await drop_schema(connector)
+    await connector.close()
+
+
+async def views_follow(connector: QuestDBConnector) -> None:
+    await applied(connector)
+    query = (
+        "SELECT count() AS n FROM materialized_views() "
+        "WHERE refresh_base_table_txn < base_table_txn OR view_status <> 'valid'"
+    )
+    deadline = time.monotonic() + 10
+    while (await connector.execute_query(query))[0]["n"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+VOLUMES = """
+    SELECT timestamp, symbol, open, high, low, close, cum_vol_close - coalesce(before, 0) AS volume, ticks
+    FROM (SELECT *, lag(cum_vol_close) OVER (PARTITION BY symbol, day ORDER BY timestamp) AS before
+          FROM (SELECT *, timestamp_floor('d', timestamp) AS day FROM candles_%s))
+"""
+
+
+async def test_a_replayed_session_gives_the_candles_of_questdb(connector: QuestDBConnector) -> None:
+    provider = ReplayProvider(ReplayConfig(), step_seconds=45)
+    candles = Candles()
+    told: dict[tuple[str, str, str], Candle] = {}
+    known: dict[str, StockUpdate] = {}
+    while not provider.finished:
+        seen = await provider.fetch_data()
+        changed = [
+            one for one in seen if one.symbol not in known or one.traded() != known[one.symbol].traded()
+        ]
+        known |= {one.symbol: one for one in changed}
+        for candle in candles.update(changed, provider.market_time()):
+            told[candle.interval, candle.symbol, candle.start] = candle
+        if changed:
+            await connector.insert_batch(changed)
+    await views_follow(connector)
+    for interval in INTERVALS:
+        mine = {(symbol, *row(candle)) for (kind, symbol, _), candle in told.items() if kind == interval}
+        theirs = {
+            (
+                found["symbol"],
+                utc_text(found["timestamp"]),
+                *(found[name] for name in ("open", "high", "low", "close", "volume", "ticks")),
+            )
+            for found in await connector.execute_query(VOLUMES % interval)
+        }
+        assert len(mine) > 70
+        assert mine == theirs
