@@ -9,7 +9,8 @@
     │   └── AlreadyRunning     another process owns this data directory
     ├── EmbeddedError          an embedded server cannot be provisioned or started
     ├── GatewayError           the gateway cannot listen where it should
-    └── ReplayError            a replay file is unreadable; names the file and the line
+    ├── ReplayError            a replay file is unreadable; names the file and the line
+    └── HistoryError           a file of history cannot be read; names the file
 
 Every message names what is wrong, the value, and the remedy. No message carries a secret.
 """
@@ -86,3 +87,7 @@ class GatewayError(ZlotickError):
 
 class ReplayError(ZlotickError):
     """A replay file is unreadable; the message names the file and the line."""
+
+
+class HistoryError(ZlotickError):
+    """A file of history cannot be read; the message names the file."""
