@@ -255,7 +255,8 @@ def _context() -> GatewayContext:
         origin=lambda: "simulated",
         delay_seconds=lambda: None,
         update_interval=lambda: 30.0,
-        stale_after=lambda: 90.0,
+        stale=frozenset,
+        next_cycle=lambda: None,
         journal_stats=_journal_stats,
         uptime=lambda: time.monotonic() - started,
     )

@@ -14,9 +14,11 @@ from zlotick.cycle import Cycle
 from zlotick.errors import JournalError, Refusal, RefusalReason
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal.sqlite import SqliteJournal
+from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import Calendar
 from zlotick.market.validation import Validator
 from zlotick.model import CycleReport, Entry, StockUpdate, UpdateBatch, utc_text
+from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 
@@ -49,20 +51,24 @@ class Scripted(StockDataProvider):
 class House:
     """A cycle and what it needs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: Scripted) -> None:
         self.provider = Scripted()
+        self.now = NINE + timedelta(hours=1)
         self.journal = SqliteJournal(folder / "journal.sqlite")
         self.bus = EventBus()
         self.reports: list[CycleReport] = []
         symbols = {"TXT", "11B"}
+        self.chain = ProviderChain([self.provider, *others], timeout=1, clock=lambda: self.now)
         self.cycle = Cycle(
-            ProviderChain([self.provider], timeout=1, clock=lambda: 0.0),
+            self.chain,
             Validator(symbols, 50),
             self.journal,
             self.bus,
             calendar=Calendar(),
             symbols=symbols,
+            interval=lambda: 30.0,
             listeners=[self.reports.append],
+            clock=lambda: self.now,
         )
 
     async def run(self, *answer: StockUpdate) -> CycleReport:
@@ -173,11 +179,12 @@ async def test_events_reach_the_bus(house: House) -> None:
 async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> None:
     house.provider.answer = [quote()]
     interval = 0.02
-    running = asyncio.create_task(house.cycle.run(lambda: interval))
+    pace = Pace(lambda: interval, Cadence(Calendar()), house.chain.sleeps)
+    running = asyncio.create_task(house.cycle.run(pace))
     async with asyncio.timeout(5):
         while len(house.reports) < 3:
             await asyncio.sleep(0.005)
-    interval = 60  # takes effect after the cycle that is due
+    interval = 60
     await asyncio.sleep(0.05)
     seen = len(house.reports)
     await asyncio.sleep(0.1)

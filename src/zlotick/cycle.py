@@ -1,4 +1,8 @@
-"""One cycle: providers -> validation -> change detection -> journal -> events. Cycles never overlap."""
+"""One cycle: providers -> validation -> change detection -> journal -> events. Cycles never overlap.
+
+When the next one is due is :mod:`zlotick.pace`'s affair; whose quote is in force when sources change is decided
+by :mod:`zlotick.market.succession`, which quotes are stale by :mod:`zlotick.market.freshness`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -14,7 +18,10 @@ import structlog
 from zlotick.errors import JournalError, Refusal
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal import Journal
+from zlotick.market.cadence import Cadence
+from zlotick.market.freshness import Freshness
 from zlotick.market.sessions import Calendar
+from zlotick.market.succession import sort_out
 from zlotick.market.validation import Validator
 from zlotick.model import (
     CycleReport,
@@ -23,21 +30,23 @@ from zlotick.model import (
     RejectedQuote,
     StockUpdate,
     UpdateBatch,
-    now_text,
     plain,
     utc_text,
 )
+from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
-from zlotick.providers.chain import ProviderChain
+from zlotick.providers.chain import ProviderChain, utc_now
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
 
 Listener = Callable[[CycleReport], None]
 """Takes every report as soon as its batch is durable. Quick, and raises nothing."""
 
+_AGELESS = frozenset({"simulated", "replayed"})
+
 
 class Cycle:
-    """Runs cycles, and knows the last value of each symbol."""
+    """Runs cycles, and knows the last value of each symbol. ``interval()`` is in seconds and may change."""
 
     def __init__(
         self,
@@ -48,20 +57,23 @@ class Cycle:
         *,
         calendar: Calendar,
         symbols: set[str],
+        interval: Callable[[], float],
         listeners: Sequence[Listener] = (),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.last_values: dict[str, StockUpdate] = {}
         self.last_report: CycleReport | None = None
-        self.exhausted = (
-            asyncio.Event()
-        )  # set when every source is at its end and its last quotes are recorded
+        # Set when every source is at its end and its last quotes are recorded.
+        self.exhausted = asyncio.Event()
         self._chain = chain
         self._validator = validator
         self._journal = journal
         self._bus = bus
         self._calendar = calendar
+        self._freshness = Freshness(Cadence(calendar), lambda source: max(interval(), chain.interval(source)))
         self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
         self._listeners = list(listeners)
+        self._clock = clock
         self._runs: dict[str, int] = {}
         self._market_status: MarketStatus | None = None
 
@@ -69,19 +81,24 @@ class Cycle:
         """Take up where the journal ends, so that a restart neither repeats nor forgets a value."""
         self.last_values = await self._journal.last_values()
         self._validator.restore(self.last_values)
+        ageless = {provider.name for provider in self._chain.providers if provider.kind in _AGELESS}
+        aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
+        self._freshness.restore(aging)
 
     def market_time(self) -> datetime:
         """The moment the market is at: the first provider's, so that a replay has the replayed one."""
         providers = self._chain.providers
-        return providers[0].market_time() if providers else datetime.now(UTC)
+        return providers[0].market_time() if providers else self._clock()
 
-    async def run(self, interval: Callable[[], float]) -> None:
-        """Cycle for ever, ``interval()`` seconds from start to start; a late cycle delays the next one."""
-        loop = asyncio.get_running_loop()
+    def stale(self) -> frozenset[str]:
+        """The symbols whose quotes are stale now."""
+        return self._freshness.stale(self._clock())
+
+    async def run(self, pace: Pace) -> None:
+        """Cycle for ever, at the moments that the pace gives."""
         while True:
-            started = loop.time()
+            await pace.next_turn(self._tell_market_status)
             await self.run_once()
-            await asyncio.sleep(max(0.0, started + interval() - loop.time()))
 
     async def run_once(self) -> CycleReport:
         """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries."""
@@ -106,10 +123,11 @@ class Cycle:
         return report
 
     def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
-        log.info("Fetched quotes", mark="📊", count=len(fetched), providers=self._chain.served())
-        for provider in self._chain.providers:
+        chain = self._chain
+        log.info("Fetched quotes", mark="📊", count=len(fetched), providers=chain.served(), asked=chain.asked)
+        for provider in chain.providers:
             self._notice_run(provider)
-        return self._validator.check(fetched, datetime.now(UTC))
+        return self._validator.check(fetched, self._clock())
 
     def _notice_run(self, provider: StockDataProvider) -> None:
         """A source whose time began again is validated afresh; its own symbols are known from now on."""
@@ -135,21 +153,28 @@ class Cycle:
 
     def _observed(self, quote: StockUpdate) -> StockUpdate:
         """A provider written for the guide's eleven fields does not say when it looked: now."""
-        return quote if quote.received_at else msgspec.structs.replace(quote, received_at=now_text())
+        return quote if quote.received_at else msgspec.structs.replace(quote, received_at=self._now_text())
 
     async def _record(self, accepted: Sequence[StockUpdate]) -> Entry | None:
         """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
-        known = self.last_values
-        changed = [
-            self._observed(quote)
-            for quote in accepted
-            if quote.symbol not in known or known[quote.symbol].traded() != quote.traded()
-        ]
-        if not changed:
-            return None
-        entry = await self._journal.append(UpdateBatch(now_text(), self._status_now(), changed))
-        known.update((quote.symbol, quote) for quote in changed)
+        order = [provider.name for provider in self._chain.providers]
+        changed, seen = sort_out(accepted, self.last_values, order)
+        entry = None
+        if changed:
+            batch = UpdateBatch(self._now_text(), self._status_now(), [self._observed(q) for q in changed])
+            entry = await self._journal.append(batch)
+            self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
+        self._note_seen(seen)
         return entry
+
+    def _note_seen(self, symbols: Sequence[str]) -> None:
+        """These quotes are what their sources say, as of the moment at which those were asked."""
+        for link in dict.fromkeys(self._chain.links.values()):
+            answered = [symbol for symbol in symbols if self._chain.links.get(symbol) is link]
+            if link.provider.kind in _AGELESS:
+                self._freshness.never_stale(answered)
+            elif link.answered_at:
+                self._freshness.saw(answered, link.provider.name, link.answered_at)
 
     def _report(
         self,
@@ -160,7 +185,7 @@ class Cycle:
         error: str | None,
     ) -> CycleReport:
         return CycleReport(
-            timestamp=now_text(),
+            timestamp=self._now_text(),
             duration_seconds=round(time.perf_counter() - started, 6),
             fetched=fetched,
             rejected=len(rejected),
@@ -195,6 +220,9 @@ class Cycle:
 
     def _status_now(self) -> MarketStatus:
         return self._calendar.market_status(self.market_time())
+
+    def _now_text(self) -> str:
+        return utc_text(self._clock())
 
     def _tell_market_status(self) -> None:
         status = self._status_now()

@@ -22,9 +22,11 @@ from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market import universe
+from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import Calendar, Phase
 from zlotick.market.validation import Validator
-from zlotick.model import ConnectionStatus, MarketStatus, plain
+from zlotick.model import ConnectionStatus, MarketStatus, plain, utc_text
+from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.providers.replay import ReplayProvider
@@ -32,8 +34,14 @@ from zlotick.providers.simulator import SimulatorProvider
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
-from zlotick.telemetry.health import MISSED_CYCLES
-from zlotick.telemetry.metrics import CycleMetrics, Metrics, Samples, connection_samples, journal_samples
+from zlotick.telemetry.metrics import (
+    CycleMetrics,
+    Metrics,
+    Samples,
+    connection_samples,
+    journal_samples,
+    provider_samples,
+)
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
@@ -62,9 +70,14 @@ class RealTimeStreamManager:
         self.metrics = Metrics()
         self._cycle_metrics = CycleMetrics()
         self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
+        cadence = Cadence(self.calendar)
         self.chain = ProviderChain(
-            self.data_providers, timeout=self.settings.providers.timeout, bus=self.event_bus
+            self.data_providers,
+            timeout=self.settings.providers.timeout,
+            cadence=cadence,
+            bus=self.event_bus,
         )
+        self.pace = Pace(lambda: self.update_interval, cadence, self.chain.sleeps)
         self.symbols: set[str] = set()  # the universe, and what sources add that define their own
         self.cycle = self._make_cycle()
         self.gateway = Gateway(self.settings.gateway, self._gateway_context())
@@ -162,7 +175,7 @@ class RealTimeStreamManager:
         if not self.data_providers:
             remedy = "set providers.order, or append to data_providers"
             log.warning("No provider is enabled: no new quotes will come", mark="❌", remedy=remedy)
-        self._own(self.cycle.run(lambda: self.update_interval), "cycles")
+        self._own(self.cycle.run(self.pace), "cycles")
 
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Keep a task; if it fails, the service fails, and says so."""
@@ -276,6 +289,7 @@ class RealTimeStreamManager:
             self.event_bus,
             calendar=self.calendar,
             symbols=self.symbols,
+            interval=lambda: self.update_interval,
             listeners=[lambda report: self.gateway.publish(report), self._cycle_metrics.count],
         )
 
@@ -294,7 +308,8 @@ class RealTimeStreamManager:
             origin=lambda: self.origin,
             delay_seconds=lambda: self._source.delay_seconds if self._source else None,
             update_interval=lambda: self.update_interval,
-            stale_after=self._stale_after,
+            stale=self.cycle.stale,
+            next_cycle=lambda: utc_text(self.pace.next_cycle) if self.pace.next_cycle else None,
             journal_stats=self.journal.stats,
             uptime=lambda: time.monotonic() - self._started_at,
         )
@@ -316,15 +331,11 @@ class RealTimeStreamManager:
         """The phase of the session, likewise."""
         return self.calendar.phase(self.cycle.market_time())
 
-    def _stale_after(self) -> float | None:
-        """A quote is stale when its source misses three intervals in a phase in which it should speak."""
-        speaks = self.market_status() is MarketStatus.OPEN and self.origin in ("live", "delayed")
-        return MISSED_CYCLES * self.update_interval if speaks else None
-
     async def _samples(self) -> Samples:
         stats = await self.journal.stats()
         statuses = {sink.name: sink.monitor.status for sink in (self.questdb, self.pocketbase) if sink}
-        statuses |= {row.name: row.status for row in self.chain.rows()}
+        rows = self.chain.rows()
+        statuses |= {row.name: row.status for row in rows}
         journal = journal_samples(
             offset=stats.position.offset,
             entries=stats.entries,
@@ -332,7 +343,12 @@ class RealTimeStreamManager:
             lag=stats.lag,
             dead_letters=stats.dead_letters,
         )
-        return [*connection_samples(statuses), *journal, *self._cycle_metrics.samples()]
+        return [
+            *connection_samples(statuses),
+            *provider_samples(rows),
+            *journal,
+            *self._cycle_metrics.samples(),
+        ]
 
 
 def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:

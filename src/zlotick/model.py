@@ -125,12 +125,18 @@ class ProviderRow(msgspec.Struct, frozen=True):
 
     name: str
     status: ConnectionStatus
-    symbols: int = 0
-    last_success: str | None = None
+    kind: str = "delayed"  # what its quotes may be called: live, delayed, simulated or replayed
+    delay_seconds: int | None = None  # how far it runs behind the exchange, by its own word
+    interval_seconds: float = 0.0  # between two questions; 0: every cycle
+    symbols: int = 0  # how many the last cycle took from it
+    since: str | None = None  # when its status, or the reason of its refusal, last changed
+    last_success: str | None = None  # its last good fetch
     last_refusal: str | None = None
-    refusal_reason: str | None = None
-    next_attempt: str | None = None
-    budget_left: int | None = None
+    refusal_reason: str | None = None  # of the refusal in force; None when its last answer was good
+    refusal_detail: str | None = None  # in plain words
+    next_attempt: str | None = None  # when it is asked again after the refusal in force
+    budget_left: int | None = None  # requests that it still grants today
+    refusals: dict[str, int] = {}  # how many since the start, by reason
 
 
 def utc_text(moment: datetime) -> str:

@@ -83,7 +83,8 @@ class Service:
     )
     symbols: frozenset[str] = frozenset(SYMBOLS)
     origin: str = "replayed"
-    stale_after: float | None = None
+    stale: frozenset[str] = frozenset()
+    next_cycle: str | None = None
     journal: JournalStats | Exception = field(
         default_factory=lambda: JournalStats(
             Position("e1", 7), 1, 7, 4096, {"questdb": 5}, {"questdb": 2}, {}, 0
@@ -110,7 +111,8 @@ class Service:
             origin=lambda: self.origin,
             delay_seconds=lambda: None,
             update_interval=lambda: 30.0,
-            stale_after=lambda: self.stale_after,
+            stale=lambda: self.stale,
+            next_cycle=lambda: self.next_cycle,
             journal_stats=self.journal_stats,
             uptime=lambda: time.monotonic() - started,
         )

@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import msgspec
 from tests.gateway.serving import Service, quote, report, serving
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
 from zlotick.journal.base import JournalStats
-from zlotick.model import ConnectionStatus, Position
+from zlotick.model import ConnectionStatus, Position, ProviderRow
 
 
 async def get(gateway: Gateway, path: str) -> tuple[int, Any]:
@@ -25,15 +26,55 @@ async def test_live_is_live_even_when_nothing_works() -> None:
 
 
 async def test_ready_once_quotes_are_known_and_readers_keep_up() -> None:
-    service = Service(stale_after=90.0)
+    service = Service(next_cycle="2026-11-25T07:30:00.000Z")
     async with serving(service) as gateway:
         code, answer = await get(gateway, "/health/ready")
-        assert (code, answer["reasons"]) == (503, ["no quote is known yet"])
+        waits = "no quote is known yet; the next cycle is due at 2026-11-25T07:30:00.000Z"
+        assert (code, answer["reasons"]) == (503, [waits])
         gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
         assert await get(gateway, "/health/ready") == (200, {"ready": True, "reasons": []})
         service.journal = JournalStats(Position("e1", 400), 1, 400, 1, {}, {"questdb": 395}, {}, 0)
         code, answer = await get(gateway, "/health/ready")
         assert (code, answer["reasons"]) == (503, ["questdb is 395 journal entries behind"])
+
+
+async def test_not_ready_while_every_quote_is_stale() -> None:
+    service = Service(stale=frozenset({"ABS"}))
+    async with serving(service) as gateway:
+        gateway.publish(report({"ABS": quote("ABS"), "ACG": quote("ACG")}, ["ABS", "ACG"]))
+        assert (await get(gateway, "/health/ready"))[0] == 200
+        assert (await get(gateway, "/health"))[1]["warnings"] == ["1 of 2 quotes are stale"]
+        service.stale = frozenset({"ABS", "ACG", "OUT"})
+        code, answer = await get(gateway, "/health/ready")
+        assert code == 503
+        assert answer["reasons"] == ["every quote is stale: the last good update cycle was 0 s ago"]
+
+
+async def test_the_scoreboard_tells_who_refuses_how_since_when_and_until_when() -> None:
+    refusing = ProviderRow(
+        "gpw",
+        ConnectionStatus.ERROR,
+        delay_seconds=900,
+        interval_seconds=60.0,
+        since="2026-11-25T08:00:00.000Z",
+        last_refusal="2026-11-25T08:00:00.000Z",
+        refusal_reason="challenge",
+        refusal_detail="HTTP 403: programs are not let in",
+        next_attempt="2026-11-25T09:00:00.000Z",
+        refusals={"challenge": 1},
+    )
+    service = Service(providers=[refusing], next_cycle="2026-11-25T08:00:30.000Z")
+    async with serving(service) as gateway:
+        code, answer = await get(gateway, "/api/v1/providers")
+        health = (await get(gateway, "/health"))[1]
+    assert code == 200
+    assert answer["next_cycle"] == "2026-11-25T08:00:30.000Z"
+    assert answer["providers"] == [msgspec.to_builtins(refusing)]
+    assert health["status"]["providers"] == answer["providers"]
+    assert health["status"]["next_cycle"] == answer["next_cycle"]
+    assert health["warnings"] == [
+        "gpw refuses: challenge: HTTP 403: programs are not let in; it is asked again at 2026-11-25T09:00:00.000Z"
+    ]
 
 
 async def test_the_whole_report_has_facts_status_and_judgement() -> None:

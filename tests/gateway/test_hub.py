@@ -90,7 +90,7 @@ class Stage:
         self.clock = Clock()
         self.hub = Hub(
             market_status=lambda: "open",
-            stale_after=lambda: None,
+            stale=frozenset,
             loop=cast("asyncio.AbstractEventLoop", self.clock),
             slow_timeout=30.0,
             buffer_bytes=buffer_bytes,

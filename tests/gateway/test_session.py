@@ -177,12 +177,12 @@ async def test_status_does_without_a_journal_that_fails() -> None:
 
 
 async def test_stale_is_told_when_it_is_shown() -> None:
-    service = Service(stale_after=90.0)
-    old = {"ABS": quote("ABS", received_at="2025-04-30T07:00:00.000Z"), "ACG": quote("ACG")}
+    service = Service(stale=frozenset({"ABS"}))
+    old = {"ABS": quote("ABS"), "ACG": quote("ACG")}
     async with serving(service) as gateway, connected(gateway) as client:
         gateway.publish(report(old, ["ABS", "ACG"]))
         assert [found["stale"] for found in await client.subscribe()] == [True, False]
-        service.stale_after = None  # the market closed
+        service.stale = frozenset()  # its source speaks again
         assert [found["stale"] for found in await client.subscribe()] == [False, False]
 
 

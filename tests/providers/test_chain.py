@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +17,10 @@ from zlotick.errors import Refusal, RefusalReason, ReplayError
 from zlotick.events import DATA_PROVIDER_STATUS, EventBus
 from zlotick.model import ConnectionStatus, StockUpdate, now_text, utc_time
 from zlotick.providers import StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.chain import ProviderChain
 
+START = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LIMIT = Refusal(RefusalReason.DAILY_LIMIT, "25 calls a day are spent")
 
 
@@ -58,11 +62,16 @@ class Scripted(StockDataProvider):
 
 
 class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
+    """Ten o'clock on a session day, until the test moves it."""
 
-    def __call__(self) -> float:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
         return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
 
 
 def chain(*providers: StockDataProvider, **options: Any) -> ProviderChain:
@@ -157,6 +166,7 @@ def connect_raises(error: BaseException) -> Callable[[Scripted], None]:
 
 
 FAULTS = [
+    (raises(Refusal(RefusalReason.CHALLENGE, "a puzzle")), "error", "challenge", "challenge: a puzzle"),
     (raises(LIMIT), "reconnecting", "daily_limit", "daily_limit: 25 calls a day are spent"),
     (connect_raises(LIMIT), "reconnecting", "daily_limit", "daily_limit: 25 calls a day are spent"),
     (hang, "reconnecting", "timeout", "timeout: no answer within 0.05 s (providers.timeout)"),
@@ -185,6 +195,9 @@ async def test_every_fault_moves_on_to_the_next(
     assert first.last_refusal is not None
     assert first.next_attempt is not None
     assert utc_time(first.next_attempt) >= utc_time(first.last_refusal)
+    assert first.since == first.last_refusal
+    assert first.refusals == {reason: 1}
+    assert first.refusal_detail == told.removeprefix(f"{reason}: ")
     assert first.last_success is None
     assert (second.status, second.refusal_reason, second.next_attempt) == (
         ConnectionStatus.CONNECTED,
@@ -233,46 +246,124 @@ async def test_cancelling_a_cycle_is_no_refusal() -> None:
     assert sources(await links.fetch(None)) == {"PKN": "a"}
 
 
-async def test_a_refusing_provider_is_left_alone_for_longer_and_longer() -> None:
-    clock, a = Clock(), Scripted("a", fails=LIMIT)
+class Web(Scripted):
+    """A source on the web: asked once a minute, never more often than each half, and only around a session."""
+
+    capabilities = Capabilities(floor_seconds=30, session_only=True)
+    interval_seconds = 60.0
+
+
+def attempts(links: ProviderChain, clock: Clock, provider: Scripted, *, hours: float, step: float) -> Any:
+    """Fetch again and again; the moments (seconds from the start) at which the provider was asked."""
+
+    async def watch() -> list[float]:
+        moments, end = [], clock.now + timedelta(hours=hours)
+        while clock.now < end:
+            before = provider.asked
+            with contextlib.suppress(Refusal):
+                await links.fetch(None)
+            if provider.asked > before:
+                moments.append((clock.now - START).total_seconds())
+            clock.pass_(step)
+        return moments
+
+    return watch()
+
+
+async def test_a_provider_of_ones_own_with_a_bug_is_back_within_seconds_and_never_silent_for_long() -> None:
+    clock, a = Clock(), Scripted("a", fails=KeyError("price"))
+    asked = await attempts(chain(a, clock=clock), clock, a, hours=1, step=0.5)
+    assert asked[1] <= 1.5
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert waits[:8] == sorted(waits[:8])
+    assert 300 <= waits[-1] <= 331
+
+
+async def test_a_source_on_the_web_is_asked_again_after_1_2_4_8_15_minutes() -> None:
+    clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.UNREACHABLE, "no connection"))
+    asked = await attempts(chain(a, clock=clock), clock, a, hours=1.5, step=1)
+    waits = [(later - earlier) / 60 for earlier, later in pairwise(asked)]
+    for wait, minutes in zip(waits, (1, 2, 4, 8, 15, 15), strict=False):
+        assert minutes <= wait <= minutes * 1.1 + 0.1
+
+
+async def test_the_last_answer_stands_until_the_next_turn() -> None:
+    clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
+    links = chain(a, b, clock=clock)
+    assert await attempts(links, clock, a, hours=0.1, step=30) == [0, 60, 120, 180, 240, 300]
+    clock.pass_(-30)
+    quotes = await links.fetch(frozenset({"PKN"}))
+    assert (sources(quotes), links.asked, links.served(), b.asked) == ({"PKN": "a"}, [], ["a"], 0)
+    assert links.rows()[0].refusals == {}
+
+
+async def test_the_floor_of_a_source_wins_over_a_shorter_interval() -> None:
+    clock, a = Clock(), Web("a", "PKN")
+    a.interval_seconds = 1.0
+    assert await attempts(chain(a, clock=clock), clock, a, hours=0.03, step=10) == [0, 30, 60, 90]
+
+
+async def test_an_answer_does_not_stand_once_its_source_refuses() -> None:
+    clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
+    links = chain(a, b, clock=clock)
+    await links.fetch(frozenset({"PKN"}))
+    clock.pass_(60)
+    a.fails = Refusal(RefusalReason.UNREACHABLE, "no connection")
+    for _ in range(2):  # in the cycle of the refusal, and while it is left alone
+        assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "b"}
+        clock.pass_(30)
+    a.fails = None
+    clock.pass_(10)
+    assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "a"}  # the probe: it is back, and first
+    assert b.asked == 1
+
+
+async def test_the_next_one_is_asked_for_the_missing_symbols_only() -> None:
+    a, b = Scripted("a", "PKN"), Picky("b", "PKN", "KGH", "ABS")
+    await chain(a, b).fetch(frozenset({"PKN", "KGH", "ABS"}))
+    assert b.wanted == [frozenset({"KGH", "ABS"})]
+
+
+class Picky(Scripted):
+    """One symbol a request."""
+
+    def __init__(self, name: str, *symbols: str) -> None:
+        super().__init__(name, *symbols)
+        self.wanted: list[frozenset[str]] = []
+
+    async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
+        self.wanted.append(wanted)
+        return [quote for quote in await self.fetch_data() if quote.symbol in wanted]
+
+
+async def test_outside_of_a_session_the_sources_of_a_session_are_left_alone() -> None:
+    clock, a, always = Clock(), Web("a", "PKN"), Scripted("always", "PKN")
+    clock.now = START.replace(hour=20)
+    with pytest.raises(Refusal, match=r"around a session only: from 2026-11-25T07:30"):
+        await chain(a, clock=clock).fetch(frozenset({"PKN"}))
+    links = chain(a, always, clock=clock)
+    assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "always"}
+    assert (a.asked, links.rows()[0].refusals) == (0, {})
+    assert (chain(a).sleeps(), links.sleeps(), chain().sleeps()) == (True, False, False)
+
+
+async def test_a_refusal_in_the_evening_is_asked_again_in_the_morning() -> None:
+    clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.FORMAT_CHANGED, "no column 'Kurs'"))
+    clock.now = START.replace(hour=16)
     links = chain(a, clock=clock)
-    attempts: list[float] = []
-    while clock.now < 1000 + 3600:
-        before = a.asked
-        with pytest.raises(Refusal):
-            await links.fetch(None)
-        if a.asked > before:
-            attempts.append(clock.now)
-        clock.now += 1
-    assert len([moment for moment in attempts if moment < 1010]) >= 2  # at first nearly each cycle
-    assert 12 < len(attempts) < 120  # then about every 150 s, never silent for long
-    assert max(b - a for a, b in pairwise(attempts)) <= 301
-
-
-async def test_flapping_keeps_the_ramp_and_health_resets_it() -> None:
-    clock, a = Clock(), Scripted("a", "PKN")
-    links = chain(a, clock=clock)
-
-    def ceiling() -> float:
-        """The longest of many delays shows how high the ramp is (jitter is full)."""
-        return links._circuits[id(a)].next_attempt - clock.now
-
-    waits = []
-    for _ in range(12):
-        a.fails = LIMIT
-        with pytest.raises(Refusal):
-            await links.fetch(None)
-        waits.append(ceiling())
-        clock.now += ceiling()
-        a.fails = None
-        await links.fetch(None)  # it answers once, then fails again: no reset
-    assert max(waits[6:]) > 1
-    clock.now += 300
-    await links.fetch(None)
-    a.fails = LIMIT
     with pytest.raises(Refusal):
         await links.fetch(None)
-    assert ceiling() <= 1
+    [row] = links.rows()
+    assert (row.status, row.next_attempt) == (ConnectionStatus.ERROR, "2026-11-25T07:30:00.000Z")
+
+
+async def test_a_clock_that_was_set_back_does_not_make_a_source_wait() -> None:
+    clock, a = Clock(), Web("a", "PKN")
+    links = chain(a, clock=clock)
+    await links.fetch(None)
+    clock.pass_(-3600)
+    await links.fetch(None)
+    assert a.asked == 2
 
 
 async def test_connect_is_tried_again_until_it_works_and_then_never() -> None:
@@ -282,7 +373,7 @@ async def test_connect_is_tried_again_until_it_works_and_then_never() -> None:
     for _ in range(3):
         with pytest.raises(Refusal):
             await links.fetch(None)
-        clock.now += 301
+        clock.pass_(24 * 3600)
     a.connect_fails = None
     for _ in range(3):
         await links.fetch(None)
@@ -291,7 +382,7 @@ async def test_connect_is_tried_again_until_it_works_and_then_never() -> None:
 
 async def test_down_and_up_are_told_once_each() -> None:
     clock, a, bus = Clock(), Scripted("a", "PKN"), EventBus()
-    events: list[dict[str, str]] = []
+    events: list[dict[str, Any]] = []
     await bus.subscribe(DATA_PROVIDER_STATUS, events.append)
     links = chain(a, bus=bus, clock=clock)
     with capture_logs() as logs:
@@ -300,7 +391,7 @@ async def test_down_and_up_are_told_once_each() -> None:
             try:
                 await links.fetch(None)
             except Refusal:
-                clock.now += 301
+                clock.pass_(24 * 3600)
     await bus.close()
     assert [event["status"] for event in events] == ["connecting", "connected", "reconnecting", "connected"]
     assert all(set(event) >= {"provider", "status", "timestamp"} for event in events)
@@ -308,9 +399,32 @@ async def test_down_and_up_are_told_once_each() -> None:
     assert [entry["event"] for entry in logs] == [
         "a connecting",
         "a connected",
+        "Data provider refused",
         "a reconnecting",
         "a connected",
     ]
+    assert logs[2]["next_attempt"] == events[2]["next_attempt"] >= "2026-11-24T23:00:00.000Z"
+    assert (events[2]["refusal_reason"], events[2]["refusals"]) == ("daily_limit", {"daily_limit": 1})
+    assert (events[3]["refusal_reason"], events[3]["next_attempt"]) == (None, None)
+
+
+async def test_another_reason_is_news_though_the_status_stays() -> None:
+    clock, a, bus = Clock(), Scripted("a", fails=LIMIT), EventBus()
+    events: list[dict[str, Any]] = []
+    await bus.subscribe(DATA_PROVIDER_STATUS, events.append)
+    links = chain(a, bus=bus, clock=clock)
+    for fails in (
+        LIMIT,
+        Refusal(RefusalReason.TIMEOUT, "late"),
+        Refusal(RefusalReason.TIMEOUT, "late again"),
+    ):
+        a.fails = fails
+        with pytest.raises(Refusal):
+            await links.fetch(None)
+        clock.pass_(24 * 3600)
+    await bus.close()
+    assert [event["refusal_reason"] for event in events] == [None, "daily_limit", "timeout"]
+    assert events[2]["timestamp"] == "2026-11-25T09:00:00.000Z"
 
 
 async def test_a_bug_is_logged_once_with_its_type_and_place() -> None:
@@ -320,7 +434,7 @@ async def test_a_bug_is_logged_once_with_its_type_and_place() -> None:
         for _ in range(3):
             with pytest.raises(Refusal):
                 await links.fetch(None)
-            clock.now += 301
+            clock.pass_(24 * 3600)
     bugs = [entry for entry in logs if entry["event"] == "Data provider has a bug"]
     assert [(bug["mark"], bug["provider"]) for bug in bugs] == [("❌", "a")]
     assert bugs[0]["error"] == "ZeroDivisionError: division by zero"
@@ -353,16 +467,22 @@ async def test_a_provider_taken_out_of_the_list_is_closed_at_the_end() -> None:
 
 
 async def test_the_scoreboard_before_anything_was_asked() -> None:
-    [row] = chain(Scripted("a")).rows()
+    [row] = chain(Web("a")).rows()
     assert msgspec.to_builtins(row) == {
         "name": "a",
         "status": "disconnected",
+        "kind": "delayed",
+        "delay_seconds": None,
+        "interval_seconds": 60.0,
         "symbols": 0,
+        "since": None,
         "last_success": None,
         "last_refusal": None,
         "refusal_reason": None,
+        "refusal_detail": None,
         "next_attempt": None,
         "budget_left": None,
+        "refusals": {},
     }
 
 

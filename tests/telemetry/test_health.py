@@ -10,13 +10,15 @@ from zlotick.telemetry.health import LAG_LIMIT, HealthFacts, assess
 
 WELL = HealthFacts(
     update_interval=30.0,
+    next_cycle="2026-11-25T08:00:30.000Z",
     cycle_age=12.0,
     cycle_error=None,
-    quotes_expected=True,
     quotes=78,
+    stale=0,
     market_status="open",
     session_phase="continuous",
     statuses={"questdb": ConnectionStatus.CONNECTED},
+    refusals={},
     lag={"questdb": 0},
     dead_letters={"questdb": 0},
 )
@@ -35,11 +37,15 @@ def test_well() -> None:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (but(quotes=0), "no quote is known yet"),
-        (but(cycle_age=None), "no update cycle has succeeded yet"),
         (
-            but(cycle_age=91.0, cycle_error="gpw: timeout"),
-            "the last good update cycle was 91 s ago; one is due every 30 s (gpw: timeout)",
+            but(quotes=0),
+            "no quote is known yet; the next cycle is due at 2026-11-25T08:00:30.000Z",
+        ),
+        (but(quotes=0, next_cycle=None), "no quote is known yet"),
+        (but(stale=78, cycle_age=None), "every quote is stale: no update cycle has succeeded yet"),
+        (
+            but(stale=78, cycle_age=91.0, cycle_error="gpw: timeout"),
+            "every quote is stale: the last good update cycle was 91 s ago (gpw: timeout)",
         ),
         (but(lag={"questdb": LAG_LIMIT + 1}), f"questdb is {LAG_LIMIT + 1} journal entries behind"),
         (but(journal_error="disk full"), "the journal does not answer: disk full"),
@@ -54,9 +60,9 @@ def test_what_makes_it_not_ready(facts: HealthFacts, reason: str) -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        but(cycle_age=90.0),
-        but(cycle_age=9000.0, quotes_expected=False),  # the market sleeps
-        but(cycle_age=None, quotes_expected=False),  # and we restarted: the journal's values are all there is
+        but(stale=77),
+        but(cycle_age=9000.0),  # the market sleeps
+        but(cycle_age=None),  # and we restarted: the journal's values are all there is
         but(lag={"questdb": LAG_LIMIT}),
     ],
 )
@@ -73,6 +79,16 @@ def test_a_store_that_is_down_or_refused_rows_is_a_warning_while_readers_keep_up
     )
     assert health.ready
     assert health.warnings == ["questdb: error", "3 rows refused by questdb are put aside"]
+
+
+def test_a_provider_that_refuses_is_a_warning_with_its_reason() -> None:
+    refusals = {"gpw": "challenge: HTTP 403; it is asked again at 2026-11-25T09:00:00.000Z"}
+    health = assess(but(statuses={"gpw": ConnectionStatus.ERROR}, refusals=refusals, stale=2))
+    assert health.ready
+    assert health.warnings == [
+        "gpw refuses: challenge: HTTP 403; it is asked again at 2026-11-25T09:00:00.000Z",
+        "2 of 78 quotes are stale",
+    ]
 
 
 def test_every_reason_is_told() -> None:

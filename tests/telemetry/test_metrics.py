@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from zlotick.model import ConnectionStatus, CycleReport, Position
+from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow
 from zlotick.telemetry.metrics import (
     CycleMetrics,
     Metrics,
@@ -12,6 +12,7 @@ from zlotick.telemetry.metrics import (
     Samples,
     connection_samples,
     journal_samples,
+    provider_samples,
 )
 
 
@@ -113,3 +114,36 @@ async def test_connections_and_journal() -> None:
     assert found["zlotick_journal_offset", ()] == 9
     assert found["zlotick_reader_lag", (("reader", "questdb"),)] == 2
     assert found["zlotick_dead_letters", (("reader", "questdb"),)] == 1
+
+
+async def test_providers() -> None:
+    refusing = ProviderRow(
+        "gpw",
+        ConnectionStatus.ERROR,
+        delay_seconds=900,
+        last_success="1970-01-01T00:00:10.000Z",
+        last_refusal="1970-01-01T00:01:10.000Z",
+        refusal_reason="challenge",
+        next_attempt="1970-01-01T01:01:10.000Z",
+        budget_left=3,
+        refusals={"challenge": 2, "timeout": 5},
+    )
+    metrics = Metrics()
+    metrics.add(lambda: provider_samples([refusing, ProviderRow("new", ConnectionStatus.DISCONNECTED)]))
+    found = await scraped(metrics)
+    gpw = {name: value for (name, labels), value in found.items() if labels == (("provider", "gpw"),)}
+    assert gpw == {
+        "zlotick_provider_symbols": 0,
+        "zlotick_provider_refusing": 1,
+        "zlotick_provider_last_success_timestamp_seconds": 10,
+        "zlotick_provider_last_refusal_timestamp_seconds": 70,
+        "zlotick_provider_next_attempt_timestamp_seconds": 3670,
+        "zlotick_provider_budget_left": 3,
+        "zlotick_provider_delay_seconds": 900,
+    }
+    timeouts = (("provider", "gpw"), ("reason", "timeout"))
+    assert found["zlotick_provider_refusals_total", timeouts] == 5
+    assert {name for name, labels in found if labels == (("provider", "new"),)} == {
+        "zlotick_provider_symbols",
+        "zlotick_provider_refusing",
+    }

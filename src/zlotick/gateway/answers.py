@@ -18,7 +18,7 @@ from zlotick.gateway.protocol import (
     StatusReport,
 )
 from zlotick.journal.base import JournalStats
-from zlotick.model import CycleReport, now_text
+from zlotick.model import CycleReport, ProviderRow, now_text
 from zlotick.telemetry.health import HealthFacts
 
 JOURNAL_TIMEOUT = 2.0
@@ -83,6 +83,7 @@ class Answers:
             journal=None if stats is None else JournalState(stats.position, stats.entries, stats.lag),
             uptime_seconds=round(context.uptime(), 3),
             version=context.version,
+            next_cycle=context.next_cycle(),
             id=request_id,
         )
 
@@ -90,16 +91,19 @@ class Answers:
         """What the judgement of health is made from."""
         context = self.context
         stats, journal_error = await self._journal()
+        providers = list(context.providers())
         statuses = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
         return HealthFacts(
             update_interval=context.update_interval(),
             cycle_age=None if self._last_good is None else time.monotonic() - self._last_good,
             cycle_error=None if self._last is None else self._last.error,
-            quotes_expected=context.stale_after() is not None,
+            next_cycle=context.next_cycle(),
             quotes=len(self._hub.book.quotes),
+            stale=len(context.stale() & self._hub.book.quotes.keys()),
             market_status=context.market_status(),
             session_phase=context.session_phase(),
-            statuses=statuses | {row.name: row.status for row in context.providers()},
+            statuses=statuses | {row.name: row.status for row in providers},
+            refusals={row.name: _refusal(row) for row in providers if row.refusal_reason},
             lag={} if stats is None else stats.lag,
             dead_letters={} if stats is None else stats.dead_letters,
             journal_error=journal_error,
@@ -113,6 +117,12 @@ class Answers:
             return None, f"no answer within {JOURNAL_TIMEOUT:g} s"
         except ZlotickError as error:
             return None, str(error)
+
+
+def _refusal(row: ProviderRow) -> str:
+    """Why a provider said no, and when it is asked again."""
+    again = f"; it is asked again at {row.next_attempt}" if row.next_attempt else ""
+    return f"{row.refusal_reason}: {row.refusal_detail}{again}"
 
 
 def _last_cycle(report: CycleReport | None) -> LastCycle | None:

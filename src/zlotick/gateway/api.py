@@ -36,6 +36,7 @@ class HttpApi:
             web.get("/health/live", self.live),
             web.get("/health/ready", self.ready),
             web.get("/metrics", self.metrics),
+            web.get("/api/v1/providers", self.providers),
         ]
 
     async def live(self, _: web.Request) -> web.Response:
@@ -60,6 +61,11 @@ class HttpApi:
         """Prometheus text of everything that was registered."""
         text = await self._answers.context.metrics.text()
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **_NEVER_STORED})
+
+    async def providers(self, _: web.Request) -> web.Response:
+        """The scoreboard: how each source is, in the order of asking."""
+        context = self._answers.context
+        return _json({"next_cycle": context.next_cycle(), "providers": list(context.providers())})
 
     async def page(self, request: web.Request) -> web.Response:
         """A page for people who open the port in a browser."""

@@ -29,8 +29,8 @@ class GatewayContext:
     origin: Callable[[], str]  # live, delayed, simulated or replayed
     delay_seconds: Callable[[], int | None]
     update_interval: Callable[[], float]  # seconds
-    stale_after: Callable[[], float | None]
-    """Age in seconds beyond which a quote is stale now; None when none is (closed market, replay, simulation)."""
+    stale: Callable[[], frozenset[str]]  # the symbols whose quotes are stale now
+    next_cycle: Callable[[], str | None]  # when it is due; None before the first
     journal_stats: Callable[[], Awaitable[JournalStats]]
     uptime: Callable[[], float]  # seconds
     calendar: Callable[[], Calendar] = lambda: GPW

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -80,14 +81,14 @@ class Book:
         """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
         self.quotes.update(quotes)
 
-    def refresh(self, stale_before: str | None) -> None:
-        """Encode what is new, and what has grown stale: observed before that time (``None``: nothing is)."""
+    def refresh(self, stale: AbstractSet[str] = frozenset()) -> None:
+        """Encode what is new, what has grown stale (these symbols are) and what is so no more."""
         for symbol, quote in self.quotes.items():
-            stale = stale_before is not None and (quote.received_at or quote.timestamp) < stale_before
+            is_stale = symbol in stale
             shown = self._shown.get(symbol)
-            if shown is None or shown[0] is not quote or shown[1] is not stale:
-                self._shown[symbol] = (quote, stale)
-                self._fragments[symbol] = quote_json(quote, stale=stale)
+            if shown is None or shown[0] is not quote or shown[1] is not is_stale:
+                self._shown[symbol] = (quote, is_stale)
+                self._fragments[symbol] = quote_json(quote, stale=is_stale)
 
     def fragments(self, symbols: Iterable[str] | None = None) -> list[bytes]:
         """The fragments of the known ones among the symbols, in their order; all of them by default."""

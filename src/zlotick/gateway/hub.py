@@ -14,13 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 
 from zlotick.gateway.frames import Book, Envelope, SharedMessage, frame
 from zlotick.gateway.protocol import Lost
 from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import Position, StockUpdate, utc_text
+from zlotick.model import Position, StockUpdate
 
 STRIDE = 1000
 """Writes between two turns of the event loop: about 4 ms."""
@@ -36,7 +35,7 @@ class Hub:
         self,
         *,
         market_status: Callable[[], str],
-        stale_after: Callable[[], float | None],
+        stale: Callable[[], frozenset[str]],
         loop: asyncio.AbstractEventLoop | None = None,
         # Timeouts
         slow_timeout: float = 30.0,
@@ -49,7 +48,7 @@ class Hub:
         self.laggards: dict[Subscriber, Late] = {}
         self._loop = loop or asyncio.get_running_loop()
         self._market_status = market_status
-        self._stale_after = stale_after
+        self._stale = stale
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
@@ -270,8 +269,7 @@ class Hub:
         return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)
 
     def _refresh(self) -> None:
-        age = self._stale_after()
-        self.book.refresh(None if age is None else utc_text(datetime.now(UTC) - timedelta(seconds=age)))
+        self.book.refresh(self._stale())
 
 
 def _selected(subscription: Subscription, changed: Collection[str]) -> list[str]:

@@ -235,6 +235,7 @@ class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
     journal: JournalState | None
     uptime_seconds: float
     version: str
+    next_cycle: str | None  # when it is due: the next morning, when the sources rest
     id: RequestId | UnsetType = UNSET
 
 

@@ -56,7 +56,7 @@ class Gateway:
         self.port = sockets[0].getsockname()[1]
         self._hub = Hub(
             market_status=self._context.market_status,
-            stale_after=self._context.stale_after,
+            stale=self._context.stale,
             slow_timeout=self._config.slow_timeout,
             buffer_bytes=self._config.session_buffer_bytes,
         )

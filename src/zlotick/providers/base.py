@@ -73,6 +73,10 @@ class StockDataProvider(ABC):
         """The symbols that this source itself defines (replay, simulator), or None when the universe decides."""
         return None
 
+    def budget_left(self) -> int | None:
+        """How many requests it may still make today, or None when nobody counts."""
+        return None
+
     def market_time(self) -> datetime:
         """The moment that the source's market is at: now, or the replayed moment."""
         return datetime.now(UTC)

@@ -8,9 +8,6 @@ import msgspec
 
 from zlotick.model import ConnectionStatus
 
-MISSED_CYCLES = 3
-"""A source may miss two cycles in a row; the third makes its quotes old."""
-
 LAG_LIMIT = 20
 """Entries that a reader may be behind: more than a hiccup of its store leaves, less than a user would notice."""
 
@@ -23,11 +20,13 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     update_interval: float  # seconds
     cycle_age: float | None  # seconds since the last good cycle; None before the first
     cycle_error: str | None  # of the last cycle
-    quotes_expected: bool  # whether the market's phase lets us expect fresh quotes
+    next_cycle: str | None  # when it is due
     quotes: int  # how many symbols have a value
+    stale: int  # how many of them are stale now, by the rule that clients are shown
     market_status: str
     session_phase: str
     statuses: Mapping[str, ConnectionStatus]  # of the stores and providers, by name
+    refusals: Mapping[str, str]  # of the providers that say no: why, and until when
     lag: Mapping[str, int]  # entries each reader has yet to read
     dead_letters: Mapping[str, int]  # rows put aside, by reader
     journal_error: str | None = None  # the journal did not answer, and why
@@ -49,16 +48,14 @@ def assess(facts: HealthFacts) -> Health:
 
 def _freshness(facts: HealthFacts) -> list[str]:
     if facts.quotes == 0:
-        return ["no quote is known yet"]
-    if not facts.quotes_expected:
+        due = f"; the next cycle is due at {facts.next_cycle}" if facts.next_cycle else ""
+        return [f"no quote is known yet{due}"]
+    if facts.stale < facts.quotes:
         return []
+    why = f" ({facts.cycle_error})" if facts.cycle_error else ""
     if facts.cycle_age is None:
-        return ["no update cycle has succeeded yet"]
-    if facts.cycle_age > MISSED_CYCLES * facts.update_interval:
-        why = f" ({facts.cycle_error})" if facts.cycle_error else ""
-        due = f"one is due every {facts.update_interval:g} s{why}"
-        return [f"the last good update cycle was {facts.cycle_age:.0f} s ago; {due}"]
-    return []
+        return [f"every quote is stale: no update cycle has succeeded yet{why}"]
+    return [f"every quote is stale: the last good update cycle was {facts.cycle_age:.0f} s ago{why}"]
 
 
 def _readers(facts: HealthFacts) -> list[str]:
@@ -71,10 +68,16 @@ def _readers(facts: HealthFacts) -> list[str]:
 
 
 def _warnings(facts: HealthFacts) -> list[str]:
-    lost = [f"{name}: {status}" for name, status in sorted(facts.statuses.items()) if status in _LOST]
+    lost = [
+        f"{name}: {status}"
+        for name, status in sorted(facts.statuses.items())
+        if status in _LOST and name not in facts.refusals
+    ]
+    refusing = [f"{name} refuses: {why}" for name, why in facts.refusals.items()]
+    stale = [f"{facts.stale} of {facts.quotes} quotes are stale"] if 0 < facts.stale < facts.quotes else []
     dead = [
         f"{count} rows refused by {name} are put aside"
         for name, count in sorted(facts.dead_letters.items())
         if count
     ]
-    return lost + dead
+    return lost + refusing + stale + dead

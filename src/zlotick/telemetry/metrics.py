@@ -19,7 +19,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from zlotick.model import ConnectionStatus, CycleReport
+from zlotick.model import ConnectionStatus, CycleReport, ProviderRow, utc_time
 
 log = structlog.stdlib.get_logger("zlotick.telemetry")
 
@@ -147,6 +147,32 @@ def connection_samples(statuses: Mapping[str, ConnectionStatus]) -> Samples:
         for service, status in sorted(statuses.items())
         for state in ConnectionStatus
     ]
+
+
+def provider_samples(rows: Iterable[ProviderRow]) -> Samples:
+    """The scoreboard. What is not known of a provider has no sample: its budget when nobody counts, for one."""
+    for row in rows:
+        name = {"provider": row.name}
+        yield Sample("zlotick_provider_symbols", "Symbols that the last cycle took", row.symbols, name)
+        yield Sample(
+            "zlotick_provider_refusing", "1 while it says no", float(row.refusal_reason is not None), name
+        )
+        for metric, text, moment in (
+            ("last_success", "Its last good fetch", row.last_success),
+            ("last_refusal", "Its last refusal", row.last_refusal),
+            ("next_attempt", "When it is asked again after a refusal", row.next_attempt),
+        ):
+            if moment:
+                stamp = utc_time(moment).timestamp()
+                yield Sample(f"zlotick_provider_{metric}_timestamp_seconds", text, stamp, name)
+        if row.budget_left is not None:
+            yield Sample(
+                "zlotick_provider_budget_left", "Requests it still grants today", row.budget_left, name
+            )
+        if row.delay_seconds is not None:
+            yield Sample("zlotick_provider_delay_seconds", "How far it runs behind", row.delay_seconds, name)
+        for reason, count in sorted(row.refusals.items()):
+            yield _counter("zlotick_provider_refusals", "Refusals", count, **name, reason=reason)
 
 
 def journal_samples(

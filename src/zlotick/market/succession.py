@@ -1,0 +1,54 @@
+"""Which of two quotes of one stock is in force: time never goes back when another source takes over. Pure.
+
+During an outage the next source answers, and it may be further behind the exchange. So, between two sources,
+the later exchange time wins; at the same exchange time the source that is asked first wins (it knows more of the
+quote: that is why it is first). Where a source does not tell the exchange time, what was seen last is taken.
+Within one source :mod:`zlotick.market.validation` already sees to the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from zlotick.model import StockUpdate
+
+
+class Verdict(Enum):
+    """What an accepted quote is, compared with the one in force."""
+
+    TAKEN = "taken"  # it is in force from now on
+    CONFIRMS = "confirms"  # the same trade, told by a later source: the one in force is up to date
+    BEHIND = "behind"  # an earlier trade than the one in force: it says nothing of it
+
+
+def judge(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]) -> Verdict:
+    """``order``: the names of the sources, the first one first. A source not among them comes last."""
+    if in_force is None or in_force.data_source == quote.data_source:
+        return Verdict.TAKEN
+    new, old = quote.exchange_time, in_force.exchange_time
+    if new is None or old is None or new > old:
+        return Verdict.TAKEN
+    if new < old:
+        return Verdict.BEHIND
+    outranked = _rank(quote, order) > _rank(in_force, order)
+    return Verdict.CONFIRMS if outranked else Verdict.TAKEN
+
+
+def sort_out(
+    accepted: Sequence[StockUpdate], in_force: Mapping[str, StockUpdate], order: Sequence[str]
+) -> tuple[list[StockUpdate], list[str]]:
+    """What is to be recorded (something traded), and the symbols whose quotes are up to date now."""
+    changed, seen = [], []
+    for quote in accepted:
+        known = in_force.get(quote.symbol)
+        verdict = judge(quote, known, order)
+        if verdict is Verdict.TAKEN and (known is None or known.traded() != quote.traded()):
+            changed.append(quote)
+        if verdict is not Verdict.BEHIND:
+            seen.append(quote.symbol)
+    return changed, seen
+
+
+def _rank(quote: StockUpdate, order: Sequence[str]) -> int:
+    return order.index(quote.data_source) if quote.data_source in order else len(order)
