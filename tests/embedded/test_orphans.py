@@ -51,6 +51,17 @@ def test_an_orphan_is_ended(tmp_path: Path, pid_file: PidFile, sleeper: subproce
     assert not (tmp_path / "toy.pid").exists()
 
 
+def test_an_orphan_is_known_without_ending_it(
+    tmp_path: Path, pid_file: PidFile, sleeper: subprocess.Popen[bytes]
+) -> None:
+    assert pid_file.left_behind() is None
+    pid_file.write(sleeper.pid)
+    assert pid_file.left_behind() is None  # its zlotick lives
+    remember(tmp_path, sleeper.pid, owner=sleeper.pid)
+    assert pid_file.left_behind() == sleeper.pid
+    assert sleeper.poll() is None
+
+
 def test_a_process_of_another_folder_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     other = PidFile(tmp_path / "toy.pid", "Toy", tmp_path / "toy2")
     remember(tmp_path, sleeper.pid, owner=1)

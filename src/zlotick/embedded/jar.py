@@ -53,7 +53,7 @@ async def provide_jar(
     """
     if config.jar_path:
         return await asyncio.to_thread(_users_file, config.jar_path, "questdb.jar_path")
-    jar = servers / f"questdb-{VERSION}.jar"
+    jar = kept_jar(servers)
     try:
         if await asyncio.to_thread(_intact, jar):
             return jar
@@ -61,6 +61,11 @@ async def provide_jar(
     except OSError as error:
         raise EmbeddedError(f"QuestDB's jar cannot be kept in {servers}: {error}. {_REMEDY}") from error
     return jar
+
+
+def kept_jar(servers: Path) -> Path:
+    """Where our jar lies, or will lie."""
+    return servers / f"questdb-{VERSION}.jar"
 
 
 def _users_file(path: Path, option: str) -> Path:

