@@ -1,0 +1,50 @@
+"""Asking a source that does not tell everything in one request: one portion after another, with pauses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from zlotick.errors import Refusal, RefusalReason
+from zlotick.model import StockUpdate
+
+Portion = TypeVar("Portion")
+
+
+class Portions:
+    """Asks for portions, ``pause`` seconds apart.
+
+    A portion without data (``no_data``) is passed over. Any other "no" ends the round: what came before it counts,
+    and the "no" is told at the next round instead of asking a source that just refused.
+    """
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._held: Refusal | None = None
+
+    async def ask(
+        self, portions: Iterable[Portion], ask: Callable[[Portion], Awaitable[list[StockUpdate]]]
+    ) -> list[StockUpdate]:
+        """The quotes of all portions, at least one. Raises Refusal."""
+        if self._held:
+            held, self._held = self._held, None
+            raise held
+        quotes: list[StockUpdate] = []
+        nothing = Refusal(RefusalReason.NO_DATA, "none of the symbols is asked of this source")
+        for number, portion in enumerate(portions):
+            if number:
+                await asyncio.sleep(self._pause)
+            try:
+                quotes += await ask(portion)
+            except Refusal as refusal:
+                if refusal.reason is RefusalReason.NO_DATA:
+                    nothing = refusal
+                elif quotes:
+                    self._held = refusal
+                    break
+                else:
+                    raise
+        if not quotes:
+            raise nothing
+        return quotes
