@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 
 from zlotick.gateway.answers import Answers
+from zlotick.gateway.resources import HealthReport, Live, Providers, Ready
+from zlotick.gateway.routes import NEVER_STORED, Handler, Route, json, refused
 from zlotick.telemetry.health import Health, assess
 from zlotick.telemetry.metrics import CONTENT_TYPE
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ORIGINS = {
     "live": "Live quotes",
@@ -20,7 +19,6 @@ _ORIGINS = {
     "simulated": "Simulated quotes: invented, not of any market",
     "replayed": "Replayed quotes: recorded earlier, not live",
 }
-_NEVER_STORED = {"Cache-Control": "no-store"}
 
 
 class HttpApi:
@@ -29,24 +27,24 @@ class HttpApi:
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
 
-    def routes(self) -> list[web.RouteDef]:
-        """Everything but ``/``, which is also the WebSocket."""
+    def routes(self) -> list[Route]:
+        """Everything but ``/``, which is also the WebSocket. Probes may add parameters of their own."""
         return [
-            web.get("/health", self.health),
-            web.get("/health/live", self.live),
-            web.get("/health/ready", self.ready),
-            web.get("/metrics", self.metrics),
-            web.get("/api/v1/providers", self.providers),
+            Route("/health", self.health, "The whole report", HealthReport, (), None, unready=HealthReport),
+            Route("/health/live", self.live, "Whether the process runs its loop", Live, (), None),
+            Route("/health/ready", self.ready, "Whether quotes can be had", Ready, (), None, unready=Ready),
+            Route("/metrics", self.metrics, "Prometheus text", None, (), None, media=("text/plain",)),
+            Route("/api/v1/providers", self.providers, "How the sources are", Providers),
         ]
 
     async def live(self, _: web.Request) -> web.Response:
         """The process runs its loop: this answer is the proof."""
-        return _json({"live": True})
+        return json({"live": True})
 
     async def ready(self, _: web.Request) -> web.Response:
         """200, or 503 with the reasons."""
         health = assess(await self._answers.health_facts())
-        return _json({"ready": health.ready, "reasons": health.reasons}, _code(health))
+        return json({"ready": health.ready, "reasons": health.reasons}, _code(health))
 
     async def health(self, _: web.Request) -> web.Response:
         """The whole report."""
@@ -55,17 +53,17 @@ class HttpApi:
         status = msgspec.to_builtins(await self._answers.status())
         status.pop("type")
         report = {**msgspec.to_builtins(health), "facts": msgspec.to_builtins(facts), "status": status}
-        return _json(report, _code(health))
+        return json(report, _code(health))
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus text of everything that was registered."""
         text = await self._answers.context.metrics.text()
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **_NEVER_STORED})
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **NEVER_STORED})
 
     async def providers(self, _: web.Request) -> web.Response:
         """The scoreboard: how each source is, in the order of asking."""
         context = self._answers.context
-        return _json({"next_cycle": context.next_cycle(), "providers": list(context.providers())})
+        return json(Providers(context.next_cycle(), list(context.providers())))
 
     async def page(self, request: web.Request) -> web.Response:
         """A page for people who open the port in a browser."""
@@ -81,12 +79,7 @@ class HttpApi:
             url=html.escape(f"ws://{request.host}"),
             version=html.escape(context.version),
         )
-        return web.Response(text=text, content_type="text/html", headers=_NEVER_STORED)
-
-
-def refused(code: int, message: str) -> web.Response:
-    """An HTTP error as the protocol writes it."""
-    return _json({"error": {"code": code, "message": message}}, code)
+        return web.Response(text=text, content_type="text/html", headers=NEVER_STORED)
 
 
 @web.middleware
@@ -105,11 +98,6 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 def _code(health: Health) -> int:
     return 200 if health.ready else 503
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    body = msgspec.json.encode(value)
-    return web.Response(body=body, status=status, content_type="application/json", headers=_NEVER_STORED)
 
 
 _PAGE = """<!doctype html>

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway.answers import Answers
-from zlotick.gateway.api import HttpApi, errors_as_json, refused
+from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, listening_sockets
+from zlotick.gateway.rest import Rest
+from zlotick.gateway.routes import refused, web_routes
 from zlotick.gateway.session import Session, SessionCounts, Socket
 from zlotick.model import CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
@@ -64,7 +66,7 @@ class Gateway:
             self._hub.restore(*self._restored)
         self._answers = Answers(self._context, self._hub)
         self._runner = web.AppRunner(
-            self._application(self._answers),
+            self._application(self._answers, self._hub),
             access_log=None,
             keepalive_timeout=FIRST_REQUEST_TIMEOUT,
             shutdown_timeout=1.0,
@@ -142,8 +144,9 @@ class Gateway:
 
     # Sessions
 
-    def _application(self, answers: Answers) -> web.Application:
+    def _application(self, answers: Answers, hub: Hub) -> web.Application:
         api = HttpApi(answers)
+        routes = [*api.routes(), *Rest(answers, hub).routes()]
 
         async def root(request: web.Request) -> web.StreamResponse:
             if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -151,7 +154,7 @@ class Gateway:
             return await api.page(request)
 
         app = web.Application(middlewares=[errors_as_json])
-        app.add_routes([web.get("/", root), web.get("/ws", self._converse), *api.routes()])
+        app.add_routes([web.get("/", root), web.get("/ws", self._converse), *web_routes(routes)])
         return app
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ Whoever asks and whoever stores do not know each other: they share these.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -52,8 +52,8 @@ class History(Protocol):
     :class:`zlotick.errors.Fatal`.
     """
 
-    def quotes(self, query: HistoryQuery) -> AsyncIterator[list[StockUpdate]]:
+    def quotes(self, query: HistoryQuery) -> AsyncGenerator[list[StockUpdate], None]:
         """Stored quotes."""
 
-    def candles(self, query: HistoryQuery, interval: Interval) -> AsyncIterator[list[StoredCandle]]:
+    def candles(self, query: HistoryQuery, interval: Interval) -> AsyncGenerator[list[StoredCandle], None]:
         """Candles of the stored quotes."""

@@ -8,7 +8,7 @@ them a page has already given.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, date, datetime, time
 from typing import Any, Protocol, TypeVar
 
@@ -41,13 +41,15 @@ class QuestDBHistory:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
 
-    async def quotes(self, query: HistoryQuery) -> AsyncIterator[list[StockUpdate]]:
+    async def quotes(self, query: HistoryQuery) -> AsyncGenerator[list[StockUpdate], None]:
         """Stored quotes, oldest first. Raises Transient or Fatal."""
         begin, skip = await self._beginning(TABLE, query)
         async for page in self._pages(TABLE, _QUOTE, query, begin, skip, _quote):
             yield page
 
-    async def candles(self, query: HistoryQuery, interval: Interval) -> AsyncIterator[list[StoredCandle]]:
+    async def candles(
+        self, query: HistoryQuery, interval: Interval
+    ) -> AsyncGenerator[list[StoredCandle], None]:
         """Candles, oldest first. Raises Transient or Fatal."""
         view = f"candles_{interval}"
         begin, skip = await self._beginning(view, query)
@@ -96,7 +98,7 @@ class QuestDBHistory:
         begin: datetime,
         skip: int,
         made_of: Callable[[Row], Item],
-    ) -> AsyncIterator[list[Item]]:
+    ) -> AsyncGenerator[list[Item], None]:
         left = query.limit
         given: set[str] = set()  # the sources of the rows at ``begin`` that were given already
         while left > 0:

@@ -1,0 +1,132 @@
+"""Query parameters of the HTTP resources: typed, checked, and refused in plain words. Pure.
+
+An unknown parameter is refused too, as a misspelled one would be believed to be in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+from multidict import MultiMapping
+
+from zlotick.gateway.protocol import BadMessage, ErrorCode, shown
+from zlotick.market.history import HistoryQuery, Interval
+
+MAX_ROWS = 100_000
+
+Begin = Annotated[
+    str,
+    Meta(
+        description="ISO 8601 time with a zone, or a date (UTC); included. Without it: the newest rows.",
+        examples=["2026-11-24T08:00:00Z", "2026-11-24"],
+    ),
+]
+End = Annotated[
+    str,
+    Meta(
+        description="ISO 8601 time with a zone, not included; or a date (UTC), the whole of which is included.",
+        examples=["2026-11-24T16:00:00Z", "2026-11-24"],
+    ),
+]
+Limit = Annotated[int, Meta(ge=1, le=MAX_ROWS, description="at most so many rows")]
+Source = Annotated[
+    str, Meta(min_length=1, max_length=64, description="only of this `data_source`; of all without it")
+]
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which stored rows of a symbol."""
+
+    from_: Begin | None = msgspec.field(default=None, name="from")
+    to: End | None = None
+    limit: Limit = 1000
+    data_source: Source | None = None
+
+    def query(self, symbol: str) -> HistoryQuery:
+        """The question to the store. Raises :class:`BadMessage` for times that are none."""
+        begin = _moment("from", self.from_) if self.from_ is not None else None
+        end = _moment("to", self.to, whole_day=True) if self.to is not None else None
+        if begin is not None and end is not None and begin >= end:
+            raise _invalid("from", self.from_ or "", f"is not before to {shown(self.to or '')}")
+        return HistoryQuery(
+            symbol=symbol, begin=begin, end=end, limit=self.limit, data_source=self.data_source
+        )
+
+
+class HistoryRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which stored quotes, and how they are written."""
+
+    format: Annotated[
+        Literal["json", "ndjson", "csv"],
+        Meta(description="one JSON object, a JSON object on each line, or comma-separated values"),
+    ] = "json"
+
+
+class CandleRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which candles."""
+
+    interval: Annotated[Interval, Meta(description="length of a candle; its buckets are of UTC")] = "1m"
+
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+
+def read(query: MultiMapping[str], kind: type[Kind]) -> Kind:
+    """The parameters of a request. Raises :class:`BadMessage` that names the parameter, its value and the remedy."""
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    given = {name: _once(query, name, known) for name in query}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _named(str(error), given, kind) from None
+
+
+def _once(query: MultiMapping[str], name: str, known: list[str]) -> str:
+    if name not in known:
+        choice = f"known: {', '.join(known)}" if known else "this resource takes none"
+        raise BadMessage(ErrorCode.INVALID_FIELD, f"unknown parameter {shown(name)}; {choice}")
+    values = query.getall(name)
+    if len(values) > 1:
+        raise BadMessage(ErrorCode.INVALID_FIELD, f"{name}: given {len(values)} times; give it once")
+    return values[0]
+
+
+def _named(problem: str, given: Mapping[str, str], kind: type[msgspec.Struct]) -> BadMessage:
+    """Msgspec's ``Expected `int` >= 1 - at `$.limit``` with the parameter and its value in front."""
+    what, _, place = problem.partition(" - at `$.")
+    name = place.rstrip("`")
+    if what.startswith("Invalid enum value"):
+        [shape] = msgspec.json.schema(kind)["$defs"].values()
+        what = f"must be one of {', '.join(shape['properties'][name]['enum'])}"
+    return _invalid(name, given.get(name, ""), what)
+
+
+def _invalid(name: str, value: str, problem: str) -> BadMessage:
+    return BadMessage(ErrorCode.INVALID_FIELD, f"{name} {shown(value)}: {problem}")
+
+
+def _moment(name: str, text: str, *, whole_day: bool = False) -> datetime:
+    """A time, or the beginning of a day (UTC), or with ``whole_day`` its end."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            if not _is_date(text):
+                raise _invalid(name, text, "has no time zone; add Z, or %2B01:00 for one hour ahead of UTC")
+            moment = moment.replace(tzinfo=UTC)
+            return moment + timedelta(days=1) if whole_day else moment
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        problem = "is no ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z"
+        raise _invalid(name, text, problem) from None
+
+
+def _is_date(text: str) -> bool:
+    return len(text) == len("2026-11-24") and "T" not in text

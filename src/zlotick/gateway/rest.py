@@ -1,0 +1,186 @@
+"""The resources under ``/api/v1``: what is known now, and what was stored."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import ETag, web
+
+from zlotick.gateway.answers import Answers
+from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, export
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.parameters import CandleRows, HistoryRows, read
+from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
+from zlotick.gateway.resources import Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
+from zlotick.gateway.routes import JSON, Route, json
+from zlotick.market.history import History
+from zlotick.market.sessions import session_date
+from zlotick.market.universe import TICKER
+from zlotick.model import StockUpdate, utc_text
+
+ROOT = "/api/v1"
+EXPORT_PATIENCE = 30.0
+"""Seconds that a client has to take one page of an export."""
+
+_REVALIDATE = {"Cache-Control": "no-cache"}
+_encode = msgspec.json.Encoder().encode
+
+
+class Rest:
+    """The answers. They need the hub for quotes and the context for everything else."""
+
+    def __init__(self, answers: Answers, hub: Hub) -> None:
+        self._answers = answers
+        self._context = answers.context
+        self._hub = hub
+
+    def routes(self) -> list[Route]:
+        """The table of these resources."""
+        stored = (404, 422, 503)
+        exports = (JSON, LinesForm.content_type, CsvForm.content_type)
+        return [
+            Route(f"{ROOT}/status", self.status, "How the service is", StatusReport),
+            Route(f"{ROOT}/market", self.market, "What the market is doing", Market),
+            Route(f"{ROOT}/symbols", self.symbols, "Tickers one may ask for", Symbols),
+            Route(f"{ROOT}/quotes", self.quotes, "The latest quotes", Quotes, cached=True),
+            Route(
+                f"{ROOT}/quotes/{{symbol}}", self.quote, "The latest quote", Quote, (404, 422), cached=True
+            ),
+            Route(
+                f"{ROOT}/history/{{symbol}}",
+                self.history,
+                "Stored quotes, oldest first: from `from` on, or without it the newest",
+                StoredQuotes,
+                stored,
+                parameters=HistoryRows,
+                media=exports,
+            ),
+            Route(
+                f"{ROOT}/candles/{{symbol}}",
+                self.candles,
+                "Candles of the stored quotes, likewise",
+                Candles,
+                stored,
+                parameters=CandleRows,
+            ),
+            Route(f"{ROOT}/alerts", self.alerts, "Recent alerts", None, (422, 503)),
+        ]
+
+    async def status(self, _: web.Request) -> web.Response:
+        """The same report as on the socket."""
+        return json(await self._answers.status())
+
+    async def market(self, _: web.Request) -> web.Response:
+        """The market at the moment its quotes are from."""
+        calendar, moment = self._context.calendar(), self._context.market_time()
+        day = session_date(moment)
+        return json(
+            Market(
+                status=calendar.market_status(moment),
+                phase=calendar.phase(moment),
+                time=utc_text(moment),
+                next_change=utc_text(calendar.next_change(moment)),
+                session_day=day.isoformat(),
+                is_session=calendar.is_session(day),
+            )
+        )
+
+    async def symbols(self, _: web.Request) -> web.Response:
+        """The universe, and what sources add to it."""
+        known = {symbol: Symbol(symbol) for symbol in {*self._context.symbols(), *self._hub.book.quotes}}
+        for one in self._context.members():
+            known[one.symbol] = Symbol(one.symbol, one.name or None, one.isin or None, one.as_of.isoformat())
+        return json(Symbols(len(known), [known[symbol] for symbol in sorted(known)]))
+
+    async def quotes(self, request: web.Request) -> web.Response:
+        """All latest quotes, or 304 when the client has them."""
+        fragments = self._hub.current()
+        body = b'{"position":%b,"market_status":%b,"count":%d,"data":[%b]}' % (
+            _encode(self._hub.position),
+            _encode(self._context.market_status()),
+            len(fragments),
+            b",".join(fragments),
+        )
+        return self._current(request, body)
+
+    async def quote(self, request: web.Request) -> web.Response:
+        """One latest quote, or 304 when the client has it."""
+        symbol = request.match_info["symbol"]
+        fragments = self._hub.current((symbol,))
+        if not fragments:
+            self._check(symbol)
+            raise BadMessage(ErrorCode.NOT_FOUND, f"no quote of {shown(symbol)} has come yet")
+        return self._current(request, fragments[0])
+
+    def _current(self, request: web.Request, body: bytes) -> web.Response:
+        """An answer with its position as ETag, and a sum of it: quotes grow stale while the position stays."""
+        position = self._hub.position
+        place = "" if position is None else f"{position.epoch}:{position.offset}"
+        tag = ETag(f"{place}:{zlib.crc32(body):08x}")
+        known = request.if_none_match or ()
+        if any(one.value in (tag.value, "*") for one in known):
+            response = web.Response(status=304)
+        else:
+            response = web.Response(body=body, content_type=JSON)
+        response.etag = tag
+        response.headers.update(_REVALIDATE)
+        return response
+
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        """Stored quotes, page by page."""
+        rows = read(request.query, HistoryRows)
+        query = rows.query(self._symbol(request))
+        forms: dict[str, Form] = {
+            "json": JsonForm(symbol=query.symbol),
+            "ndjson": LinesForm(),
+            "csv": CsvForm(StockUpdate),
+        }
+        return await self._export(request, self._history().quotes(query), forms[rows.format])
+
+    async def candles(self, request: web.Request) -> web.StreamResponse:
+        """Candles, page by page."""
+        rows = read(request.query, CandleRows)
+        query = rows.query(self._symbol(request))
+        form = JsonForm(symbol=query.symbol, interval=rows.interval)
+        return await self._export(request, self._history().candles(query, rows.interval), form)
+
+    async def alerts(self, _: web.Request) -> web.Response:
+        """An empty list would say that nothing happened. Nobody looked."""
+        raise BadMessage(ErrorCode.UNAVAILABLE, "alerts: this version evaluates none")
+
+    async def _export(
+        self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form
+    ) -> web.StreamResponse:
+        async with aclosing(pages):
+            first = await _first(pages)
+            if not first:  # a stock that left the universe keeps its history
+                self._check(request.match_info["symbol"])
+            return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
+
+    def _history(self) -> History:
+        history = self._context.history()
+        if history is None:
+            raise BadMessage(ErrorCode.UNAVAILABLE, "no quotes are stored: QuestDB is off (questdb.mode)")
+        return history
+
+    def _symbol(self, request: web.Request) -> str:
+        symbol = request.match_info["symbol"]
+        if not TICKER.fullmatch(symbol):  # nothing else is worth a question to the store
+            self._check(symbol)
+        return symbol
+
+    def _check(self, symbol: str) -> None:
+        if not self._answers.knows_symbol(symbol):
+            raise BadMessage(
+                ErrorCode.NOT_FOUND, f"unknown symbol {shown(symbol)}; /api/v1/symbols lists them"
+            )
+
+
+async def _first(pages: AsyncIterator[Sequence[msgspec.Struct]]) -> Sequence[msgspec.Struct]:
+    """The first page, or an empty one."""
+    async for page in pages:
+        return page
+    return ()
