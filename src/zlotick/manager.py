@@ -34,6 +34,7 @@ from zlotick.providers.simulator import SimulatorProvider
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.history import QuestDBHistory
 from zlotick.telemetry.metrics import (
     CycleMetrics,
     Metrics,
@@ -79,6 +80,7 @@ class RealTimeStreamManager:
         )
         self.pace = Pace(lambda: self.update_interval, cadence, self.chain.sleeps)
         self.symbols: set[str] = set()  # the universe, and what sources add that define their own
+        self._members: list[universe.Member] = []
         self.cycle = self._make_cycle()
         self.gateway = Gateway(self.settings.gateway, self._gateway_context())
         self._update_interval = self.settings.service.update_interval
@@ -130,6 +132,7 @@ class RealTimeStreamManager:
         """What is wrong with the user's own files must stop the start, before anything runs."""
         stocks = await asyncio.to_thread(universe.load, self.settings.universe)
         self.symbols.update(stocks.symbols)
+        self._members = stocks.members()
         for provider in self.data_providers:
             if isinstance(provider, ReplayProvider):
                 await provider.connect()
@@ -312,6 +315,10 @@ class RealTimeStreamManager:
             next_cycle=lambda: utc_text(self.pace.next_cycle) if self.pace.next_cycle else None,
             journal_stats=self.journal.stats,
             uptime=lambda: time.monotonic() - self._started_at,
+            calendar=lambda: self.calendar,
+            market_time=self.cycle.market_time,
+            members=lambda: self._members,
+            history=lambda: QuestDBHistory(self.questdb.execute_query) if self.questdb else None,
         )
 
     @property
