@@ -13,18 +13,14 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, time
 from typing import ClassVar, NamedTuple
 
-import structlog
-
 from zlotick.config import GpwConfig
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities, StockDataProvider
-from zlotick.providers.pages import Cells, Foreign, Reading, Row, Skipped, Table, Unreadable
+from zlotick.providers.pages import Cells, Foreign, Reading, Row, Table, Unreadable
 from zlotick.providers.web import Web, charset_of, require_ok
-
-log = structlog.stdlib.get_logger("zlotick.providers")
 
 DELAY = 900
 PATH = "/ajaxindex.php"
@@ -89,7 +85,7 @@ class GpwProvider(StockDataProvider):
         self._web = web
         self._clock = clock
         self._calendar = calendar
-        self._told: set[Skipped] = set()
+        self._report = pages.Report(self.name)
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
@@ -102,7 +98,7 @@ class GpwProvider(StockDataProvider):
             isin=self._universe.isin,
             calendar=self._calendar,
         )
-        self._tell(found.skipped)
+        self._report.tell(found.skipped)
         return found.quotes
 
     async def listing(self) -> list[Listed]:
@@ -115,12 +111,6 @@ class GpwProvider(StockDataProvider):
 
     def market_time(self) -> datetime:
         return self._clock()
-
-    def _tell(self, skipped: list[Skipped]) -> None:
-        """Each stock that was passed over is logged once for each reason, as long as the reason stands."""
-        for symbol, why in set(skipped) - self._told:
-            log.warning("Stock passed over", mark="❌", provider=self.name, symbol=symbol, reason=why)
-        self._told = set(skipped)
 
 
 def parse(
@@ -154,8 +144,8 @@ def read(
     rows, times = _ours(table, symbols)
     clock = pages.PageClock(times, observed, calendar)
 
-    def quote_of(cells: Cells) -> StockUpdate | None:
-        row, traded_at = _row(table, cells, isin or {})
+    def quote_of(symbol: str, cells: Cells) -> StockUpdate | None:
+        row, traded_at = _row(symbol, table, cells, (isin or {}).get(symbol))
         if row is None or traded_at is None:
             return None
         return pages.quote(row, clock.moment(traded_at), observed, GpwProvider.name, DELAY, calendar)
@@ -179,13 +169,11 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Cell
     return rows, times
 
 
-def _row(table: Table, cells: Cells, known_isin: Mapping[str, str]) -> tuple[Row | None, time | None]:
+def _row(symbol: str, table: Table, cells: Cells, known_isin: str | None) -> tuple[Row | None, time | None]:
     """What the row says, None where it has no trade. Raises Unreadable or Foreign."""
-    symbol, isin, currency = (table.text(cells, word) for word in ("symbol", "isin", "currency"))
-    if isin not in pages.NO_VALUE and known_isin.get(symbol, isin) != isin:
-        raise Foreign(
-            f"its ISIN is {isin[:20]!a}, of {symbol} we know {known_isin[symbol]}: renamed or reused"
-        )
+    isin, currency = table.text(cells, "isin"), table.text(cells, "currency")
+    if known_isin and isin not in pages.NO_VALUE and isin != known_isin:
+        raise Foreign(f"its ISIN is {isin[:20]!a}, ours is {known_isin}: the ticker was renamed or reused")
     if currency != "PLN":
         raise Foreign(f"it is quoted in {currency[:20]!a}, not in PLN")
     price = pages.number(table.text(cells, "price"))

@@ -1,4 +1,4 @@
-"""Reading quotes off a table of a web page. Pure: text in, values or a refusal out.
+"""Reading quotes off a table of a web page. Pure but for :class:`Report`: text in, values or a refusal out.
 
 Columns are found by the text of their header, never by their place. A cell that cannot be read spoils its row
 (a doubtful quote is worse than none); ``-`` is no value, never 0.
@@ -14,17 +14,20 @@ time or no price, and so no quote: what was its price yesterday is no news of to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
+import structlog
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.sessions import WARSAW, Calendar
 from zlotick.model import MarketStatus, StockUpdate, utc_text
 from zlotick.providers.web import text_of, unexpected
+
+log = structlog.stdlib.get_logger("zlotick.providers")
 
 T = TypeVar("T")
 
@@ -52,6 +55,21 @@ class Skipped(NamedTuple):
 
     symbol: str
     why: str
+
+
+class Report:
+    """Logs each stock that a source passed over, once for each reason, as long as the reason stands."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._told: set[Skipped] = set()
+
+    def tell(self, skipped: Iterable[Skipped]) -> None:
+        """What was passed over in one answer."""
+        now = set(skipped)
+        for symbol, why in sorted(now - self._told):
+            log.warning("Stock passed over", mark="❌", provider=self._provider, symbol=symbol, reason=why)
+        self._told = now
 
 
 class Reading(NamedTuple):
@@ -108,7 +126,7 @@ def _headers(table: LexborNode) -> list[str]:
     """The topmost text over each column, with all spans expanded."""
     texts: dict[int, str] = {}
     taken: set[tuple[int, int]] = set()
-    for depth, row in enumerate(table.css("thead > tr")[:_DEEPEST]):
+    for depth, row in enumerate(_header_rows(table)[:_DEEPEST]):
         column = 0
         for cell in row.iter():
             while (depth, column) in taken:
@@ -119,6 +137,11 @@ def _headers(table: LexborNode) -> list[str]:
                 taken.update((below, place) for below in range(depth, depth + _span(cell, "rowspan")))
             column = end
     return [texts[place] for place in sorted(texts)]
+
+
+def _header_rows(table: LexborNode) -> list[LexborNode]:
+    marked = table.css("thead > tr")
+    return marked or [row for row in table.css("tr") if all(cell.tag == "th" for cell in row.iter())]
 
 
 def _span(cell: LexborNode, name: str) -> int:
@@ -167,20 +190,28 @@ class PageClock:
     def __init__(self, times: Collection[time], observed: datetime, calendar: Calendar) -> None:
         now = observed.astimezone(WARSAW)
         self._calendar = calendar
+        self._observed = observed
         self._now = now.time()
         self._today = now.date()
         late = sum(moment > self._now for moment in times)
         old = not calendar.is_session(self._today) or (late and late * _LATE_SHARE >= len(times))
         self._shown = self._before(self._today) if old else self._today
 
-    def moment(self, clock: time) -> datetime:
-        """The moment of a trade. Raises Unreadable for a time at which Warsaw does not trade."""
-        later = self._shown == self._today and clock > self._now
-        day = self._before(self._today) if later else self._shown
-        moment = datetime.combine(day, clock, WARSAW)
+    def moment(self, traded_at: time | datetime) -> datetime:
+        """The moment of a trade, which the page may have told as a whole.
+
+        Raises Unreadable for one that is still to come, or at which Warsaw does not trade.
+        """
+        moment = traded_at if isinstance(traded_at, datetime) else self._dated(traded_at)
+        if moment > self._observed:
+            raise Unreadable(f"'{traded_at}' is still to come")
         if self._calendar.market_status(moment) not in _TRADING:
-            raise Unreadable(f"'{clock}' is no time at which Warsaw trades")
+            raise Unreadable(f"'{traded_at}' is no time at which Warsaw trades")
         return moment
+
+    def _dated(self, clock: time) -> datetime:
+        later = self._shown == self._today and clock > self._now
+        return datetime.combine(self._before(self._today) if later else self._shown, clock, WARSAW)
 
     def _before(self, day: date) -> date:
         day -= timedelta(days=1)
@@ -232,7 +263,7 @@ def _float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def reading(rows: Sequence[tuple[str, T]], quote_of: Callable[[T], StockUpdate | None]) -> Reading:
+def reading(rows: Sequence[tuple[str, T]], quote_of: Callable[[str, T], StockUpdate | None]) -> Reading:
     """The whole of a page: ``rows`` are ours, each with its symbol. Equal rows are one quote; rows of a symbol
     that differ are passed on, for validation to judge.
 
@@ -244,7 +275,7 @@ def reading(rows: Sequence[tuple[str, T]], quote_of: Callable[[T], StockUpdate |
     unreadable: list[Skipped] = []
     for symbol, row in rows:
         try:
-            quote = quote_of(row)
+            quote = quote_of(symbol, row)
         except Foreign as no:
             skipped.append(Skipped(symbol, str(no)))
         except Unreadable as no:

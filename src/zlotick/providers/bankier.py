@@ -1,0 +1,174 @@
+"""A portal's listing page of all shares, some 15 minutes behind the exchange: the fallback.
+
+One GET gives a table (``m-quotes-data-table``) of the main market, as several public projects read it in 2026. It
+names a stock by GPW's short name (``PKNORLEN``) in a link, tells no share volume, and its close can differ from the
+official one by 0.1 to 0.4 % (measured by radoslawjjd-design/puls-gpw, 2026-07-27).
+
+``gpw_short_names.csv``: 398 short names on 2026-04-27. From github.com/radoslawjjd-design/puls-gpw
+(data/company_list.json, file commit a3f3c93, as of e4b2066), there read off bankier.pl and corrected by hand.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from importlib.resources import files
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from zlotick.config import BankierConfig
+from zlotick.market.sessions import GPW, WARSAW, Calendar
+from zlotick.market.universe import Universe
+from zlotick.model import StockUpdate, utc_time
+from zlotick.providers import pages
+from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.pages import Cells, Reading, Row, Table, Unreadable
+from zlotick.providers.web import Web, charset_of, require_ok
+
+PATH = "/gielda/notowania/akcje"
+DELAY = 900  # what public feeds of GPW lag by; the page itself does not say
+
+# Our word for a column, and its header in lower case without spaces.
+_COLUMNS = {
+    "name": "spółka|nazwa|walor",
+    "price": r"kurs(\(zł\))?",
+    "change": r"(zm\.|zmiana)(\(zł\)|kwotowa)?",
+    "open": r"otwarcie|otw\.",
+    "high": r"ma(x|ks)\.?",
+    "low": r"min\.?",
+    "time": "czas|data|aktualizacja",
+}
+_DATED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T](.*)")
+
+
+def _short_names() -> Mapping[str, str]:
+    """The packaged short names by ticker."""
+    source = files("zlotick.providers") / "gpw_short_names.csv"
+    rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
+    return {row["symbol"]: row["gpw_short_name"] for row in rows}
+
+
+_SHORT_NAMES = (
+    _short_names()
+)  # as much a part of this module as its code: read with it, never in the event loop
+
+
+class BankierProvider(StockDataProvider):
+    """Asks for the whole listing, and takes the stocks of the universe from it."""
+
+    name = "bankier"
+    kind = "delayed"
+    delay_seconds = DELAY
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        fields=frozenset({"price", "change", "change_percent", "high", "low", "open"})
+        | {"previous_close", "exchange_time"},
+        session_only=True,
+        floor_seconds=30.0,
+    )
+
+    def __init__(
+        self,
+        config: BankierConfig,
+        universe: Universe,
+        web: Web,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        calendar: Calendar = GPW,
+    ) -> None:
+        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
+        self._by_name = tickers(universe)
+        self._web = web
+        self._clock = clock
+        self._calendar = calendar
+        self._report = pages.Report(self.name)
+
+    async def fetch_data(self) -> list[StockUpdate]:
+        """The quotes of the universe. Raises Refusal."""
+        answer = await self._web.get(PATH)
+        observed = utc_time(answer.received_at)
+        found = read(require_ok(answer), charset_of(answer), self._by_name, observed, calendar=self._calendar)
+        self._report.tell(found.skipped)
+        return found.quotes
+
+    async def close(self) -> None:
+        await self._web.close()
+
+    def market_time(self) -> datetime:
+        return self._clock()
+
+
+def tickers(universe: Universe) -> dict[str, str]:
+    """The universe's tickers by short name. The universe's own names win over the packaged ones: they are newer."""
+    packaged = {name: symbol for symbol, name in _SHORT_NAMES.items() if symbol in universe.symbols}
+    return packaged | {name.upper(): symbol for symbol, name in universe.names.items()}
+
+
+def read(
+    body: bytes, charset: str, by_name: Mapping[str, str], observed: datetime, *, calendar: Calendar = GPW
+) -> Reading:
+    """What the page says of the stocks in ``by_name`` (ticker by short name). Pure.
+
+    Raises Refusal: challenge, format_changed (names the column), no_data.
+    """
+    table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS)
+    rows = [
+        (by_name[name], cells) for cells in table.rows() if (name := _short_name(table, cells)) in by_name
+    ]
+    clock = pages.PageClock(_times(table, rows), observed, calendar)
+
+    def quote_of(symbol: str, cells: Cells) -> StockUpdate | None:
+        row, traded_at = _row(symbol, table, cells)
+        if row is None or traded_at is None:
+            return None
+        return pages.quote(row, clock.moment(traded_at), observed, BankierProvider.name, DELAY, calendar)
+
+    return pages.reading(rows, quote_of)
+
+
+def _short_name(table: Table, cells: Cells) -> str:
+    """The short name that the row's link asks for, empty when it has none."""
+    link = cells[table.columns["name"]].css_first("a[href]")
+    try:
+        query = urlsplit(link.attributes["href"] or "").query if link else ""
+    except ValueError:
+        return ""
+    return parse_qs(query).get("symbol", [""])[0].upper()
+
+
+def _times(table: Table, rows: Iterable[tuple[str, Cells]]) -> list[time]:
+    """The times of day of the trades, where the page leaves the day to us."""
+    times: list[time] = []
+    for _, cells in rows:
+        try:
+            traded_at = _traded_at(table.text(cells, "time"))
+        except Unreadable:
+            continue  # it is told with its row
+        times += [traded_at] if isinstance(traded_at, time) else []
+    return times
+
+
+def _traded_at(text: str) -> time | datetime | None:
+    """A time of day, or the moment when the cell has the day too; None for no value. Raises Unreadable."""
+    dated = _DATED.fullmatch(text)
+    clock = pages.clock_time(dated[2] if dated else text)
+    if dated is None or clock is None:
+        return clock
+    try:
+        return datetime.combine(date.fromisoformat(dated[1]), clock, WARSAW)
+    except ValueError:
+        raise Unreadable(f"{text[:40]!a} is not a day and a time such as 2026-06-26 17:04") from None
+
+
+def _row(symbol: str, table: Table, cells: Cells) -> tuple[Row | None, time | datetime | None]:
+    """What the row says, None where it has no trade. Raises Unreadable."""
+    traded_at = _traded_at(table.text(cells, "time"))
+    price, change, opened, high, low = (
+        pages.number(table.text(cells, word).removesuffix("zł").rstrip())
+        for word in ("price", "change", "open", "high", "low")
+    )
+    if price is None:
+        return None, None
+    before = None if change is None else price - change
+    return Row(symbol, price, before, opened, high, low, volume=None), traded_at
