@@ -120,7 +120,7 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def serving(service: Service | None = None, **settings: Any) -> AsyncIterator[Gateway]:
-    known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0}
+    known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0, "requests_burst": 1_000_000}
     gateway = Gateway(GatewayConfig(**{**known, **settings}), (service or Service()).context())
     await gateway.start()
     try:

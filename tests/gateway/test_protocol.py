@@ -127,6 +127,7 @@ def test_close_codes_are_those_of_the_protocol() -> None:
     assert {code.name: code.value for code in CloseCode} == {
         "GOING_AWAY": 1001,
         "TOO_BIG": 1009,
+        "TRY_AGAIN": 1013,
         "SLOW_CONSUMER": 4001,
         "RATE_LIMITED": 4002,
         "TOKEN_EXPIRED": 4003,

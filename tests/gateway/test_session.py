@@ -199,9 +199,8 @@ async def test_garbage_gets_the_guides_error_and_the_session_goes_on() -> None:
         await client.socket.send(b"\x00\xff")
         answer = await client.hear()
         assert (answer["code"], "text frames" in answer["message"]) == (400, True)
-        answer = await client.ask(type="auth", token="secret")
+        answer = await client.ask(type="fly")
         assert answer["code"] == 405
-        assert "secret" not in answer["message"]
         assert (await client.ask(type="ping"))["type"] == "pong"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from zlotick.journal.base import JournalStats
 from zlotick.market.history import History
@@ -36,4 +37,6 @@ class GatewayContext:
     calendar: Callable[[], Calendar] = lambda: GPW
     market_time: Callable[[], datetime] = lambda: datetime.now(UTC)  # a replay's quotes have the replayed one
     members: Callable[[], Sequence[Member]] = tuple  # what is known of the tickers: names, ISINs, as of when
+    home: Path | None = None  # the profile's folder: tokens.json is there
+    pocketbase_url: Callable[[], str | None] = lambda: None  # where PocketBase is; None: there is none
     history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
+
+from aiohttp.http_exceptions import HttpProcessingError
 
 from zlotick.errors import GatewayError
 
@@ -14,6 +17,12 @@ SEND_BUFFER_BYTES = 65_536
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: ten thousand clients may return at once."""
+
+HTTP_LOG = logging.getLogger("zlotick.gateway.http")
+"""Where aiohttp reports errors of the gateway's HTTP. Requests that are no HTTP are answered with 400, not logged:
+their text may hold a token, and anyone can send a million of them."""
+
+HTTP_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

@@ -44,6 +44,7 @@ class CloseCode(IntEnum):
 
     GOING_AWAY = 1001
     TOO_BIG = 1009
+    TRY_AGAIN = 1013
     SLOW_CONSUMER = 4001
     RATE_LIMITED = 4002
     TOKEN_EXPIRED = 4003

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import time
 from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
 
 from zlotick.config import GatewayConfig
+from zlotick.config.admission import exposure
+from zlotick.errors import GatewayError
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
+from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.door import Admission, Door, admission_of, without_tokens
 from zlotick.gateway.hub import Hub
-from zlotick.gateway.listener import BACKLOG, listening_sockets
+from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.rest import Rest
 from zlotick.gateway.routes import refused, web_routes
 from zlotick.gateway.session import Session, SessionCounts, Socket
+from zlotick.gateway.tls import Certificate
+from zlotick.gateway.users import PocketbaseUsers
 from zlotick.model import CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
 
@@ -46,7 +54,11 @@ class Gateway:
         self._restored: tuple[Mapping[str, StockUpdate], Position] | None = None
         self._hub: Hub | None = None
         self._answers: Answers | None = None
+        self._certificate: Certificate | None = None
+        self._reloading: asyncio.Task[None] | None = None
+        self._door: Door | None = None
         self._runner: web.AppRunner | None = None
+        self._servers: list[asyncio.AbstractServer] = []
         self._keepalive: asyncio.Task[None] | None = None
         self._draining = False
 
@@ -54,7 +66,17 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen. Raises :class:`zlotick.errors.GatewayError` when it cannot."""
-        sockets = await asyncio.to_thread(listening_sockets, self._config.host, self._config.port)
+        if problem := exposure(self._config):
+            raise GatewayError(f"gateway.host '{self._config.host}': {problem}")
+        self._certificate = await asyncio.to_thread(_certificate, self._config)
+        self._door = Door(self._config, _guard(self._config, self._context))
+        if self._door.guard:
+            await self._door.guard.start()
+        try:
+            sockets = await asyncio.to_thread(listening_sockets, self._config.host, self._config.port)
+        except GatewayError:
+            await self._end_guard()
+            raise
         self.port = sockets[0].getsockname()[1]
         self._hub = Hub(
             market_status=self._context.market_status,
@@ -66,17 +88,40 @@ class Gateway:
             self._hub.restore(*self._restored)
         self._answers = Answers(self._context, self._hub)
         self._runner = web.AppRunner(
-            self._application(self._answers, self._hub),
+            self._application(self._answers, self._hub, self._door),
             access_log=None,
+            logger=HTTP_LOG,
             keepalive_timeout=FIRST_REQUEST_TIMEOUT,
             shutdown_timeout=1.0,
         )
         await self._runner.setup()
-        for listener in sockets:
-            await web.SockSite(self._runner, listener, backlog=BACKLOG).start()
+        await self._listen(sockets)
         self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
         self._context.metrics.add(self.samples)
-        log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port)
+        tls = self._certificate is not None
+        auth = self._config.auth
+        log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port, tls=tls, auth=auth)
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        assert self._runner is not None
+        assert self._runner.server is not None
+        context = self._certificate.context if self._certificate else None
+        timeout = FIRST_REQUEST_TIMEOUT if context else None
+        for listener in sockets:
+            server = await asyncio.get_running_loop().create_server(
+                self._runner.server,
+                sock=listener,
+                backlog=BACKLOG,
+                ssl=context,
+                ssl_handshake_timeout=timeout,
+                ssl_shutdown_timeout=timeout,
+            )
+            self._servers.append(server)
+
+    def reload_tls(self) -> None:
+        """Use what the files of certificate and key hold now, for new connections. The log says how it went."""
+        if self._certificate is not None:
+            self._reloading = asyncio.create_task(_reload(self._certificate), name="gateway TLS reload")
 
     async def stop(self) -> None:
         """Take nobody new, say goodbye, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
@@ -85,9 +130,10 @@ class Gateway:
             return
         self._draining = True
         self._context.metrics.remove(self.samples)
-        for site in list(runner.sites):
-            await site.stop()
+        while self._servers:
+            self._servers.pop().close()
         await self._end_keepalive()
+        await self._end_guard()
         if self._hub is not None:
             self._hub.close()
         await self._say_goodbye()
@@ -144,7 +190,7 @@ class Gateway:
 
     # Sessions
 
-    def _application(self, answers: Answers, hub: Hub) -> web.Application:
+    def _application(self, answers: Answers, hub: Hub, door: Door) -> web.Application:
         api = HttpApi(answers)
         routes = [*api.routes(), *Rest(answers, hub).routes()]
 
@@ -153,7 +199,7 @@ class Gateway:
                 return await self._converse(request)
             return await api.page(request)
 
-        app = web.Application(middlewares=[errors_as_json])
+        app = web.Application(middlewares=[errors_as_json, door.judge])
         app.add_routes([web.get("/", root), web.get("/ws", self._converse), *web_routes(routes)])
         return app
 
@@ -162,13 +208,24 @@ class Gateway:
             return refused(503, "the server is stopping; come back in a moment")
         if len(self._sessions) >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
+        assert self._door is not None
+        admission = admission_of(request)
+        if reason := self._door.addresses.enter(admission.address, time.monotonic()):
+            return refused(429, reason)
+        try:
+            return await self._upgrade(request, admission)
+        finally:
+            self._door.addresses.leave(admission.address)
+
+    async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
         assert self._hub is not None
         assert self._answers is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
+        headers = request.headers.copy()
+        without_tokens(headers)
         if deflate:
-            headers = request.headers.copy()
             headers[_EXTENSIONS] = _SHARED_DEFLATE
-            request = request.clone(headers=headers)
+        request = request.clone(headers=headers)
         socket = Socket(self._config, deflate=deflate)
         writer = await socket.prepare(request)
         if request.transport is None:  # gone during the handshake
@@ -182,8 +239,9 @@ class Gateway:
             hub=self._hub,
             answers=self._answers,
             counts=self._counts,
+            admission=admission,
         )
-        await self._host(session, request.remote)
+        await self._host(session, str(admission.address))
         return socket
 
     async def _host(self, session: Session, remote: str | None) -> None:
@@ -208,6 +266,13 @@ class Gateway:
             for session in list(self._sessions):
                 session.keep_alive(now)
 
+    async def _end_guard(self) -> None:
+        if self._door is not None and self._door.guard is not None:
+            await self._door.guard.stop()
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait([self._reloading])
+
     async def _end_keepalive(self) -> None:
         if self._keepalive is not None:
             self._keepalive.cancel()
@@ -224,6 +289,29 @@ class Gateway:
                     await asyncio.sleep(0.01)
         for session in list(self._sessions):
             session.abort()
+
+
+def _guard(config: GatewayConfig, context: GatewayContext) -> Guard | None:
+    if config.auth == "tokens":
+        if context.home is None:
+            raise GatewayError("gateway.auth 'tokens': there is no folder for the tokens (GatewayContext.home)")
+        return Guard(TokenVerifier(context.home))
+    return Guard(PocketbaseUsers(context.pocketbase_url)) if config.auth == "pocketbase" else None
+
+
+def _certificate(config: GatewayConfig) -> Certificate | None:
+    if config.tls_certificate is None or config.tls_key is None:
+        return None
+    return Certificate(config.tls_certificate, config.tls_key)
+
+
+async def _reload(certificate: Certificate) -> None:
+    try:
+        await asyncio.to_thread(certificate.reload)
+    except GatewayError as error:
+        log.error("TLS certificate not reloaded: the old one stays in use", mark="❌", error=str(error))
+    else:
+        log.info("TLS certificate reloaded", mark="🔄")
 
 
 def _wants_shared_deflate(offer: str) -> bool:

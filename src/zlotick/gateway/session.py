@@ -11,20 +11,27 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
 from zlotick.config import GatewayConfig
+from zlotick.errors import Transient
 from zlotick.gateway.answers import Answers
+from zlotick.gateway.auth import Identity, Unauthorized
+from zlotick.gateway.door import CANNOT_TELL, Admission
 from zlotick.gateway.frames import PING, PONG, close_frame, frame
 from zlotick.gateway.hub import Hub
+from zlotick.gateway.limits import TokenBucket
 from zlotick.gateway.protocol import (
     AnyRequest,
     Auth,
+    Authenticated,
     BadMessage,
     CloseCode,
     ErrorCode,
@@ -43,11 +50,12 @@ from zlotick.gateway.protocol import (
 )
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription, check_channels
-from zlotick.model import now_text
+from zlotick.model import now_text, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_BAD_MESSAGES = 100
+MAX_RATE_REFUSALS = 100
 CLOSE_GRACE = 2.0
 """Seconds that a client has to answer a close frame before the connection is cut."""
 
@@ -65,11 +73,19 @@ class SessionCounts:
     unanswered_pings: int = 0
 
 
+def _authenticated(identity: Identity, request_id: str | int | UnsetType = UNSET) -> Authenticated:
+    expires = None if identity.expires is None else utc_text(datetime.fromtimestamp(identity.expires, UTC))
+    return Authenticated(
+        timestamp=now_text(), user=identity.name, scopes=identity.scopes, expires=expires, id=request_id
+    )
+
+
 class Socket(web.WebSocketResponse):
     """aiohttp's reader of WebSocket frames. What is written, it leaves to the session."""
 
     def __init__(self, config: GatewayConfig, *, deflate: bool) -> None:
         super().__init__(
+            protocols=("v1.json",),
             compress=deflate,
             max_msg_size=config.max_message_bytes + 1,  # aiohttp refuses a message of exactly this size
             autoping=False,  # its answers would know no bound
@@ -98,6 +114,7 @@ class Session:
         hub: Hub,
         answers: Answers,
         counts: SessionCounts,
+        admission: Admission,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.heard = asyncio.get_running_loop().time()
@@ -109,10 +126,14 @@ class Session:
         self._hub = hub
         self._answers = answers
         self._counts = counts
+        self._admission = admission
+        self._bucket = TokenBucket(config.requests_per_second, config.requests_burst, self.heard)
+        self._rate_refusals = 0
         self._subscriber = Subscriber(transport, deflate=deflate, evict=self._evict)
         self._bad_messages = 0
         self._throttled = False
         self._cut: asyncio.TimerHandle | None = None
+        self._unauthenticated: asyncio.TimerHandle | None = None
         socket.on_violation = self._answer_violation
         transport.set_write_buffer_limits(high=config.session_buffer_bytes)
 
@@ -120,17 +141,31 @@ class Session:
         """Greet, then answer until the connection ends."""
         loop = asyncio.get_running_loop()
         try:
-            self.send(self._answers.connection(self.id))
+            self._greet()
             while await self._next():
                 self.heard = loop.time()
         finally:
             self._hub.leave(self._subscriber)
+            self._admission.over()
+            if self._unauthenticated is not None:
+                self._unauthenticated.cancel()
             if self._cut is not None:
                 self._cut.cancel()
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 # What a silent client has not read by now it will not read: do not keep it.
                 self._cut = loop.call_later(CLOSE_GRACE, self._transport.abort)
+
+    def _greet(self) -> None:
+        """Say hello, and who we think it is; one that has not said it yet has a moment to do so."""
+        auth = "required" if self._admission.required else "none"
+        self.send(msgspec.structs.replace(self._answers.connection(self.id), auth=auth))
+        self._admission.begin(self.close)
+        if self._admission.identity is None:
+            loop, wait = asyncio.get_running_loop(), self._config.auth_timeout
+            self._unauthenticated = loop.call_later(wait, self._give_up_on_auth)
+        elif self._admission.required:
+            self.send(_authenticated(self._admission.identity))
 
     # What the client says
 
@@ -148,6 +183,8 @@ class Session:
         return True
 
     async def _take(self, message: WSMessage) -> None:
+        if not self._within_rate(answered=message.type is not WSMsgType.PING):
+            return
         if message.type is WSMsgType.PING:
             self._write(frame(message.data, PONG))
             return
@@ -160,7 +197,25 @@ class Session:
         except BadMessage as bad:
             self._refuse(bad.code, bad.message, bad.request_id)
 
+    def _within_rate(self, *, answered: bool) -> bool:
+        """Whether the client may ask once more now. Its refusals are forgotten when it has been quiet."""
+        now = asyncio.get_running_loop().time()
+        if self._bucket.full(now):
+            self._rate_refusals = 0
+        if self._bucket.take(now):
+            return True
+        self._rate_refusals += 1
+        if answered:
+            text = f"more than {self._config.requests_per_second:g} messages a second; wait a moment"
+            self.send(error_message(ErrorCode.TOO_MANY_REQUESTS, text))
+        if self._rate_refusals >= MAX_RATE_REFUSALS:
+            self.close(CloseCode.RATE_LIMITED, "rate limited")
+        return False
+
     async def _answer(self, request: AnyRequest) -> None:
+        if self._admission.identity is None and not isinstance(request, Auth | Ping):
+            text = 'a token is needed first: {"type":"auth","token":"..."}'
+            raise BadMessage(ErrorCode.UNAUTHORIZED, text, request.id)
         match request:
             case Subscribe():
                 self._subscribe(request)
@@ -171,8 +226,27 @@ class Session:
             case Status():
                 self.send(await self._answers.status(request.id))
             case Auth():
-                text = "auth: this version has no authentication; none is needed"
-                raise BadMessage(ErrorCode.UNKNOWN_TYPE, text, request.id)
+                await self._authenticate(request)
+
+    async def _authenticate(self, request: Auth) -> None:
+        """Take a token: the first one, or the next before the first expires. A bad one ends the session."""
+        try:
+            identity = await self._admission.present(request.token)
+        except Unauthorized as error:
+            self._refuse(ErrorCode.UNAUTHORIZED, str(error), request.id)
+            self.close(CloseCode.UNAUTHORIZED, "unauthorized")
+        except Transient:
+            self._refuse(ErrorCode.UNAVAILABLE, CANNOT_TELL, request.id)
+            if self._admission.identity is None:
+                self.close(CloseCode.TRY_AGAIN, "tokens cannot be checked now")
+        else:
+            if self._unauthenticated is not None:
+                self._unauthenticated.cancel()
+            if not self.closing:
+                self.send(_authenticated(identity, request.id))
+
+    def _give_up_on_auth(self) -> None:
+        self.close(CloseCode.AUTH_TIMEOUT, "no token came")
 
     def _subscribe(self, request: Subscribe) -> None:
         """Confirm, snapshot, join: with no await in between, so nothing is missed and nothing comes twice."""
