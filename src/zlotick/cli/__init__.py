@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import keyword
 import os
 import re
 import sys
@@ -42,7 +43,8 @@ Then:        zlotick config init, edit zlotick.toml, zlotick serve
 _SUMMARIES = {
     "demo": "Replay a recorded session through the whole pipeline: the first thing to try.",
     "serve": "Run the service.",
-    "replay": "Serve recorded bars of a file instead of live quotes.",
+    "replay": "Serve recorded bars, or a recording of the sources, instead of live quotes.",
+    "import": "Put bars of files into QuestDB's history: Stooq's bulk files, or our own CSV.",
     "status": "Show what a running zlotick is doing.",
     "health": "Check a running zlotick and its databases; exit code 0 well, 1 not.",
     "dead-letters": "List or re-send the rows that a database refused.",
@@ -51,7 +53,7 @@ _SUMMARIES = {
     "version": "Print the versions of zlotick and of what it runs on.",
 }
 for _name, _summary in _SUMMARIES.items():
-    _module = _name.replace("-", "_")
+    _module = _name.replace("-", "_") + "_" * keyword.iskeyword(_name)
     app.command(f"zlotick.cli.{_module}:{_module}", name=_name, help=_summary)
 
 

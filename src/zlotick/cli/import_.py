@@ -1,0 +1,190 @@
+"""``zlotick import``: bars of files into QuestDB's history."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.progress import log_to_stderr, progress, say
+
+if TYPE_CHECKING:  # commands import what they need when they run
+    from zlotick.config import QuestDBConfig, Settings
+    from zlotick.history.load import Loaded
+    from zlotick.history.reader import Reader
+
+_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+
+
+def import_(
+    files: Annotated[list[Path], Parameter(help="Files, folders or zip archives.", negative="")],
+    /,
+    *,
+    source: Annotated[
+        str | None,
+        Parameter(help="What data_source begins with; default: stooq-bulk or import, as the file is."),
+    ] = None,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> int:
+    """Put bars of files into QuestDB's history: Stooq's bulk files, or our own CSV.
+
+    Stooq's files (d_pl_txt, h_pl_txt, 5_pl_txt) as they are: text, folder or
+    zip. Our own have the columns symbol,date,time_end,open,high,low,close,volume
+    (hourly) or symbol,date,open,high,low,close,volume (daily), and may end in .gz.
+    Times are Warsaw's and the end of the bar.
+
+    The rows get a data_source of their own that names the length of the bars,
+    such as stooq-bulk-1h, so that they never mix with live quotes or with other
+    bars. The same import again changes nothing; one that was interrupted goes on
+    where it was. It uses the QuestDB of the settings, also while zlotick serves;
+    if there is none, it starts the embedded one for as long as it takes.
+
+    Exit code 1 when something was rejected; the rest is imported all the same.
+
+    Examples:
+
+        zlotick import h_pl_txt.zip
+        zlotick import bars.csv.gz --source broker
+    """
+    from zlotick.errors import ConfigError
+
+    if source is not None and not _NAME.fullmatch(source):
+        raise ConfigError([f"--source '{source}' must be 1 to 32 of a-z, 0-9, - and _"])
+    loaded = settings.load().settings
+    if loaded.questdb.mode == "off":
+        raise ConfigError(["questdb.mode is off, but history is kept in QuestDB; set it to auto"])
+    started = time.monotonic()
+    log_to_stderr()
+    _let_sigterm_interrupt()
+    reader = _read(files)
+    results = asyncio.run(_load(loaded, reader, files, source)) if any(map(len, reader.bars.values())) else []
+    for line in summary(results, reader, time.monotonic() - started):
+        print(line)
+    return 1 if reader.rejected.counts else 0
+
+
+def summary(results: Sequence[Loaded], reader: Reader, seconds: float) -> Iterator[str]:
+    """What was imported, and what was not and why."""
+    for done in results:
+        yield (
+            f"✅ {done.source}: {done.rows:,} rows of {done.bars:,} bars, {done.symbols} symbols, "
+            f"{done.days} days, {done.first_day} to {done.last_day}"
+        )
+        if done.skipped_days:
+            yield f"   {done.skipped_days} of the days were there already: an interrupted import went on"
+    for reason, count in reader.rejected.counts.most_common():
+        yield f"❌ {count:,} rejected by {reason}"
+        examples = reader.rejected.examples[reason]
+        yield from (f"   {example}" for example in examples)
+        if count > len(examples):
+            yield f"   and {count - len(examples):,} more"
+    if not results:
+        yield "Nothing to import: no bar was found"
+    yield f"Took {seconds:.1f} s"
+
+
+def _read(paths: Sequence[Path]) -> Reader:
+    from zlotick.history.files import text_files
+    from zlotick.history.reader import Reader
+    from zlotick.market.sessions import WARSAW
+
+    reader = Reader(datetime.now(WARSAW).date())
+    found = text_files(paths)
+    with progress("Reading", sum(file.size for file in found), "bytes") as advance:
+        for file in found:
+            reader.read(file.name, file.lines())
+            advance(file.size)
+    return reader
+
+
+async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name: str | None) -> list[Loaded]:
+    """Every kind and length of bars, one after the other."""
+    from zlotick.history.files import fingerprint
+    from zlotick.history.load import CheckpointFile, Loader
+    from zlotick.stores.questdb import QuestDBConnector
+
+    files = await asyncio.to_thread(fingerprint, paths)
+    results = []
+    async with _questdb(settings) as config:
+        connector = QuestDBConnector(config, timeout=30.0)
+        try:
+            for (kind, period), bars in reader.bars.items():
+                source = f"{name or kind}-{period}"
+                about = f"{files} {source} {config.host}:{config.http_port}"
+                key = hashlib.sha256(about.encode()).hexdigest()
+                checkpoint = CheckpointFile(settings.service.home / "imports", key)
+                with progress(source, len(bars), "bars") as advance:
+                    results.append(
+                        await Loader(connector, reader, checkpoint, advance=advance).load(bars, source)
+                    )
+        finally:
+            await connector.close()
+    return results
+
+
+@contextlib.asynccontextmanager
+async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
+    """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
+    from zlotick.embedded import provide_questdb
+    from zlotick.errors import AlreadyRunning
+    from zlotick.journal.lock import OwnerLock
+
+    service = settings.service
+    await asyncio.to_thread(service.home.mkdir, mode=0o700, parents=True, exist_ok=True)
+    # Who has the journal has the embedded server too: while we run it, no zlotick may start on this folder.
+    lock = OwnerLock(service.home / "journal.sqlite")
+    try:
+        await asyncio.to_thread(lock.acquire)
+    except AlreadyRunning:
+        yield await _of_the_running(settings)
+        return
+    server = None
+    try:
+        given = await provide_questdb(settings.questdb, service, progress=say)
+        assert given
+        server = given.server
+        if server:
+            await server.start()
+        else:
+            lock.release()
+        yield given.config
+    finally:
+        if server:
+            await server.stop()
+        lock.release()
+
+
+async def _of_the_running(settings: Settings) -> QuestDBConfig:
+    """The QuestDB of the zlotick that owns this profile: as configured, or its embedded one."""
+    import msgspec
+
+    from zlotick.embedded import credentials
+    from zlotick.embedded.provide import questdb_there
+    from zlotick.errors import EmbeddedError
+
+    config, home = settings.questdb, settings.service.home
+    password = await asyncio.to_thread(credentials.password_for, home, "questdb", config.user)
+    embedded = msgspec.structs.replace(config, password=password)
+    for candidate in [embedded] if config.mode == "embedded" else [config, embedded]:
+        with contextlib.suppress(EmbeddedError):  # it does not let us in: the other password will do
+            if await questdb_there(candidate):
+                return candidate
+    raise EmbeddedError(
+        f"zlotick is running in {home}, but no QuestDB lets us in on {config.host}:{config.http_port}; "
+        "see zlotick status, and try again when it is connected"
+    )
+
+
+def _let_sigterm_interrupt() -> None:
+    """As Ctrl+C does, so that an embedded server is stopped and not left behind."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -1,0 +1,50 @@
+"""What a command that takes a while tells on stderr; stdout has its result."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+_LINE_EVERY = 2.0
+
+
+def say(text: str) -> None:
+    """Tell at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def log_to_stderr() -> None:
+    """Log warnings and errors, nothing else, and not between the lines of the result."""
+    import structlog
+
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, a line now and then elsewhere; on stderr, for stdout has the summary."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    done, next_line = 0, time.monotonic() + _LINE_EVERY
+
+    def advance(count: int) -> None:
+        nonlocal done, next_line
+        done += count
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + _LINE_EVERY
+            say(f"{what}: {done:,} of {total:,} {unit}")
+
+    yield advance
