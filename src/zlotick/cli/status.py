@@ -30,12 +30,12 @@ def status(
     """
     import msgspec
 
-    message = asyncio.run(_ask(settings.load().settings))
+    message = asyncio.run(ask(settings.load().settings))
     print(msgspec.json.format(msgspec.json.encode(message)).decode() if json else _table(message))
     return 0
 
 
-async def _ask(settings: Settings) -> dict[str, Any]:
+async def ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
     address = f"ws://{settings.gateway.host}:{settings.gateway.port}"
