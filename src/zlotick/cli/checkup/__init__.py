@@ -1,0 +1,1 @@
+"""The checks of ``zlotick doctor`` that need several rooms at once."""

@@ -1,0 +1,91 @@
+"""The running zlotick: who owns the journal, who listens on the gateway's port, and what the service itself says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zlotick.cli.status import ask
+from zlotick.config import Settings
+from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, Transient
+from zlotick.gateway.listener import listening_sockets
+from zlotick.journal.inspection import inspect
+from zlotick.providers.advice import advice
+from zlotick.telemetry.machine import MB, Finding, Verdict, well
+
+Status = Mapping[str, Any]
+
+STATUS_DEADLINE = 3.0
+_RUNNING = "the running zlotick"
+
+
+async def status_of(settings: Settings) -> Status | None:
+    """What the zlotick at the gateway's address says of itself; None when there is none."""
+    try:
+        async with asyncio.timeout(STATUS_DEADLINE):
+            return await ask(settings)
+    except (Transient, TimeoutError):
+        return None
+
+
+def journal(settings: Settings) -> tuple[Finding, bool]:
+    """Whether the journal can be used, and whether a zlotick owns it now. Blocks."""
+    path = settings.service.home / "journal.sqlite"
+    try:
+        stats = inspect(path)
+    except AlreadyRunning as error:
+        return well("journal", str(error).partition(":")[0]), True
+    except JournalError as error:
+        return Finding("journal", Verdict.WRONG, str(error)), False
+    if stats is None:
+        return well("journal", "none yet; the first start makes it"), False
+    return well("journal", f"{stats.entries} entries, {stats.size_bytes / MB:.1f} MB, in order"), False
+
+
+def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
+    """Who has the gateway's port: nobody, ours, or a stranger. Blocks."""
+    host, port = settings.gateway.host, settings.gateway.port
+    name, place = "gateway", f"port {port} on {host}"
+    if owned and status:
+        return well(name, f"{place}: {_RUNNING}, up {status['uptime_seconds']:.0f} s")
+    if owned:
+        remedy = (
+            "It listens elsewhere, or is starting, or asks for a login: compare its settings and its log."
+        )
+        return Finding(name, Verdict.WRONG, f"{_RUNNING} does not answer at {place}", remedy)
+    if status:
+        remedy = "Stop that one, or set gateway.port to a free port."
+        return Finding(name, Verdict.WRONG, f"{place} belongs to a zlotick of another data folder", remedy)
+    try:
+        for each in listening_sockets(host, port):
+            each.close()
+    except GatewayError as error:
+        return Finding(name, Verdict.WRONG, str(error))
+    return well(name, f"{place} is free")
+
+
+def told_by(status: Status) -> list[Finding]:
+    """The databases and sources, as the running zlotick sees them."""
+    return [*_databases(status), *map(_source, status["providers"])]
+
+
+def _databases(status: Status) -> Iterator[Finding]:
+    for name, key in (("QuestDB", "questdb_status"), ("PocketBase", "pocketbase_status")):
+        # The service says "disconnected" of a database that is off.
+        bad = status[key] not in ("connected", "disconnected")
+        remedy = "See `zlotick status` and its log." if bad else ""
+        verdict = Verdict.WRONG if bad else Verdict.WELL
+        yield Finding(name, verdict, f"{status[key]}, says {_RUNNING}", remedy)
+
+
+def _source(row: Mapping[str, Any]) -> Finding:
+    """A source is not asked while the service asks it: it would be asked too often."""
+    last = f"last good answer {row['last_success'] or 'never'}"
+    if not (reason := row.get("refusal_reason")):
+        return well(row["name"], f"{row['symbols']} symbols, {last}, says {_RUNNING}")
+    known = reason in set(RefusalReason)
+    told = advice(RefusalReason(reason)) if known else None
+    again = f"; asked again {row['next_attempt']}" if row.get("next_attempt") else ""
+    remedy = f"{told.meaning} {told.remedy}" if told else "See the log of the running zlotick."
+    return Finding(row["name"], Verdict.WRONG, f"{reason}, {last}{again}, says {_RUNNING}", remedy)
