@@ -48,7 +48,6 @@ _IN_THE_ADDRESS = (
     "'Authorization: Bearer ...', as first message, or as subprotocol; and replace this one, it may be known by now"
 )
 _NEEDED = "a token is needed: send it as the header 'Authorization: Bearer ...'"
-_ADMISSION = "zlotick.admission"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="zlotick"'}
 
 
@@ -96,6 +95,9 @@ class Admission:
         return identity
 
 
+ADMISSION = web.RequestKey("admission", Admission)
+
+
 class Door:
     """Judges every request. ``guard`` is None where no token is asked for."""
 
@@ -119,7 +121,7 @@ class Door:
         except web.HTTPException as refusal:
             self._note(refusal, request.remote)
             raise
-        request[_ADMISSION] = admission
+        request[ADMISSION] = admission
         return await handler(request)
 
     async def check(self, token: str, address: Address) -> Identity:
@@ -184,12 +186,6 @@ class Door:
             raise _unauthorized(str(error)) from None
         except Transient:
             raise web.HTTPServiceUnavailable(text=CANNOT_TELL) from None
-
-
-def admission_of(request: web.Request) -> Admission:
-    """What the door said of this request."""
-    admission: Admission = request[_ADMISSION]
-    return admission
 
 
 def without_tokens(headers: CIMultiDict[str]) -> None:

@@ -22,7 +22,9 @@ HTTP_LOG = logging.getLogger("zlotick.gateway.http")
 """Where aiohttp reports errors of the gateway's HTTP. Requests that are no HTTP are answered with 400, not logged:
 their text may hold a token, and anyone can send a million of them."""
 
-HTTP_LOG.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+HTTP_LOG.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

@@ -18,7 +18,7 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
-from zlotick.gateway.door import Admission, Door, admission_of, without_tokens
+from zlotick.gateway.door import ADMISSION, Admission, Door, without_tokens
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.rest import Rest
@@ -209,7 +209,7 @@ class Gateway:
         if len(self._sessions) >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         assert self._door is not None
-        admission = admission_of(request)
+        admission = request[ADMISSION]
         if reason := self._door.addresses.enter(admission.address, time.monotonic()):
             return refused(429, reason)
         try:
@@ -294,7 +294,9 @@ class Gateway:
 def _guard(config: GatewayConfig, context: GatewayContext) -> Guard | None:
     if config.auth == "tokens":
         if context.home is None:
-            raise GatewayError("gateway.auth 'tokens': there is no folder for the tokens (GatewayContext.home)")
+            raise GatewayError(
+                "gateway.auth 'tokens': there is no folder for the tokens (GatewayContext.home)"
+            )
         return Guard(TokenVerifier(context.home))
     return Guard(PocketbaseUsers(context.pocketbase_url)) if config.auth == "pocketbase" else None
 

@@ -16,7 +16,8 @@ class Certificate:
         self._certificate, self._key = certificate, key
         self._current = self._fresh()
         self.context = self._fresh()
-        self.context.sni_callback = self._use_current  # called in each handshake, also of clients that send no name
+        # Called in each handshake, also of clients that send no name.
+        self.context.sni_callback = self._use_current
 
     def reload(self) -> None:
         """Use what the files hold now for new connections; those that are open keep what they have.
