@@ -1,4 +1,4 @@
-"""``zlotick replay``: recorded bars instead of live quotes."""
+"""``zlotick replay``: recorded bars, or a recording of the sources, instead of live quotes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _DELIVERY_TIMEOUT = 600.0
 
 def replay(
     file: Annotated[
-        Path | None, Parameter(help="A bar file (.csv, .csv.gz); without one the packaged session.")
+        Path | None,
+        Parameter(
+            help="A bar file (.csv, .csv.gz), or a folder that zlotick serve --record made; without either the "
+            "packaged session."
+        ),
     ] = None,
     *,
     speed: Annotated[float | None, Parameter(help="Market seconds for each second, 1 to 3600.")] = None,
@@ -31,14 +35,18 @@ def replay(
     loop: Annotated[bool | None, Parameter(help="Begin again at the end.")] = None,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """Serve recorded hourly bars through the whole pipeline; ends when everything is replayed and stored.
+    """Serve recorded data through the whole pipeline; ends when everything is replayed and stored.
 
-    The file has the columns symbol,date,time_end,open,high,low,close,volume; times are Warsaw's.
+    A bar file has the columns symbol,date,time_end,open,high,low,close,volume; times
+    are Warsaw's. A folder holds what the sources answered, as zlotick serve --record
+    kept it: the same answers and refusals go through the same parsers again, hours
+    without any are skipped.
 
     Examples:
 
         zlotick replay --speed 600
         zlotick replay bars.csv.gz --from 2025-04-01 --to 2025-04-04 --speed 3600
+        zlotick replay recordings --speed 10
     """
     from zlotick.cli.demo import about
     from zlotick.cli.running import run_service
