@@ -229,10 +229,10 @@ class StubSource:
 
     async def _play(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         for start in range(0, len(reply.wire), reply.piece):
+            if start and reply.pause:
+                await asyncio.sleep(reply.pause)
             writer.write(reply.wire[start : start + reply.piece])
             await writer.drain()
-            if reply.pause:
-                await asyncio.sleep(reply.pause)
         if reply.end == "silence":
             await reader.read()  # until the client gives up
         if reply.end == "reset":

@@ -87,7 +87,7 @@ Observer = Callable[[Answer | NoAnswer], None]
 
 
 class HttpWeb:
-    """The network: one connection, never two requests at once, no redirects, no cookies.
+    """The network: never two requests at once, no retries, no redirects, no cookies.
 
     ``user_agent`` says honestly who asks, with the contact of the user if one is configured.
     Raises ConfigError when the base address is none.
@@ -143,15 +143,14 @@ class HttpWeb:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = unpacked(packed, headers.get("content-encoding", ""), self._config.max_body_bytes)
                 return Answer(shown, response.status, headers, body, utc_text(self._clock()))
-        except TimeoutError as error:
+        except TimeoutError:  # its text may hold the address, secrets and all
             raise Refusal(
                 RefusalReason.TIMEOUT, f"no whole answer within {self._config.timeout:g} s"
-            ) from error
+            ) from None
         except aiohttp.ClientPayloadError as error:
             raise Refusal(RefusalReason.UNREACHABLE, _CUT) from error
         except (aiohttp.ClientError, OSError) as error:
-            # The exception's text may hold the address with its secret parameters: only the type is told.
-            raise Refusal(RefusalReason.UNREACHABLE, f"no connection ({type(error).__name__})") from None
+            raise _no_connection(error) from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The body as it was sent, never more than the limit in memory."""
@@ -165,16 +164,29 @@ class HttpWeb:
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(
-                    total=self._config.timeout, connect=min(5.0, self._config.timeout)
-                ),
-                connector=aiohttp.TCPConnector(limit=1),
+                timeout=aiohttp.ClientTimeout(total=self._config.timeout, connect=self._config.timeout / 2),
+                # Requests are far apart: a connection kept that long would be a closed one when it is needed.
+                connector=aiohttp.TCPConnector(limit=1, force_close=True),
+                middlewares=[_once],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": self._agent, "Accept-Encoding": "gzip"},
                 # aiohttp takes a gzip stream that ends in the middle for a whole one: we unpack it ourselves.
                 auto_decompress=False,
             )
         return self._session
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """One request is one request: aiohttp would ask again at once when the source hangs up."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _no_connection(error) from None
+
+
+def _no_connection(error: Exception) -> Refusal:
+    # The exception's text may hold the address with its secret parameters: only the type is told.
+    return Refusal(RefusalReason.UNREACHABLE, f"no connection ({type(error).__name__})")
 
 
 def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
