@@ -51,6 +51,7 @@ _SUMMARIES = {
     "doctor": "Check this machine, the databases and the sources; say what to do.",
     "dead-letters": "List or re-send the rows that a database refused.",
     "universe": "Show, check or import the list of stocks.",
+    "token": "Create, list or revoke the tokens that let clients in.",
     "config": "Show, check or write the settings.",
     "version": "Print the versions of zlotick and of what it runs on.",
 }

@@ -31,7 +31,7 @@ def banner(manager: RealTimeStreamManager) -> str:
             _RULE,
             f"QuestDB: {'off' if questdb.mode == 'off' else f'{questdb.host}:{questdb.port}'}",
             f"Pocketbase: {'off' if pocketbase.mode == 'off' else pocketbase.url}",
-            f"WebSocket: ws://{settings.gateway.host}:{settings.gateway.port}",
+            f"WebSocket: {'ws' if settings.gateway.tls_certificate is None else 'wss'}://{settings.gateway.host}:{settings.gateway.port}",
             f"Update Interval: {manager.update_interval:g} seconds",
             _RULE,
         ]
@@ -117,7 +117,7 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _signalled(manager: RealTimeStreamManager) -> None:
-    """Return at the first SIGINT or SIGTERM; the second ends the process at once."""
+    """Return at the first SIGINT or SIGTERM; the second ends the process at once. SIGHUP reads the certificate again."""
     stop = asyncio.Event()
 
     def on_signal(number: int) -> None:
@@ -131,4 +131,6 @@ async def _signalled(manager: RealTimeStreamManager) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
+    if manager.settings.gateway.tls_certificate is not None:
+        loop.add_signal_handler(signal.SIGHUP, manager.gateway.reload_tls)
     await stop.wait()

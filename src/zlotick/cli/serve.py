@@ -17,6 +17,10 @@ def serve(
         ServerMode | None, Parameter(help="How to come by PocketBase (pocketbase.mode).")
     ] = None,
     port: Annotated[int | None, Parameter(help="WebSocket and HTTP port (gateway.port).")] = None,
+    insecure: Annotated[
+        bool | None,
+        Parameter(negative="", help="Listen beyond this machine without auth or TLS (gateway.insecure)."),
+    ] = None,
     log_format: Annotated[str | None, Parameter(help="text or json (service.log_format).")] = None,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
@@ -34,6 +38,7 @@ def serve(
         "questdb.mode": questdb,
         "pocketbase.mode": pocketbase,
         "gateway.port": port,
+        "gateway.insecure": str(insecure).lower() if insecure else None,
         "service.log_format": log_format,
     }
     loaded = settings.load(*(f"{name}={value}" for name, value in flags.items() if value is not None))
