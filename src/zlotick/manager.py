@@ -318,6 +318,8 @@ class RealTimeStreamManager:
             calendar=lambda: self.calendar,
             market_time=self.cycle.market_time,
             members=lambda: self._members,
+            home=self.settings.service.home,
+            pocketbase_url=lambda: self.pocketbase.config.url if self.pocketbase else None,
             history=lambda: QuestDBHistory(self.questdb.execute_query) if self.questdb else None,
         )
 

@@ -42,7 +42,17 @@ def test_help_lists_the_commands_and_imports_none():
         "finally: print('loaded:', *(name for name in sys.modules if name.startswith(('zlotick.', 'aiohttp', 'asyncpg'))))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for command in ("demo", "serve", "replay", "status", "health", "config", "token", "dead-letters", "version"):
+    for command in (
+        "demo",
+        "serve",
+        "replay",
+        "status",
+        "health",
+        "config",
+        "token",
+        "dead-letters",
+        "version",
+    ):
         assert f" {command} " in out
     assert "zlotick demo" in out
     loaded = set(out.partition("loaded:")[2].split())

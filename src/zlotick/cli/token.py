@@ -23,9 +23,12 @@ Begin with:  zlotick token create dashboard --expires 90d""",
 def create(
     name: Annotated[str, Parameter(help="Whom or what it is for.")],
     *,
-    expires: Annotated[str | None, Parameter(help="A span such as 12h, 90d or 52w; without it: never.")] = None,
+    expires: Annotated[
+        str | None, Parameter(help="A span such as 12h, 90d or 52w; without it: never.")
+    ] = None,
     scope: Annotated[
-        tuple[Scope, ...], Parameter(negative="", help="What it allows; may be repeated.")
+        tuple[Scope, ...],
+        Parameter(negative="", show_default=False, help="What it allows: read (the default)."),
     ] = ("read",),
     options: SettingsOptions = NO_OPTIONS,
 ) -> None:
@@ -56,7 +59,8 @@ def list_tokens(*, options: SettingsOptions = NO_OPTIONS) -> None:
         state = "expired" if one.expired(now) else "expires"
         scopes = ",".join(one.scopes)
         print(f"{one.name:<{width}}  {scopes}  created {shown(one.created)}  {state} {shown(one.expires)}")
-    print(f"{len(tokens)} tokens" if tokens else "no tokens: zlotick token create NAME")
+    if not tokens:
+        print("no tokens: zlotick token create NAME")
 
 
 @token.command
