@@ -30,7 +30,6 @@ def quote(symbol: str, source: str, observed: datetime, traded: datetime | None 
 
 def test_nothing_is_stale_at_first() -> None:
     assert freshness().stale(NOON) == frozenset()
-    assert freshness().last_seen() is None
 
 
 def test_a_source_may_miss_two_turns_of_its_own() -> None:
@@ -42,7 +41,6 @@ def test_a_source_may_miss_two_turns_of_its_own() -> None:
     assert fresh.stale(after(seconds=901)) == {"PKN", "KGH"}
     fresh.saw(["PKN"], "bankier", after(seconds=900))  # another source took over
     assert fresh.stale(after(seconds=901)) == {"KGH"}
-    assert fresh.last_seen() == after(seconds=900)
 
 
 def test_a_symbol_that_is_missing_from_good_answers_is_stale_alone() -> None:
@@ -58,8 +56,27 @@ def test_the_night_makes_nothing_stale_that_had_its_closing_price() -> None:
     fresh.saw(["KGH"], "gpw", NOON.replace(hour=16))  # its source went silent before the close
     for later in (timedelta(minutes=5), timedelta(hours=8), timedelta(hours=15, minutes=30)):
         assert fresh.stale(NOON.replace(hour=17, minute=30) + later) == {"KGH"}
-    assert fresh.stale(NOON.replace(day=25, hour=9, minute=2)) == {"KGH"}
-    assert fresh.stale(NOON.replace(day=25, hour=9, minute=4)) == {"KGH", "PKN"}
+    assert fresh.stale(NOON.replace(day=25, hour=9, minute=17)) == {"KGH"}
+    assert fresh.stale(NOON.replace(day=25, hour=9, minute=19)) == {"KGH", "PKN"}
+
+
+def test_a_share_that_did_not_trade_yet_today_is_not_stale_while_its_source_speaks() -> None:
+    fresh, morning = freshness(), NOON.replace(day=25, hour=10)
+    fresh.saw(["PKN", "QUIET"], "gpw", NOON.replace(hour=17, minute=24))
+    fresh.saw(["PKN"], "gpw", morning)
+    assert fresh.stale(morning) == frozenset()
+    assert fresh.stale(morning + timedelta(minutes=4)) == {"PKN", "QUIET"}
+    for day in range(1, 9):
+        fresh.saw(["PKN"], "gpw", morning + timedelta(days=day))
+    assert fresh.stale(morning + timedelta(days=8)) == {"QUIET"}
+
+
+def test_it_is_quiet_too_when_another_source_had_it_last() -> None:
+    fresh, morning = freshness(), NOON.replace(day=25, hour=10)
+    fresh.saw(["PKN", "QUIET"], "gpw", NOON)
+    fresh.saw(["PKN", "QUIET"], "bankier", NOON.replace(hour=17, minute=24))  # gpw was down at the close
+    fresh.saw(["PKN"], "gpw", morning)  # and is back in the morning: nobody asks bankier
+    assert fresh.stale(morning) == frozenset()
 
 
 def test_replayed_and_simulated_quotes_do_not_age() -> None:

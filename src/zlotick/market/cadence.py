@@ -1,7 +1,8 @@
 """When to ask the sources that only speak around a session, and since when a quote must have been seen. Pure.
 
-The public sources run about 15 minutes behind the exchange: the closing price of 17:00 shows at about 17:15, the
-last trades at that price (until 17:05) at about 17:20. At 17:25 the day is final. All hours are Warsaw's.
+The public sources run about 15 minutes behind the exchange: the first trades show at about 9:15, the closing price
+at about 17:15, the last trades at that price (until 17:05) at about 17:20. At 17:25 the day is final. All hours are
+Warsaw's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ PROBE = time(8, 30)
 """The one question before the opening, so that a broken source is known in time."""
 
 OPENING = time(9, 0)
+TRADES_SHOWN = time(9, 15)
 CLOSE_SHOWN = time(17, 15)
 LAST_LOOK = time(17, 20)
 END = time(17, 25)
@@ -67,11 +69,11 @@ class Cadence:
     def fresh_since(self, now: datetime, silence: timedelta) -> datetime:
         """A quote that was last seen before this moment is stale now, when a source may be silent for ``silence``.
 
-        From the opening on, a source must speak again and again; once it gave the closing price (17:15), its
-        quotes are good until ``silence`` after the next opening. The result never goes back as time goes on.
+        From 9:15 on, a source must speak again and again; once it gave the closing price (17:15), its quotes are
+        good until ``silence`` after 9:15 of the next session. The result never goes back as time goes on.
         """
         began = _warsaw(now - silence)
-        session = self._session(began.date() if began.time() >= OPENING else began.date() - _DAY, -_DAY)
+        session = self._session(began.date() if began.time() >= TRADES_SHOWN else began.date() - _DAY, -_DAY)
         return min(now - silence, _at(session, CLOSE_SHOWN))
 
     def _next_probe(self, today: date) -> datetime:

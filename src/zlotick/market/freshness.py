@@ -1,7 +1,8 @@
 """Which quotes are stale: those that no source has shown for too long while it should speak. Pure.
 
-What counts is when a symbol was last *seen* in an answer, not when it last traded: an illiquid share, or a market
-that is suspended, is not a dead feed. Staleness is computed when it is shown and never stored.
+What counts is when a symbol was last *seen* in an answer, not when it last traded: a market that is suspended is
+not a dead feed. A share that did not trade yet today is in no answer at all; as long as its source speaks, the
+quote of an earlier session is up to date. Staleness is computed when it is shown and never stored.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from zlotick.market.cadence import Cadence
+from zlotick.market.sessions import session_date
 from zlotick.model import StockUpdate, utc_time
 
 MISSED = 3
 """A source may miss two of its turns in a row; the third makes its quotes stale."""
+
+
+QUIET_FOR = timedelta(days=7)
+"""A share without a trade for longer than that is worth a look: it may be suspended, renamed or gone."""
 
 
 class _Seen(NamedTuple):
@@ -29,35 +35,44 @@ class Freshness:
         self._cadence = cadence
         self._interval = interval
         self._seen: dict[str, _Seen] = {}
+        self._shown_by: dict[str, set[str]] = {}  # the sources that ever had the symbol
+        self._spoke: dict[str, datetime] = {}  # when each source last gave a good answer
 
     def restore(self, quotes: Mapping[str, StockUpdate]) -> None:
         """Take up from recorded quotes: a source spoke at the latest when its newest quote was observed."""
-        spoke: dict[str, datetime] = {}
+        observed: dict[str, datetime] = {}
         for quote in quotes.values():
-            observed = utc_time(quote.received_at or quote.timestamp)
-            spoke[quote.data_source] = max(observed, spoke.get(quote.data_source, observed))
+            moment = utc_time(quote.received_at or quote.timestamp)
+            observed[quote.data_source] = max(moment, observed.get(quote.data_source, moment))
         for symbol, quote in quotes.items():
-            self._seen[symbol] = _Seen(quote.data_source, spoke[quote.data_source])
+            self.saw([symbol], quote.data_source, observed[quote.data_source])
 
     def saw(self, symbols: Iterable[str], source: str, at: datetime) -> None:
         """The source's answer of that moment had these symbols."""
-        seen = _Seen(source, at)
-        self._seen.update(dict.fromkeys(symbols, seen))
+        self._spoke[source] = at
+        for symbol in symbols:
+            self._seen[symbol] = _Seen(source, at)
+            self._shown_by.setdefault(symbol, set()).add(source)
 
     def never_stale(self, symbols: Iterable[str]) -> None:
         """Replayed and simulated quotes do not age."""
-        for symbol in symbols:
-            self._seen.pop(symbol, None)
-
-    def last_seen(self) -> datetime | None:
-        """When any source last spoke; None when none that can go stale did."""
-        return max((seen.at for seen in self._seen.values()), default=None)
+        if self._seen:
+            for symbol in symbols:
+                self._seen.pop(symbol, None)
 
     def stale(self, now: datetime) -> frozenset[str]:
         """The symbols whose quotes are stale at that moment."""
-        since: dict[str, datetime] = {}
-        for seen in self._seen.values():
-            if seen.source not in since:
-                silence = timedelta(seconds=MISSED * self._interval(seen.source))
-                since[seen.source] = self._cadence.fresh_since(now, silence)
-        return frozenset(symbol for symbol, seen in self._seen.items() if seen.at < since[seen.source])
+        since = {source: self._since(source, now) for source in self._spoke}
+        return frozenset(
+            symbol
+            for symbol, seen in self._seen.items()
+            if seen.at < since[seen.source] and not self._is_quiet(symbol, seen.at, since)
+        )
+
+    def _since(self, source: str, now: datetime) -> datetime:
+        return self._cadence.fresh_since(now, timedelta(seconds=MISSED * self._interval(source)))
+
+    def _is_quiet(self, symbol: str, at: datetime, since: Mapping[str, datetime]) -> bool:
+        """Whether the share merely did not trade yet: last seen on an earlier day, and a source of it speaks."""
+        speaking = [self._spoke[name] for name in self._shown_by[symbol] if self._spoke[name] >= since[name]]
+        return any(spoke - at <= QUIET_FOR and session_date(at) < session_date(spoke) for spoke in speaking)
