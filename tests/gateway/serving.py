@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import websockets
@@ -91,6 +92,8 @@ class Service:
         )
     )
     metrics: Metrics = field(default_factory=Metrics)
+    home: Path | None = None
+    pocketbase_url: str | None = None
 
     async def journal_stats(self) -> JournalStats:
         if isinstance(self.journal, Exception):
@@ -115,6 +118,8 @@ class Service:
             next_cycle=lambda: self.next_cycle,
             journal_stats=self.journal_stats,
             uptime=lambda: time.monotonic() - started,
+            home=self.home,
+            pocketbase_url=lambda: self.pocketbase_url,
         )
 
 
