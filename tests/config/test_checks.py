@@ -121,9 +121,7 @@ def test_a_provider_is_named_once():
     assert names(("providers.order", ["replay", "replay"])) == ["providers.order"]
 
 
-@pytest.mark.parametrize(
-    "name", ["universe.file", "providers.replay.file", "questdb.jar_path", "questdb.java_path"]
-)
+@pytest.mark.parametrize("name", ["universe.file", "questdb.jar_path", "questdb.java_path"])
 def test_files_that_are_named_exist(name, tmp_path):
     absent = tmp_path / "absent"
     assert broken((name, absent)) == [((name,), "must name a readable file: No such file or directory")]
@@ -131,6 +129,16 @@ def test_files_that_are_named_exist(name, tmp_path):
     file = tmp_path / "file"
     file.touch(0o755)
     assert broken((name, file)) == []
+
+
+def test_what_is_replayed_is_a_file_or_a_folder(tmp_path):
+    name, absent = "providers.replay.file", tmp_path / "absent"
+    assert broken((name, absent)) == [
+        ((name,), "must name a readable file or folder: No such file or directory")
+    ]
+    assert broken((name, tmp_path)) == []
+    absent.touch()
+    assert broken((name, absent)) == []
 
 
 def test_java_is_a_program(tmp_path):

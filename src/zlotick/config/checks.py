@@ -151,7 +151,6 @@ def _providers(s: Settings) -> Iterator[Violation]:
 def _paths(s: Settings) -> Iterator[Violation]:
     files = {
         "universe.file": s.universe.file,
-        "providers.replay.file": s.providers.replay.file,
         "questdb.jar_path": s.questdb.jar_path,
         "questdb.java_path": s.questdb.java_path,
         "gateway.tls_certificate": s.gateway.tls_certificate,
@@ -161,6 +160,9 @@ def _paths(s: Settings) -> Iterator[Violation]:
         problem = path and _unreadable(path)
         if problem:
             yield (name,), f"must name a readable file: {problem}"
+    replayed = s.providers.replay.file
+    if replayed and not replayed.is_dir() and (problem := _unreadable(replayed)):
+        yield ("providers.replay.file",), f"must name a readable file or folder: {problem}"
     java = s.questdb.java_path
     if java and not _unreadable(java) and not os.access(java, os.X_OK):
         yield ("questdb.java_path",), "must name a program: it is not executable"

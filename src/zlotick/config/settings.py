@@ -292,7 +292,11 @@ class ReplayConfig(msgspec.Struct, kw_only=True):
     """The provider that replays recorded bars."""
 
     file: Annotated[
-        Path | None, Meta(description="a bar file (.csv or .csv.gz); default: the packaged session")
+        Path | None,
+        Meta(
+            description="a bar file (.csv, .csv.gz), or a folder made by providers.record; "
+            "default: the packaged session"
+        ),
     ] = None
     speed: Annotated[float, Meta(ge=1, le=3600, description="market seconds for each second")] = 60
     loop: Annotated[bool, Meta(description="begin again at the end")] = False
