@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from zlotick.gateway.protocol import Message
 from zlotick.market.history import Interval, StoredCandle
 from zlotick.model import MarketStatus, Position, ProviderRow, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
@@ -108,3 +109,14 @@ class Candles(msgspec.Struct, frozen=True):
     interval: Interval
     data: list[StoredCandle]
     count: int
+
+
+class StockUpdates(Message, frozen=True, kw_only=True, tag="stock_updates"):
+    """Quotes on the socket, put together by :mod:`zlotick.gateway.frames`. ``count`` is the length of ``data``."""
+
+    timestamp: str
+    count: int
+    data: list[Quote]
+    position: Position | None
+    snapshot: bool
+    market_status: MarketStatus

@@ -1,0 +1,188 @@
+"""The documents are valid, complete, and true of what the server answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from tests.gateway.serving import connected, quote, report
+from tests.gateway.test_rest import RESOURCES, Caller, Shelf, Stored, calling
+
+from zlotick.gateway import asyncapi, openapi
+from zlotick.gateway.protocol import Message, Pong
+from zlotick.gateway.resources import Quote
+from zlotick.gateway.routes import Route
+
+ASYNCAPI = json.loads((Path(__file__).parent / "schemas" / "asyncapi-3.0.0.json").read_text("utf-8"))
+
+
+def refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from refs(value)
+
+
+def dangling(document: dict[str, Any]) -> list[str]:
+    """The references that lead nowhere: no validator of the whole looks."""
+    return [one for one in refs(document) if not leads(document, one)]
+
+
+def leads(node: Any, reference: str) -> bool:
+    for step in reference.removeprefix("#/").split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if name not in node:
+            return False
+        node = node[name]
+    return True
+
+
+def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    """Whether a value is what a schema within a document says."""
+    Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+def test_the_ref_walk_finds_what_it_should() -> None:
+    assert dangling({"a": [{"$ref": "#/b"}, {"$ref": "#/b/x~1y"}, {"$ref": "#/c"}], "b": {"x/y": 1}}) == [
+        "#/c"
+    ]
+
+
+def test_the_asyncapi_document_is_one() -> None:
+    document = asyncapi.document("1.0.0")
+    Draft7Validator(ASYNCAPI).validate(document)
+    assert dangling(document) == []
+    document["operations"]["ping"]["action"] = "shout"
+    with pytest.raises(ValidationError):
+        Draft7Validator(ASYNCAPI).validate(document)
+
+
+def test_every_message_of_the_protocol_is_documented() -> None:
+    said = {kind for kind in Message.__subclasses__() if kind.__module__.startswith("zlotick.")}
+    assert set(asyncapi.said_types().values()) == said
+    guides = {"connection", "stock_updates", "status", "subscription_confirmed", "pong", "error"}
+    assert guides <= set(asyncapi.said_types())
+    assert list(asyncapi.heard_types()) == ["subscribe", "unsubscribe", "ping", "status", "auth"]
+
+
+def test_what_the_server_says_has_every_field_but_those_it_may_omit() -> None:
+    schemas = asyncapi.document("1")["components"]["schemas"]
+    assert schemas["Pong"]["required"] == ["type", "timestamp"]
+    assert "id" in schemas["Pong"]["properties"]
+    assert set(schemas["Connection"]["properties"]) == set(schemas["Connection"]["required"])
+    assert schemas["Subscribe"]["required"] == ["type"]
+    assert Pong.__doc__ == schemas["Pong"]["description"]
+
+
+def test_no_field_of_a_quote_is_certain_on_the_socket_but_all_are_over_http() -> None:
+    assert asyncapi.document("1")["components"]["schemas"]["Quote"]["required"] == ["symbol"]
+
+    async def nothing(_: Any) -> Any:
+        raise AssertionError
+
+    schema = openapi.document([Route("/q", nothing, "A quote", Quote)], "1")["components"]["schemas"]["Quote"]
+    assert schema["required"] == list(Quote.__struct_fields__)
+
+
+async def test_the_openapi_document_is_one_and_has_every_route() -> None:
+    async with calling() as caller:
+        _, document = await caller.get("/openapi.json")
+        runner = caller.gateway._runner
+        assert runner is not None
+        paths = {route.resource.canonical for route in runner.app.router.routes() if route.resource}
+    OpenAPIV31SpecValidator(document).validate()
+    assert dangling(document) == []
+    assert set(document["paths"]) == paths - {"/", "/ws"}
+    assert {f"/api/v1{path.replace('ABS', '{symbol}')}" for path in RESOURCES} <= set(document["paths"])
+    with pytest.raises(Exception, match="is not of type"):
+        OpenAPIV31SpecValidator({**document, "paths": {"/x": {"get": 1}}}).validate()
+
+
+async def test_parameters_are_documented_as_they_are_checked() -> None:
+    async with calling() as caller:
+        _, document = await caller.get("/openapi.json")
+    told = {one["name"]: one for one in document["paths"]["/api/v1/history/{symbol}"]["get"]["parameters"]}
+    assert list(told) == ["symbol", "from", "to", "limit", "data_source", "format"]
+    limit = told["limit"]["schema"]
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 100_000, 1000)
+    assert told["from"]["schema"]["type"] == "string"
+    assert told["format"]["schema"]["enum"] == ["csv", "json", "ndjson"]
+    assert told["symbol"]["required"]
+
+
+async def answered(caller: Caller, document: dict[str, Any], path: str) -> None:
+    """What a path answers is what its document says."""
+    async with caller.answer(path) as response:
+        template = path.partition("?")[0].replace("ABS", "{symbol}").replace("XYZ", "{symbol}")
+        answers = document["paths"][f"/api/v1{template}"]["get"]["responses"]
+        assert str(response.status) in answers
+        content = answers[str(response.status)]["content"]
+        media = response.content_type
+        assert media in content
+        if media == "application/json":
+            check(document, content[media]["schema"], await response.json())
+
+
+async def test_every_answer_is_what_the_document_says() -> None:
+    async with calling(Stored(shelf=Shelf(rows=3))) as caller:
+        _, document = await caller.get("/openapi.json")
+        known = {"ABS": quote("ABS"), "ACG": quote("ACG", volume=None, change=None)}
+        caller.gateway.publish(report(known, ["ABS", "ACG"]))
+        for path in (
+            *RESOURCES,
+            "/openapi.json",
+            "/asyncapi.json",
+            "/quotes/XYZ",
+            "/history/XYZ?limit=0",
+            "/history/ABS?format=csv",
+            "/history/ABS?format=ndjson",
+            "/candles/ABS?interval=1d",
+        ):
+            await answered(caller, document, path)
+        with pytest.raises(ValidationError):
+            check(document, {"$ref": "#/components/schemas/Quote"}, {"symbol": "ABS"})
+        for path in ("/health", "/health/live", "/health/ready"):
+            async with caller._http.get(f"http://127.0.0.1:{caller.gateway.port}{path}") as response:
+                schema = document["paths"][path]["get"]["responses"][str(response.status)]["content"]
+                check(document, schema["application/json"]["schema"], await response.json())
+
+
+async def test_what_the_socket_says_is_what_the_document_says() -> None:
+    async with calling() as caller:
+        _, document = await caller.get("/asyncapi.json")
+        assert document["servers"]["this"]["host"] == f"127.0.0.1:{caller.gateway.port}"
+        caller.gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        heard = []
+        async with connected(caller.gateway, greeted=False) as client:
+            heard.append(await client.hear())
+            for request in (
+                {"type": "ping", "id": 1},
+                {"type": "status"},
+                {"type": "nonsense"},
+                {"type": "unsubscribe", "id": "x"},
+                {"type": "subscribe", "mode": "changes"},
+            ):
+                await client.say(**request)
+                heard.append(await client.hear())
+            heard += [await client.hear(), await client.hear()]
+            await caller.gateway.stop()
+            heard.append(await client.hear())
+    types = [one["type"] for one in heard]
+    assert types[-3:] == ["stock_updates", "snapshot_end", "shutdown"]
+    assert len(set(types)) == 8
+    for message in heard:
+        schema = document["components"]["messages"][message["type"]]["payload"]
+        check(document, schema, message)
+        message.pop("type")
+        with pytest.raises(ValidationError):
+            check(document, schema, message)
