@@ -19,6 +19,7 @@ from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.door import ADMISSION, Admission, Door, without_tokens
+from zlotick.gateway.documents import Documents
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.rest import Rest
@@ -193,6 +194,7 @@ class Gateway:
     def _application(self, answers: Answers, hub: Hub, door: Door) -> web.Application:
         api = HttpApi(answers)
         routes = [*api.routes(), *Rest(answers, hub).routes()]
+        routes += Documents(routes, self._context.version).routes()
 
         async def root(request: web.Request) -> web.StreamResponse:
             if request.headers.get("Upgrade", "").lower() == "websocket":
