@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -21,6 +22,9 @@ def serve(
         bool | None,
         Parameter(negative="", help="Listen beyond this machine without auth or TLS (gateway.insecure)."),
     ] = None,
+    record: Annotated[
+        Path | None, Parameter(help="Keep each raw answer of the sources in this folder (providers.record).")
+    ] = None,
     log_format: Annotated[str | None, Parameter(help="text or json (service.log_format).")] = None,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
@@ -30,6 +34,7 @@ def serve(
 
         zlotick serve
         zlotick serve --questdb external --set questdb.host=db.lan
+        zlotick serve --record recordings
         zlotick serve --questdb off --pocketbase off --set 'providers.order=["simulator"]'
     """
     from zlotick.cli.running import run_service
@@ -38,6 +43,7 @@ def serve(
         "questdb.mode": questdb,
         "pocketbase.mode": pocketbase,
         "gateway.port": port,
+        "providers.record": record and record.absolute(),
         "gateway.insecure": str(insecure).lower() if insecure else None,
         "service.log_format": log_format,
     }
