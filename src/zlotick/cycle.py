@@ -167,10 +167,10 @@ class Cycle:
         self._note_seen(seen)
         return entry
 
-    def _note_seen(self, symbols: Sequence[str]) -> None:
+    def _note_seen(self, quotes: Sequence[StockUpdate]) -> None:
         """These quotes are what their sources say, as of the moment at which those were asked."""
         for link in dict.fromkeys(self._chain.links.values()):
-            answered = [symbol for symbol in symbols if self._chain.links.get(symbol) is link]
+            answered = [quote for quote in quotes if self._chain.links.get(quote.symbol) is link]
             if link.provider.kind in _AGELESS:
                 self._freshness.never_stale(answered)
             elif link.answered_at:

@@ -28,32 +28,37 @@ def quote(symbol: str, source: str, observed: datetime, traded: datetime | None 
     )
 
 
+def saw(fresh: Freshness, symbols: str, source: str, at: datetime, traded: datetime | None = None) -> None:
+    """Trades of the same minute, unless told otherwise."""
+    fresh.saw([quote(symbol, source, at, traded or at) for symbol in symbols.split()], source, at)
+
+
 def test_nothing_is_stale_at_first() -> None:
     assert freshness().stale(NOON) == frozenset()
 
 
 def test_a_source_may_miss_two_turns_of_its_own() -> None:
     fresh = freshness()
-    fresh.saw(["PKN"], "gpw", NOON)
-    fresh.saw(["KGH"], "bankier", NOON)
+    saw(fresh, "PKN", "gpw", NOON)
+    saw(fresh, "KGH", "bankier", NOON)
     assert fresh.stale(after(seconds=180)) == frozenset()
     assert fresh.stale(after(seconds=181)) == {"PKN"}
     assert fresh.stale(after(seconds=901)) == {"PKN", "KGH"}
-    fresh.saw(["PKN"], "bankier", after(seconds=900))  # another source took over
+    saw(fresh, "PKN", "bankier", after(seconds=900))  # another source took over
     assert fresh.stale(after(seconds=901)) == {"KGH"}
 
 
 def test_a_symbol_that_is_missing_from_good_answers_is_stale_alone() -> None:
     fresh = freshness()
-    fresh.saw(["PKN", "OLD"], "gpw", NOON)
-    fresh.saw(["PKN"], "gpw", after(minutes=10))
+    saw(fresh, "PKN OLD", "gpw", NOON)
+    saw(fresh, "PKN", "gpw", after(minutes=10))
     assert fresh.stale(after(minutes=10)) == {"OLD"}
 
 
 def test_the_night_makes_nothing_stale_that_had_its_closing_price() -> None:
     fresh = freshness()
-    fresh.saw(["PKN"], "gpw", NOON.replace(hour=17, minute=24))
-    fresh.saw(["KGH"], "gpw", NOON.replace(hour=16))  # its source went silent before the close
+    saw(fresh, "PKN", "gpw", NOON.replace(hour=17, minute=24))
+    saw(fresh, "KGH", "gpw", NOON.replace(hour=16))  # its source went silent before the close
     for later in (timedelta(minutes=5), timedelta(hours=8), timedelta(hours=15, minutes=30)):
         assert fresh.stale(NOON.replace(hour=17, minute=30) + later) == {"KGH"}
     assert fresh.stale(NOON.replace(day=25, hour=9, minute=17)) == {"KGH"}
@@ -62,27 +67,28 @@ def test_the_night_makes_nothing_stale_that_had_its_closing_price() -> None:
 
 def test_a_share_that_did_not_trade_yet_today_is_not_stale_while_its_source_speaks() -> None:
     fresh, morning = freshness(), NOON.replace(day=25, hour=10)
-    fresh.saw(["PKN", "QUIET"], "gpw", NOON.replace(hour=17, minute=24))
-    fresh.saw(["PKN"], "gpw", morning)
+    saw(fresh, "PKN QUIET", "gpw", NOON.replace(hour=17, minute=24))
+    saw(fresh, "QUIET", "gpw", morning - timedelta(hours=1), NOON)  # the table of yesterday was still there
+    saw(fresh, "PKN", "gpw", morning)
     assert fresh.stale(morning) == frozenset()
     assert fresh.stale(morning + timedelta(minutes=4)) == {"PKN", "QUIET"}
     for day in range(1, 9):
-        fresh.saw(["PKN"], "gpw", morning + timedelta(days=day))
+        saw(fresh, "PKN", "gpw", morning + timedelta(days=day))
     assert fresh.stale(morning + timedelta(days=8)) == {"QUIET"}
 
 
 def test_it_is_quiet_too_when_another_source_had_it_last() -> None:
     fresh, morning = freshness(), NOON.replace(day=25, hour=10)
-    fresh.saw(["PKN", "QUIET"], "gpw", NOON)
-    fresh.saw(["PKN", "QUIET"], "bankier", NOON.replace(hour=17, minute=24))  # gpw was down at the close
-    fresh.saw(["PKN"], "gpw", morning)  # and is back in the morning: nobody asks bankier
+    saw(fresh, "PKN QUIET", "gpw", NOON)
+    saw(fresh, "PKN QUIET", "bankier", NOON.replace(hour=17, minute=24))  # gpw was down at the close
+    saw(fresh, "PKN", "gpw", morning)  # and is back in the morning: nobody asks bankier
     assert fresh.stale(morning) == frozenset()
 
 
 def test_replayed_and_simulated_quotes_do_not_age() -> None:
     fresh = freshness()
-    fresh.saw(["PKN"], "gpw", NOON)
-    fresh.never_stale(["PKN", "S00001"])
+    saw(fresh, "PKN", "gpw", NOON)
+    fresh.never_stale([quote("PKN", "replay", NOON), quote("S00001", "simulator", NOON)])
     assert fresh.stale(after(days=30)) == frozenset()
 
 

@@ -60,9 +60,10 @@ def test_the_exchange_time_in_force_never_goes_back_between_sources(answers: lis
 
 def test_what_is_recorded_and_what_is_up_to_date() -> None:
     known = {"PKN": quote("gpw", TEN)}
-    assert sort_out([quote("gpw", TEN)], known, ORDER) == ([], ["PKN"])
-    assert sort_out([quote("bankier", TEN, volume=None)], known, ORDER) == ([], ["PKN"])
+    assert sort_out([quote("gpw", TEN)], known, ORDER) == ([], [quote("gpw", TEN)])
+    same = quote("bankier", TEN, volume=None)
+    assert sort_out([same], known, ORDER) == ([], [same])
     behind = quote("bankier", "2026-11-24T09:59:00.000Z")
     assert sort_out([behind], known, ORDER) == ([], [])
     more = quote("gpw", ELEVEN, volume=120)
-    assert sort_out([more], known, ORDER) == ([more], ["PKN"])
+    assert sort_out([more], known, ORDER) == ([more], [more])

@@ -26,6 +26,7 @@ QUIET_FOR = timedelta(days=7)
 class _Seen(NamedTuple):
     source: str
     at: datetime
+    timestamp: str  # of the quote: its event time
 
 
 class Freshness:
@@ -44,21 +45,21 @@ class Freshness:
         for quote in quotes.values():
             moment = utc_time(quote.received_at or quote.timestamp)
             observed[quote.data_source] = max(moment, observed.get(quote.data_source, moment))
-        for symbol, quote in quotes.items():
-            self.saw([symbol], quote.data_source, observed[quote.data_source])
+        for quote in quotes.values():
+            self.saw([quote], quote.data_source, observed[quote.data_source])
 
-    def saw(self, symbols: Iterable[str], source: str, at: datetime) -> None:
-        """The source's answer of that moment had these symbols."""
+    def saw(self, quotes: Iterable[StockUpdate], source: str, at: datetime) -> None:
+        """The source's answer of that moment had these."""
         self._spoke[source] = at
-        for symbol in symbols:
-            self._seen[symbol] = _Seen(source, at)
-            self._shown_by.setdefault(symbol, set()).add(source)
+        for quote in quotes:
+            self._seen[quote.symbol] = _Seen(source, at, quote.timestamp)
+            self._shown_by.setdefault(quote.symbol, set()).add(source)
 
-    def never_stale(self, symbols: Iterable[str]) -> None:
+    def never_stale(self, quotes: Iterable[StockUpdate]) -> None:
         """Replayed and simulated quotes do not age."""
         if self._seen:
-            for symbol in symbols:
-                self._seen.pop(symbol, None)
+            for quote in quotes:
+                self._seen.pop(quote.symbol, None)
 
     def stale(self, now: datetime) -> frozenset[str]:
         """The symbols whose quotes are stale at that moment."""
@@ -66,13 +67,18 @@ class Freshness:
         return frozenset(
             symbol
             for symbol, seen in self._seen.items()
-            if seen.at < since[seen.source] and not self._is_quiet(symbol, seen.at, since)
+            if seen.at < since[seen.source] and not self._is_quiet(symbol, seen, since)
         )
 
     def _since(self, source: str, now: datetime) -> datetime:
         return self._cadence.fresh_since(now, timedelta(seconds=MISSED * self._interval(source)))
 
-    def _is_quiet(self, symbol: str, at: datetime, since: Mapping[str, datetime]) -> bool:
-        """Whether the share merely did not trade yet: last seen on an earlier day, and a source of it speaks."""
-        speaking = [self._spoke[name] for name in self._shown_by[symbol] if self._spoke[name] >= since[name]]
-        return any(spoke - at <= QUIET_FOR and session_date(at) < session_date(spoke) for spoke in speaking)
+    def _is_quiet(self, symbol: str, seen: _Seen, since: Mapping[str, datetime]) -> bool:
+        """Whether the share merely did not trade yet: its quote is of an earlier day, and a source of it speaks."""
+        spoke = max(
+            (self._spoke[name] for name in self._shown_by[symbol] if self._spoke[name] >= since[name]),
+            default=None,
+        )
+        if spoke is None or spoke - seen.at > QUIET_FOR:
+            return False
+        return session_date(utc_time(seen.timestamp)) < session_date(spoke)

@@ -37,8 +37,8 @@ def judge(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]
 
 def sort_out(
     accepted: Sequence[StockUpdate], in_force: Mapping[str, StockUpdate], order: Sequence[str]
-) -> tuple[list[StockUpdate], list[str]]:
-    """What is to be recorded (something traded), and the symbols whose quotes are up to date now."""
+) -> tuple[list[StockUpdate], list[StockUpdate]]:
+    """What is to be recorded (something traded), and what shows that the quote in force is up to date."""
     changed, seen = [], []
     for quote in accepted:
         known = in_force.get(quote.symbol)
@@ -46,7 +46,7 @@ def sort_out(
         if verdict is Verdict.TAKEN and (known is None or known.traded() != quote.traded()):
             changed.append(quote)
         if verdict is not Verdict.BEHIND:
-            seen.append(quote.symbol)
+            seen.append(quote)
     return changed, seen
 
 
