@@ -70,7 +70,7 @@ def check(
     """
     settings = options.load().settings
     stocks = load(settings.universe)
-    differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(settings))))
+    differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(settings, stocks))))
     for difference in differences:
         print(_line(difference))
     harmful = {one.symbol for one in differences if one.change not in HARMLESS}
@@ -147,22 +147,21 @@ def _as_json(stocks: Universe) -> str:
     return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
-async def _listed(settings: Settings) -> Sequence[Listed]:
+async def _listed(settings: Settings, stocks: Universe) -> Sequence[Listed]:
     """What the exchange lists. Raises ZlotickError that says what a refusal means."""
     from zlotick.providers.advice import advice
-    from zlotick.providers.gpw import PARAMS, PATH, listing
-    from zlotick.providers.sources import user_agent
-    from zlotick.providers.web import HttpWeb, charset_of, require_ok
+    from zlotick.providers.gpw import GpwProvider
+    from zlotick.providers.sources import build
 
-    web = HttpWeb(settings.providers.gpw, user_agent=user_agent(settings.providers.contact))
+    gpw = build("gpw", settings, stocks)
+    assert isinstance(gpw, GpwProvider)
     try:
-        answer = await web.get(PATH, PARAMS)
-        return listing(require_ok(answer), charset_of(answer))
+        return await gpw.listing()
     except Refusal as refusal:
         told = advice(refusal.reason)
         raise ZlotickError(f"gpw: {refusal}\n{told.meaning} {told.remedy}") from refusal
     finally:
-        await web.close()
+        await gpw.close()
 
 
 def _plausible(stocks: Universe, listed: Sequence[Listed]) -> Sequence[Listed]:

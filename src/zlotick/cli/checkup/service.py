@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from zlotick.cli.status import ask
@@ -67,16 +67,16 @@ def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
 
 def told_by(status: Status) -> list[Finding]:
     """The databases and sources, as the running zlotick sees them."""
-    return [*_databases(status), *map(_source, status["providers"])]
+    databases = {"QuestDB": status["questdb_status"], "PocketBase": status["pocketbase_status"]}
+    return [*(_database(*each) for each in databases.items()), *map(_source, status["providers"])]
 
 
-def _databases(status: Status) -> Iterator[Finding]:
-    for name, key in (("QuestDB", "questdb_status"), ("PocketBase", "pocketbase_status")):
-        # The service says "disconnected" of a database that is off.
-        bad = status[key] not in ("connected", "disconnected")
-        remedy = "See `zlotick status` and its log." if bad else ""
-        verdict = Verdict.WRONG if bad else Verdict.WELL
-        yield Finding(name, verdict, f"{status[key]}, says {_RUNNING}", remedy)
+def _database(name: str, state: str) -> Finding:
+    if state == "connected":
+        return well(name, f"connected, says {_RUNNING}")
+    if state == "disconnected":
+        return Finding(name, Verdict.WARNING, f"{_RUNNING} does without it: its mode is off there")
+    return Finding(name, Verdict.WRONG, f"{state}, says {_RUNNING}", "See `zlotick status` and its log.")
 
 
 def _source(row: Mapping[str, Any]) -> Finding:

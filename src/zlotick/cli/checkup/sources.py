@@ -73,7 +73,9 @@ class _Call:
             return Finding(self.name, Verdict.WRONG, f"has a bug: {type(error).__name__}: {error}")
 
     async def _answered(self) -> Finding:
-        provider = build(self.name, self._settings, self._universe, observer=self._note)
+        provider = await asyncio.to_thread(  # it reads files
+            build, self.name, self._settings, self._universe, observer=self._note
+        )
         wanted = self._wanted(provider)
         try:
             await provider.connect()
@@ -87,10 +89,10 @@ class _Call:
 
     def _wanted(self, provider: StockDataProvider) -> frozenset[str]:
         """As many symbols as one request takes, so that one call is one request."""
-        known = sorted(provider.symbols() or self._universe.symbols)
+        known = provider.symbols() or self._universe.symbols
         if self.name == "alpha_vantage":
-            known = [pair.partition("=")[0] for pair in self._settings.providers.alpha_vantage.symbols]
-        return frozenset(known[: provider.capabilities.batch_size])
+            known &= {pair.partition("=")[0] for pair in self._settings.providers.alpha_vantage.symbols}
+        return frozenset(sorted(known)[: provider.capabilities.batch_size])
 
     def _note(self, answer: Answer | NoAnswer) -> None:
         """Compare the clocks by the first answer."""
