@@ -7,7 +7,7 @@ Refusals are aiohttp's HTTP errors, which :func:`zlotick.gateway.api.errors_as_j
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -188,9 +188,9 @@ class Door:
             raise web.HTTPServiceUnavailable(text=CANNOT_TELL) from None
 
 
-def without_tokens(headers: CIMultiDict[str]) -> None:
-    """Take tokens out of the list of subprotocols: they are not to be chosen from, and not to be logged."""
-    protocols = [name for name in _protocols(headers) if not name.startswith(TOKEN_PROTOCOL)]
+def keep_protocols(headers: CIMultiDict[str], known: Collection[str]) -> None:
+    """Leave only those subprotocols that we know: aiohttp logs the others, and a token is one of them."""
+    protocols = [name for name in _protocols(headers) if name in known]
     headers.popall(PROTOCOL_HEADER, None)
     if protocols:
         headers[PROTOCOL_HEADER] = ", ".join(protocols)

@@ -18,13 +18,13 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
-from zlotick.gateway.door import ADMISSION, Admission, Door, without_tokens
+from zlotick.gateway.door import ADMISSION, Admission, Door, keep_protocols
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.rest import Rest
 from zlotick.gateway.routes import refused, web_routes
-from zlotick.gateway.session import Session, SessionCounts, Socket
+from zlotick.gateway.session import PROTOCOLS, Session, SessionCounts, Socket
 from zlotick.gateway.tls import Certificate
 from zlotick.gateway.users import PocketbaseUsers
 from zlotick.model import CycleReport, Position, StockUpdate
@@ -224,7 +224,7 @@ class Gateway:
         assert self._answers is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
         headers = request.headers.copy()
-        without_tokens(headers)
+        keep_protocols(headers, PROTOCOLS)
         if deflate:
             headers[_EXTENSIONS] = _SHARED_DEFLATE
         request = request.clone(headers=headers)

@@ -56,6 +56,9 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_BAD_MESSAGES = 100
 MAX_RATE_REFUSALS = 100
+PROTOCOLS = ("v1.json",)
+"""Subprotocols, the better first."""
+
 CLOSE_GRACE = 2.0
 """Seconds that a client has to answer a close frame before the connection is cut."""
 
@@ -85,7 +88,7 @@ class Socket(web.WebSocketResponse):
 
     def __init__(self, config: GatewayConfig, *, deflate: bool) -> None:
         super().__init__(
-            protocols=("v1.json",),
+            protocols=PROTOCOLS,
             compress=deflate,
             max_msg_size=config.max_message_bytes + 1,  # aiohttp refuses a message of exactly this size
             autoping=False,  # its answers would know no bound
