@@ -185,7 +185,13 @@ async def test_a_changed_interval_keeps_the_replay_s_speed(tmp_path: Path) -> No
     config.providers.replay.speed = 10
     manager = RealTimeStreamManager(config)
     manager.update_interval = 2
-    assert vars(manager.data_providers[0])["step_seconds"] == 20
+    await manager.start()
+    try:
+        assert vars(manager.data_providers[0])["step_seconds"] == 20
+        manager.update_interval = 3
+        assert vars(manager.data_providers[0])["step_seconds"] == 30
+    finally:
+        await manager.stop()
 
 
 async def test_dead_letters_are_listed_over_the_control_socket(manager: RealTimeStreamManager) -> None:

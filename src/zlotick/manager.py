@@ -21,16 +21,17 @@ from zlotick.events import EventBus
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
 from zlotick.journal.sqlite import SqliteJournal
-from zlotick.market import universe
+from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
-from zlotick.market.sessions import Calendar, Phase
+from zlotick.market.sessions import Phase
 from zlotick.market.validation import Validator
 from zlotick.model import ConnectionStatus, MarketStatus, plain, utc_text
 from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
+from zlotick.providers.lineup import Lineup, line_up
+from zlotick.providers.recorded import RecordedProvider
 from zlotick.providers.replay import ReplayProvider
-from zlotick.providers.simulator import SimulatorProvider
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
@@ -54,8 +55,9 @@ _STEP_TIMEOUT = 20.0
 class RealTimeStreamManager:
     """The streaming service: ``start()``, ``stop()``, and what is in between.
 
-    ``data_providers`` are asked in order; append your own at any time. ``update_interval`` is in seconds and may
-    change while the service runs. ``progress`` is told what takes long (a download, a server's start).
+    ``data_providers`` are asked in order, those of ``providers.order`` first (they join at the start); append your
+    own at any time. ``update_interval`` is in seconds and may change while the service runs. ``progress`` is told
+    what takes long (a download, a server's start).
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class RealTimeStreamManager:
         self.questdb: QuestDBConnector | None = None
         self.pocketbase: PocketbaseConnector | None = None
         self.deliveries: list[Delivery] = []
-        self.calendar = Calendar()
+        self.calendar = sessions.calendar(self.settings.market)
         self.metrics = Metrics()
         self._cycle_metrics = CycleMetrics()
         self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
@@ -84,7 +86,7 @@ class RealTimeStreamManager:
         self.cycle = self._make_cycle()
         self.gateway = Gateway(self.settings.gateway, self._gateway_context())
         self._update_interval = self.settings.service.update_interval
-        self.data_providers.extend(self._configured_providers())
+        self._lineup = Lineup()
         self._control: ControlServer | None = None
         self._servers: list[EmbeddedServer] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,7 +105,9 @@ class RealTimeStreamManager:
             raise ValueError(f"update_interval is {seconds}: it must be above 0 seconds")
         self._update_interval = seconds
         for provider in self.data_providers:
-            if isinstance(provider, ReplayProvider):  # its speed is market seconds for each second
+            if isinstance(
+                provider, ReplayProvider | RecordedProvider
+            ):  # its speed is market seconds for each second
                 provider.step_seconds = seconds * self.settings.providers.replay.speed
 
     # Start: the order of a quote's life
@@ -129,13 +133,15 @@ class RealTimeStreamManager:
             raise
 
     async def _read_files(self) -> None:
-        """What is wrong with the user's own files must stop the start, before anything runs."""
+        """Build the configured providers. What is wrong with the user's files stops the start, before anything runs."""
         stocks = await asyncio.to_thread(universe.load, self.settings.universe)
         self.symbols.update(stocks.symbols)
         self._members = stocks.members()
-        for provider in self.data_providers:
-            if isinstance(provider, ReplayProvider):
-                await provider.connect()
+        self._lineup = await line_up(self.settings, stocks, self.calendar)
+        self.data_providers[:0] = self._lineup.providers
+        self.update_interval = self._update_interval  # a replay's step follows it
+        if all(provider.symbols() is None for provider in self.data_providers):
+            universe.warn_if_old(stocks)
 
     async def _open_journal(self) -> None:
         home = self.settings.service.home
@@ -204,6 +210,7 @@ class RealTimeStreamManager:
         """No new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
         await self._step("cycles", self._end_tasks("cycles"))
         await self._step("providers", self.chain.close())
+        await self._step("recorders", self._lineup.close())
         await self._step("gateway", self.gateway.stop())
         await self._step("deliveries", self._flush())
         await self._step("tasks", self._end_tasks())
@@ -276,14 +283,6 @@ class RealTimeStreamManager:
 
     # What the house is made of
 
-    def _configured_providers(self) -> list[StockDataProvider]:
-        config = self.settings.providers
-        makers: dict[str, Callable[[], StockDataProvider]] = {
-            "replay": lambda: ReplayProvider(config.replay, self.update_interval * config.replay.speed),
-            "simulator": lambda: SimulatorProvider(config.simulator),
-        }
-        return [makers[name]() for name in config.order]
-
     def _make_cycle(self) -> Cycle:
         return Cycle(
             self.chain,
@@ -314,6 +313,7 @@ class RealTimeStreamManager:
             stale=self.cycle.stale,
             next_cycle=lambda: utc_text(self.pace.next_cycle) if self.pace.next_cycle else None,
             journal_stats=self.journal.stats,
+            read_journal=self.journal.read,
             uptime=lambda: time.monotonic() - self._started_at,
             calendar=lambda: self.calendar,
             market_time=self.cycle.market_time,

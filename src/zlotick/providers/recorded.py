@@ -21,6 +21,7 @@ from yarl import URL
 
 from zlotick.config import ReplayConfig, Secret, Settings
 from zlotick.errors import Refusal, RefusalReason, ReplayError
+from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import sources
@@ -181,7 +182,7 @@ class RecordedProvider(StockDataProvider):
         return await ask()
 
 
-def load(settings: Settings, universe: Universe) -> list[RecordedProvider]:
+def load(settings: Settings, universe: Universe, calendar: Calendar = GPW) -> list[RecordedProvider]:
     """The providers of the recording in the folder ``providers.replay.file``, in the order they were first asked.
 
     Blocks: call it in a thread. Raises ReplayError naming the folder, or the file and the record.
@@ -193,7 +194,14 @@ def load(settings: Settings, universe: Universe) -> list[RecordedProvider]:
     at_rest = _unhurried(settings)
     return [
         RecordedProvider(
-            sources.build(name, at_rest, universe, web=RecordedWeb(of_one, playback), clock=playback.now),
+            sources.build(
+                name,
+                at_rest,
+                universe,
+                web=RecordedWeb(of_one, playback),
+                clock=playback.now,
+                calendar=calendar,
+            ),
             playback,
         )
         for name, of_one in sorted(records.items(), key=lambda item: _moment(item[1][0]))
@@ -232,6 +240,8 @@ def _unhurried(settings: Settings) -> Settings:
         providers=msgspec.structs.replace(
             providers,
             yahoo=msgspec.structs.replace(providers.yahoo, pause=0),
-            alpha_vantage=msgspec.structs.replace(providers.alpha_vantage, daily_budget=2**31),
+            alpha_vantage=msgspec.structs.replace(
+                providers.alpha_vantage, daily_budget=2**31, api_key=Secret("recorded")
+            ),
         ),
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from zlotick.config import Settings, WebSourceConfig
+from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.providers.alpha_vantage import AlphaVantageProvider
 from zlotick.providers.bankier import BankierProvider
@@ -35,6 +36,7 @@ def build(
     web: Web | None = None,
     observer: Observer | None = None,
     clock: Clock = utc_now,
+    calendar: Calendar = GPW,
 ) -> StockDataProvider:
     """The provider of that name, not connected yet.
 
@@ -46,20 +48,22 @@ def build(
     if name == "simulator":
         return SimulatorProvider(config.simulator)
     source: WebSourceConfig = getattr(config, name)
-    web = web or HttpWeb(source, user_agent=user_agent(config.contact), observer=observer)
+    web = web or HttpWeb(source, user_agent=user_agent(config.contact), observer=observer, clock=clock)
     if name == "gpw":
-        return GpwProvider(config.gpw, universe, web, clock=clock)
+        return GpwProvider(config.gpw, universe, web, clock=clock, calendar=calendar)
     if name == "bankier":
-        return BankierProvider(config.bankier, universe, web, clock=clock)
+        return BankierProvider(config.bankier, universe, web, clock=clock, calendar=calendar)
     if name == "stooq":
-        return StooqProvider(config.stooq, universe, web, clock=clock)
+        return StooqProvider(config.stooq, universe, web, clock=clock, calendar=calendar)
     if name == "yahoo":
-        return YahooProvider(config.yahoo, universe, web, clock=clock)
+        return YahooProvider(config.yahoo, universe, web, clock=clock, calendar=calendar)
     if name == "alpha_vantage":
         budget = DailyBudget(
             settings.service.home / "budgets.json", name, config.alpha_vantage.daily_budget, clock=clock
         )
-        return AlphaVantageProvider(config.alpha_vantage, universe, web, budget, clock=clock)
+        return AlphaVantageProvider(
+            config.alpha_vantage, universe, web, budget, clock=clock, calendar=calendar
+        )
     raise ValueError(f"there is no provider '{name}'")
 
 
