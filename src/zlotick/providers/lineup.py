@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from zlotick.config import Secret, Settings
 from zlotick.market.sessions import Calendar
@@ -45,7 +46,7 @@ async def line_up(settings: Settings, universe: Universe, calendar: Calendar) ->
 async def _replay(settings: Settings, universe: Universe, calendar: Calendar) -> list[StockDataProvider]:
     """Recorded bars are one provider; a folder holds the answers of several."""
     file = settings.providers.replay.file
-    if file and await asyncio.to_thread(file.is_dir):
+    if file is not None and await asyncio.to_thread(Path.is_dir, file):
         return list(await asyncio.to_thread(recorded.load, settings, universe, calendar))
     provider = sources.build("replay", settings, universe)
     assert isinstance(provider, ReplayProvider)
