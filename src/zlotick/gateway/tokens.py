@@ -33,15 +33,15 @@ MAX_FILE_BYTES = 16_777_216
 Scope = Literal["read"]
 Moment = Annotated[datetime, Meta(tz=True)]
 
-_SPAN = re.compile(r"([1-9]\d{0,4})([smhdw])")
+_SPAN = re.compile("([1-9][0-9]{0,4})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """What the file says of one token. Times are ISO 8601, UTC."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     scopes: tuple[Scope, ...]
     created: Moment
     expires: Moment | None = None
