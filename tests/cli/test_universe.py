@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.providers import stub
+from tests.providers.gpw_page import page, stock, without_a_trade
+from tests.providers.stub import StubSource
 
 from zlotick.cli import main
 from zlotick.config import UniverseConfig
@@ -116,3 +121,86 @@ def test_import_says_why_it_cannot(capsys, arguments, told):
     assert main(["universe", "import", *arguments]) == 3
     assert capsys.readouterr().err.startswith(told)
     assert files() == ["a.csv"]
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[StubSource]:
+    async with StubSource() as started:
+        yield started
+
+
+async def check(source: StubSource, *arguments: str) -> int:
+    settings = [f"providers.gpw.base_url={source.url}", "universe.file=ours.csv"]
+    return await asyncio.to_thread(
+        main, ["universe", "check", *arguments, *(text for each in settings for text in ("--set", each))]
+    )
+
+
+def ours(*rows: str) -> None:
+    write("ours.csv", "\n".join(["symbol,name,isin,as_of", *(f"{row},2026-04-04" for row in rows), ""]))
+
+
+async def test_check_of_a_list_that_holds(capsys, source):
+    ours(f"PKN,ORLEN,{ORLEN}", f"KGH,KGHM,{KGHM}")
+    source.script(
+        stub.page(page([stock("PKN", ORLEN, name="ORLEN"), without_a_trade("KGH", isin=KGHM, name="KGHM")]))
+    )
+    assert await check(source) == 0
+    assert capsys.readouterr().out == "✅ 2 of 2 stocks are listed as we know them.\n"
+    assert len(source.requests) == 1  # polite
+
+
+async def test_check_finds_what_changed_and_writes_the_corrected_list(capsys, source):
+    ccc, abs_ = "PLCCC0000016", "PLAB00000019"
+    ours(f"CCC,CCC,{ccc}", "KGH,KGHM,", f"PKN,PKNORLEN,{ORLEN}", f"GONE,GONE,{abs_}")
+    rows = [
+        stock("MDV", ccc, name="MODIVO"),
+        stock("KGH", KGHM, name="KGHM"),
+        stock("PKN", ORLEN, name="ORLEN"),
+    ]
+    source.script(stub.page(page(rows)))
+    assert await check(source) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "❌ CCC: is MDV today (MODIVO)",
+        "⚠ CCC: is called MODIVO, not CCC",
+        "❌ GONE: is not listed: delisted or suspended",
+        f"⚠ KGH: has the ISIN {KGHM}",
+        "⚠ PKN: is called ORLEN, not PKNORLEN",
+        "❌ 2 of 4 stocks are listed as we know them.",
+        "`zlotick universe check --save mine.csv` writes the corrected list; then set universe.file to it.",
+    ]
+    assert await check(source, "--save", "mine.csv") == 1
+    assert Path("mine.csv").read_text().splitlines() == [
+        "symbol,name,isin,as_of",
+        f"KGH,KGHM,{KGHM},2026-04-04",
+        f"MDV,MODIVO,{ccc},2026-04-04",
+        f"PKN,ORLEN,{ORLEN},2026-04-04",
+    ]
+    capsys.readouterr()
+    assert await check(source, "--save", "mine.csv") == 3
+    assert "--force overwrites it" in capsys.readouterr().err
+
+
+async def test_unknown_isins_cost_nothing(capsys, source):
+    ours("KGH,KGHM,")
+    source.script(stub.page(page([stock("KGH", KGHM, name="KGHM")])))
+    assert await check(source) == 0
+    assert "✅ 1 of 1" in capsys.readouterr().out
+
+
+async def test_a_refusal_of_the_source_says_what_to_do(capsys, source):
+    ours("KGH,KGHM,")
+    source.script(stub.CHALLENGE)
+    assert await check(source, "--save", "mine.csv") == 3
+    err = capsys.readouterr().err
+    assert err.startswith("❌ gpw: challenge: ")
+    assert "zlotick does not get around that" in err
+    assert files() == ["ours.csv"]
+
+
+async def test_half_a_listing_condemns_nobody(capsys, source):
+    ours("KGH,KGHM,", "AAA,,", "BBB,,")
+    source.script(stub.page(page([stock("KGH", KGHM)])))
+    assert await check(source, "--save", "mine.csv") == 3
+    assert "❌ gpw lists only 1 of the 3 stocks" in capsys.readouterr().err
+    assert files() == ["ours.csv"]

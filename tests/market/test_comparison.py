@@ -52,8 +52,8 @@ def test_a_new_ticker_is_known_even_when_another_company_took_the_old_one() -> N
 
 def test_what_is_gone_is_delisted() -> None:
     assert changes([("KGH", "KGHM", KGHM), ("X", "", "")], [Share("PKN", "ORLEN", ORLEN)]) == [
-        ("KGH", Change.DELISTED, "is not listed any more"),
-        ("X", Change.DELISTED, "is not listed any more"),
+        ("KGH", Change.DELISTED, "is not listed: delisted or suspended"),
+        ("X", Change.DELISTED, "is not listed: delisted, suspended, or renamed (we lack its ISIN)"),
     ]
 
 

@@ -8,16 +8,19 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.config import Settings, UniverseConfig
+from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError, Refusal, ZlotickError
 from zlotick.market.comparison import HARMLESS, Difference, Listed, compare, corrected
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import OLD_AFTER_DAYS, OLD_REMEDY, Universe, csv_text, load
+
+if TYPE_CHECKING:  # showing or importing a list needs no source
+    from zlotick.providers.gpw import GpwProvider
 
 Index = Literal["swig80", "wig20", "mwig40"]
 
@@ -68,15 +71,20 @@ def check(
         zlotick universe check
         zlotick universe check --save mine.csv
     """
+    from zlotick.providers.gpw import GpwProvider
+    from zlotick.providers.sources import build
+
     settings = options.load().settings
     stocks = load(settings.universe)
-    differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(settings, stocks))))
+    gpw = build("gpw", settings, stocks)
+    assert isinstance(gpw, GpwProvider)
+    differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(gpw))))
     for difference in differences:
         print(_line(difference))
     harmful = {one.symbol for one in differences if one.change not in HARMLESS}
-    print(
-        f"{'❌' if harmful else '✅'} {len(stocks.symbols) - len(harmful)} of {len(stocks.symbols)} stocks are listed as we know them."
-    )
+    total = len(stocks.symbols)
+    mark = "❌" if harmful else "✅"
+    print(f"{mark} {total - len(harmful)} of {total} stocks are listed as we know them.")
     if save:
         _write(save, csv_text(corrected(stocks, differences)), force)
         print(f"✅ Written: {save}\nNow set universe.file to it.")
@@ -147,14 +155,10 @@ def _as_json(stocks: Universe) -> str:
     return msgspec.json.format(msgspec.json.encode(document)).decode()
 
 
-async def _listed(settings: Settings, stocks: Universe) -> Sequence[Listed]:
+async def _listed(gpw: GpwProvider) -> Sequence[Listed]:
     """What the exchange lists. Raises ZlotickError that says what a refusal means."""
     from zlotick.providers.advice import advice
-    from zlotick.providers.gpw import GpwProvider
-    from zlotick.providers.sources import build
 
-    gpw = build("gpw", settings, stocks)
-    assert isinstance(gpw, GpwProvider)
     try:
         return await gpw.listing()
     except Refusal as refusal:

@@ -80,7 +80,8 @@ def _differences(ours: Member, named: Listed | None, same: Listed | None) -> Ite
         same = named  # a page may list a security twice
     share = same or named
     if share is None:
-        yield Difference(ours.symbol, Change.DELISTED, "is not listed any more")
+        why = "delisted or suspended" if ours.isin else "delisted, suspended, or renamed (we lack its ISIN)"
+        yield Difference(ours.symbol, Change.DELISTED, f"is not listed: {why}")
         return
     if same is None and ours.isin and share.isin:
         detail = f"is {share.isin} ({share.name}) today, not {ours.isin}"
