@@ -7,7 +7,8 @@ Refusals are aiohttp's HTTP errors, which :func:`zlotick.gateway.api.errors_as_j
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -123,6 +124,19 @@ class Door:
             raise
         request[ADMISSION] = admission
         return await handler(request)
+
+    @contextmanager
+    def place(self, admission: Admission) -> Iterator[None]:
+        """A place for one session of this address. Raises aiohttp's 429 when there is none."""
+        reason = self.addresses.enter(admission.address, time.monotonic())
+        if reason:
+            refusal = web.HTTPTooManyRequests(text=reason)
+            self._note(refusal, str(admission.address))
+            raise refusal
+        try:
+            yield
+        finally:
+            self.addresses.leave(admission.address)
 
     async def check(self, token: str, address: Address) -> Identity:
         """Whose token it is. Raises :class:`Unauthorized`, or Transient when it cannot be checked now."""

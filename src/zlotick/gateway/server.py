@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Mapping
 
 import structlog
@@ -18,8 +17,8 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
-from zlotick.gateway.door import ADMISSION, Admission, Door, keep_protocols
 from zlotick.gateway.documents import Documents
+from zlotick.gateway.door import ADMISSION, Admission, Door, keep_protocols
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.rest import Rest
@@ -99,6 +98,7 @@ class Gateway:
         await self._listen(sockets)
         self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
         self._context.metrics.add(self.samples)
+        self._context.metrics.add(self._door.samples)
         tls = self._certificate is not None
         auth = self._config.auth
         log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port, tls=tls, auth=auth)
@@ -131,6 +131,8 @@ class Gateway:
             return
         self._draining = True
         self._context.metrics.remove(self.samples)
+        if self._door is not None:
+            self._context.metrics.remove(self._door.samples)
         while self._servers:
             self._servers.pop().close()
         await self._end_keepalive()
@@ -212,12 +214,8 @@ class Gateway:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         assert self._door is not None
         admission = request[ADMISSION]
-        if reason := self._door.addresses.enter(admission.address, time.monotonic()):
-            return refused(429, reason)
-        try:
+        with self._door.place(admission):
             return await self._upgrade(request, admission)
-        finally:
-            self._door.addresses.leave(admission.address)
 
     async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
         assert self._hub is not None
