@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from tests.providers import gpw_page, stub
 from tests.providers.stub import Reply, StubSource, page
 
 from zlotick.cli.checkup import sources
-from zlotick.cli.checkup.sources import ask_sources
+from zlotick.cli.checkup.sources import age_judged, ask_sources
 from zlotick.config import Secret, Settings, UniverseConfig
 from zlotick.errors import RefusalReason
 from zlotick.market import universe as lists
-from zlotick.market.sessions import GPW
+from zlotick.market.sessions import GPW, WARSAW
 from zlotick.model import MarketStatus
 from zlotick.providers.advice import advice
 from zlotick.telemetry.machine import Verdict
@@ -48,10 +49,36 @@ def settings(tmp_path: Path, source: StubSource, *order: str) -> Settings:
 async def test_a_source_that_answers(tmp_path: Path, source: StubSource) -> None:
     source.script(page(TABLE, headers={"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
     answered, clock = await ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE)
-    assert answered.verdict is Verdict.WELL
+    assert answered.verdict is not Verdict.WRONG  # by the hour of the test its quotes are old
     assert answered.text.startswith("2 of 20 quotes, delayed; the newest is ")
     assert (clock.name, clock.text) == ("clock", "agrees with gpw")
     assert len(source.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "delay", "verdict"),
+    [
+        ("12:00", "11:45", 900, Verdict.WELL),
+        ("12:00", "11:15", 900, Verdict.WELL),
+        ("12:00", "11:14", 900, Verdict.WARNING),
+        ("12:00", "11:30", 0, Verdict.WELL),
+        ("12:00", "11:29", 0, Verdict.WARNING),
+        ("09:44", "00:00", 900, Verdict.WELL),  # the source still shows yesterday
+        ("09:45", "00:00", 900, Verdict.WARNING),
+        ("18:00", "17:04", 900, Verdict.WELL),
+        ("12:00", "00:00", None, Verdict.WELL),  # a day's close
+    ],
+)
+def test_old_quotes_in_a_session_deserve_a_look(
+    now: str, newest: str, delay: int | None, verdict: Verdict
+) -> None:
+    at = {
+        clock: datetime.combine(date(2025, 4, 30), time_of_day.fromisoformat(clock), WARSAW)
+        for clock in (now, newest)
+    }
+    found = age_judged("gpw", "1 of 1 quotes, delayed", at[newest], at[now], GPW, delay)
+    assert found.verdict is verdict
+    assert ("while the market trades" in found.text) == bool(found.remedy) == (verdict is Verdict.WARNING)
 
 
 async def test_no_source_is_enabled(tmp_path: Path, source: StubSource) -> None:
@@ -156,7 +183,7 @@ async def test_a_source_with_a_bug_hides_no_other(
     monkeypatch.setattr(sources, "build", build)
     source.script(page(TABLE))
     good, bad, _ = await ask_sources(settings(tmp_path, source, "gpw", "bankier"), UNIVERSE)
-    assert good.verdict is Verdict.WELL
+    assert good.verdict is not Verdict.WRONG
     assert (bad.verdict, bad.text) == (Verdict.WRONG, "has a bug: KeyError: 'oops'")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from zlotick.config import Settings, WebSourceConfig
 from zlotick.errors import Refusal, RefusalReason, ZlotickError
-from zlotick.market.sessions import calendar
+from zlotick.market.sessions import Calendar, calendar
 from zlotick.market.universe import Universe
-from zlotick.model import MarketStatus, StockUpdate, utc_time
+from zlotick.model import MarketStatus, utc_time
 from zlotick.providers import StockDataProvider
 from zlotick.providers.advice import advice
 from zlotick.providers.sources import build
@@ -21,6 +21,8 @@ from zlotick.telemetry.machine import Finding, Verdict, clock, skew, well
 SOURCE_DEADLINE = 8.0
 _CLOSE_DEADLINE = 1.0
 
+_QUIET = timedelta(minutes=30)
+"""No trade in any stock for so long in a session is a halt of the whole market, or a source that stands still."""
 _EXPECTED_WHEN_CLOSED = frozenset({RefusalReason.NO_DATA, RefusalReason.STALE})
 _NONE_ENABLED = Finding(
     "sources",
@@ -85,7 +87,12 @@ class _Call:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_DEADLINE):
                     await provider.close()
-        return well(self.name, _told(provider, quotes, len(wanted)))
+        if not quotes:
+            raise Refusal(RefusalReason.NO_DATA, "it returned no quotes")
+        text = f"{len(quotes)} of {len(wanted)} quotes, {provider.kind}"
+        newest = utc_time(max(quote.timestamp for quote in quotes))
+        hours = calendar(self._settings.market)
+        return age_judged(self.name, text, newest, datetime.now(UTC), hours, provider.delay_seconds)
 
     def _wanted(self, provider: StockDataProvider) -> frozenset[str]:
         """As many symbols as one request takes, so that one call is one request."""
@@ -107,13 +114,19 @@ class _Call:
         return Finding(self.name, verdict, str(refusal), f"{told.meaning} {told.remedy}")
 
 
-def _told(provider: StockDataProvider, quotes: Sequence[StockUpdate], wanted: int) -> str:
-    """How many quotes, what they may be called, and how old the newest is."""
-    if not quotes:
-        raise Refusal(RefusalReason.NO_DATA, "it returned no quotes")
-    newest = utc_time(max(quote.timestamp for quote in quotes))
-    age = _words((datetime.now(UTC) - newest).total_seconds())
-    return f"{len(quotes)} of {wanted} quotes, {provider.kind}; the newest is {age} old"
+def age_judged(
+    name: str, text: str, newest: datetime, now: datetime, hours: Calendar, delay: int | None
+) -> Finding:
+    """A source that answered, by the age of its newest quote: in a session somebody trades every few minutes."""
+    told = f"{text}; the newest is {_words((now - newest).total_seconds())} old"
+    since = now - timedelta(seconds=delay or 0) - _QUIET
+    trading = all(hours.market_status(moment) is MarketStatus.OPEN for moment in (since, now))
+    if delay is None or not trading or newest >= since:
+        return well(name, told)
+    stale = advice(RefusalReason.STALE)
+    return Finding(
+        name, Verdict.WARNING, f"{told}, while the market trades", f"{stale.meaning} {stale.remedy}"
+    )
 
 
 def _words(seconds: float) -> str:
