@@ -241,6 +241,10 @@ async def _journal_stats() -> JournalStats:
     return JournalStats(Position("bench", FIRST_OFFSET), 1, 0, 0, {}, {}, {}, 0)
 
 
+async def _read_journal(after: int, limit: int) -> list[Entry]:
+    return []
+
+
 def _context() -> GatewayContext:
     started = time.monotonic()
     return GatewayContext(
@@ -258,6 +262,7 @@ def _context() -> GatewayContext:
         stale=frozenset,
         next_cycle=lambda: None,
         journal_stats=_journal_stats,
+        read_journal=_read_journal,
         uptime=lambda: time.monotonic() - started,
     )
 

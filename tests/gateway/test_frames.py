@@ -13,14 +13,19 @@ from tests.gateway.serving import quote
 from zlotick.gateway.frames import (
     CLOSE,
     DEFLATE_FROM,
+    FIELD_SETS,
     Book,
     Envelope,
     SharedMessage,
     close_frame,
+    deflate,
     deflated,
     frame,
+    part_json,
+    plain,
     quote_json,
 )
+from zlotick.gateway.subscription import WIRE_FIELDS
 from zlotick.model import Position, StockUpdate
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -120,11 +125,11 @@ def test_deflated_payloads_inflate_alone(payload: bytes) -> None:
 
 def test_frames_are_built_once_and_only_when_needed() -> None:
     message = SharedMessage(b"y" * DEFLATE_FROM)
-    assert message.frame(deflate=False) is message.frame(deflate=False)
-    assert message.frame(deflate=True) is message.frame(deflate=True)
-    assert message.frame(deflate=True)[0] == 0xC1
+    assert message.encoded(plain) is message.encoded(plain)
+    assert message.encoded(deflate) is message.encoded(deflate)
+    assert message.encoded(deflate)[0] == 0xC1
     small = SharedMessage(b"y" * (DEFLATE_FROM - 1))
-    assert small.frame(deflate=True) is small.frame(deflate=False)
+    assert small.encoded(deflate) is small.encoded(plain)
 
 
 def test_close_frames() -> None:
@@ -156,3 +161,40 @@ def test_fragments_of_symbols_come_in_their_order_without_the_unknown() -> None:
     book.update({symbol: quote(symbol) for symbol in ("ABS", "ACG", "AGO")})
     book.refresh()
     assert [json.loads(found)["symbol"] for found in book.fragments(["AGO", "XXX", "ABS"])] == ["AGO", "ABS"]
+
+
+def test_some_fields_of_a_quote_are_encoded_once_until_it_changes() -> None:
+    book = Book()
+    book.update({"ABS": quote("ABS", 10.0), "ACG": quote("ACG")})
+    book.refresh({"ACG"})
+    fields = ("symbol", "price", "stale")
+    before = book.fragments(fields=fields)
+    assert json.loads(before[0]) == {"symbol": "ABS", "price": 10.0, "stale": False}
+    assert list(json.loads(before[1])) == list(fields)
+    assert json.loads(before[1])["stale"] is True
+    book.update({"ABS": quote("ABS", 11.0)})
+    book.refresh()
+    after = book.fragments(["ACG", "XXX", "ABS"], fields)
+    assert [json.loads(found)["price"] for found in after] == [10.0, 11.0]
+    assert json.loads(after[0])["stale"] is False
+    for number in range(FIELD_SETS + 5):
+        book.fragments(fields=("symbol", "price", *["open"] * number))
+    assert len(book._parts) == FIELD_SETS
+
+
+@given(quotes, st.booleans(), st.sets(st.sampled_from(WIRE_FIELDS), min_size=1))
+def test_a_part_says_what_the_whole_says(update: StockUpdate, stale: bool, names: set[str]) -> None:
+    fields = tuple(name for name in WIRE_FIELDS if name in names)
+    whole = json.loads(quote_json(update, stale=stale))
+    assert json.loads(part_json(update, fields, stale=stale)) == {name: whole[name] for name in fields}
+
+
+def test_another_transport_brings_its_own_encoding() -> None:
+    message = SharedMessage(b"{}", Position("e", 4))
+
+    def event(message: SharedMessage) -> bytes:
+        assert message.position is not None
+        return b"id: %d\ndata: %b\n\n" % (message.position.offset, message.payload)
+
+    assert message.encoded(event) is message.encoded(event)
+    assert message.encoded(event) == b"id: 4\ndata: {}\n\n"

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tests.gateway.serving import quote
 
 from zlotick.gateway import hub as hub_module
+from zlotick.gateway.frames import plain
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import Position, StockUpdate
+from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text
 
 ALL = Subscription()
 CHANGES = Subscription(mode="changes")
@@ -104,13 +105,15 @@ class Stage:
         self.offset += bool(symbols)
         for symbol in symbols:
             self.quotes[symbol] = quote(symbol, price=float(self.offset))
-        self.hub.publish(dict(self.quotes), symbols, Position("e", self.offset), "open")
+        position = Position("e", self.offset)
+        batch = UpdateBatch(now_text(), "open", [self.quotes[symbol] for symbol in symbols])
+        self.hub.publish(dict(self.quotes), Entry(position, batch) if symbols else None, position, "open")
 
     def join(self, subscription: Subscription, wire: Wire | None = None) -> tuple[Wire, Subscriber]:
         wire = wire or Wire()
         subscriber = Subscriber(
             cast("asyncio.WriteTransport", wire),
-            deflate=False,
+            encoding=plain,
             evict=lambda: self.evicted.append(wire),
         )
         self.enter(subscriber, subscription)
@@ -120,7 +123,8 @@ class Stage:
         """As the session does it."""
         self.left.pop(subscriber, None)
         self.hub.leave(subscriber)
-        subscriber.transport.write(self.hub.snapshot(subscription).frame(deflate=False))
+        for message in self.hub.snapshot(subscription):
+            self.hub.send(subscriber, message)
         self.hub.join(subscriber, subscription)
 
 

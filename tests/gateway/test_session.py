@@ -17,7 +17,7 @@ from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, re
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
-from zlotick.gateway.frames import TEXT
+from zlotick.gateway.frames import TEXT, plain
 from zlotick.gateway.session import Session
 from zlotick.gateway.subscription import Subscription
 from zlotick.model import StockUpdate
@@ -346,7 +346,7 @@ async def test_a_slow_reader_gets_the_newest_state_and_disturbs_nobody() -> None
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
         await quick.subscribe()
-        await until(lambda: len(gateway._hub._groups[Subscription()].plain) == 1)  # type: ignore[union-attr]
+        await until(lambda: len(gateway._hub._groups[Subscription()].members.get(plain, ())) == 1)  # type: ignore[union-attr]
         for cycle in range(1, 301):
             quotes = wide(80, float(cycle))
             gateway.publish(report(quotes, quotes, offset=cycle))
@@ -545,7 +545,7 @@ async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nob
         _, writer = await raw(gateway)
         writer.write(masked(b'{"type":"subscribe"}'))
         await until(lambda: sum(map(_subscribed, gateway._sessions)) == 2)
-        doomed = next(session for session in gateway._sessions if not session._subscriber.deflate)
+        doomed = next(session for session in gateway._sessions if session._subscriber.encoding is plain)
         doomed._transport.abort()
         offset = 0
         while len(gateway._sessions) == 2:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zlotick.gateway.protocol import BadMessage, Subscribe, Unsubscribe
-from zlotick.gateway.subscription import DOCUMENTED, Subscription, check_channels
+from zlotick.gateway.subscription import SERVED, WIRE_FIELDS, Subscription
+from zlotick.model import Position
 
 KNOWN = frozenset({"ABS", "ACG", "AGO"})
 
@@ -37,29 +39,59 @@ def test_the_key_does_not_depend_on_order_or_repetition(symbols: list[str]) -> N
     assert key.symbols == tuple(sorted(set(symbols)))
 
 
-def test_what_the_protocol_documents_but_this_version_does_not_serve_is_refused_in_plain_words() -> None:
-    for field, value in {
-        "fields": ["price"],
-        "filter": "price > 1",
-        "max_rate": 1,
-        "since": {"epoch": "e", "offset": 1},
-        "on_slow": "disconnect",
-        "heartbeat": 5,
-    }.items():
-        bad = refusal(**{field: value})
-        assert bad.code == 422
-        assert bad.message.startswith(f"{field}: not served")
-
-
 def test_the_confirmed_state_can_be_sent_back_as_a_subscription() -> None:
-    assert (
-        wanted(channels=["quotes"], fields=None, filter=None, max_rate=None, on_slow="conflate") == wanted()
+    request = Subscribe(
+        channels=["market", "quotes"],
+        symbols=["ACG", "ABS"],
+        fields=["volume", "price"],
+        filter="price>1",
+        max_rate=2,
+        on_slow="disconnect",
+        heartbeat=5,
     )
+    first = Subscription.of(request, KNOWN.__contains__)
+    state = msgspec.json.encode(first.state(request))
+    again = msgspec.json.decode(state, type=Subscribe)
+    assert Subscription.of(again, KNOWN.__contains__) == first
+    assert (again.on_slow, again.heartbeat, again.filter) == ("disconnect", 5, "price > 1")
 
 
-@pytest.mark.parametrize("channel", sorted(DOCUMENTED - {"quotes"}))
-def test_other_channels_are_named_as_not_served_yet(channel: str) -> None:
-    bad = refusal(channels=["quotes", channel])
+def test_what_concerns_one_session_alone_does_not_split_the_key() -> None:
+    since = Position("e", 1)
+    assert wanted(on_slow="disconnect", heartbeat=5, since=since) == wanted()
+    assert wanted(filter="price>1") == wanted(filter="price > 1")
+    assert wanted(max_rate=1) != wanted()
+
+
+def test_fields_come_in_the_order_of_the_wire_and_symbol_is_always_there() -> None:
+    assert wanted(fields=["price", "price", "timestamp"]).fields == ("timestamp", "symbol", "price")
+    assert wanted(fields=list(WIRE_FIELDS)) == wanted()
+
+
+def test_what_cannot_be_served_as_asked_is_refused_and_named() -> None:
+    bad = refusal(fields=["price", "prize"])
+    assert bad.code == 422
+    assert bad.message.startswith("fields: unknown field 'prize'; known fields: timestamp, symbol, price")
+    assert refusal(fields=[]).code == 422
+    bad = refusal(filter="price >")
+    assert (bad.code, bad.message) == (
+        422,
+        "filter: at character 8: expected a field or a number, found the end",
+    )
+    bad = refusal(channels=["market"], since=Position("e", 1))
+    assert (bad.code, bad.message[:6]) == (422, "since:")
+
+
+@pytest.mark.parametrize("channel", sorted(SERVED))
+def test_served_channels(channel: str) -> None:
+    subscription = wanted(channels=[channel])
+    assert subscription.channels == (channel,)
+    assert (subscription.selection is not None) == (channel == "quotes")
+    assert bool(subscription.intervals) == channel.startswith("candles:")
+
+
+def test_alerts_are_named_as_not_served_yet() -> None:
+    bad = refusal(channels=["quotes", "alerts"])
     assert bad.code == 404
     assert "not served by this version yet" in bad.message
 
@@ -72,8 +104,12 @@ def test_unknown_names_are_404_and_empty_lists_422() -> None:
     assert refusal(channels=[]).code == 422
 
 
-def test_unsubscribe_names_channels_likewise() -> None:
-    check_channels(Unsubscribe())
-    check_channels(Unsubscribe(channels=["quotes"]))
+def test_unsubscribe_gives_up_some_channels_or_all() -> None:
+    subscription = wanted(channels=["quotes", "market", "candles:1m"], symbols=["ABS"])
+    left = subscription.without(Unsubscribe(channels=["market"]))
+    assert left is not None
+    assert (left.channels, left.symbols) == (("candles:1m", "quotes"), ("ABS",))
+    assert subscription.without(Unsubscribe()) is None
+    assert subscription.without(Unsubscribe(channels=list(subscription.channels))) is None
     with pytest.raises(BadMessage):
-        check_channels(Unsubscribe(channels=["news"]))
+        subscription.without(Unsubscribe(channels=["news"]))

@@ -11,7 +11,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.market.history import History
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Member
-from zlotick.model import ConnectionStatus, ProviderRow
+from zlotick.model import ConnectionStatus, Entry, ProviderRow
 from zlotick.telemetry.metrics import Metrics
 
 
@@ -33,6 +33,7 @@ class GatewayContext:
     stale: Callable[[], frozenset[str]]  # the symbols whose quotes are stale now
     next_cycle: Callable[[], str | None]  # when it is due; None before the first
     journal_stats: Callable[[], Awaitable[JournalStats]]
+    read_journal: Callable[[int, int], Awaitable[list[Entry]]]  # entries after an offset, at most so many
     uptime: Callable[[], float]  # seconds
     calendar: Callable[[], Calendar] = lambda: GPW
     market_time: Callable[[], datetime] = lambda: datetime.now(UTC)  # a replay's quotes have the replayed one

@@ -1,13 +1,14 @@
 """WebSocket frames, each built once and shared by every session that wants the same.
 
 A quote is encoded once, when it changes, to a *fragment* of JSON; a message is fragments joined; a frame is
-a message behind its header, plain or deflated, built when the first session needs it.
+a message behind its header, plain or deflated, built when the first session needs it. Another transport than a
+WebSocket brings its own :data:`Encoding`.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -19,6 +20,12 @@ _FINAL, _COMPRESSED = 0x80, 0x40
 
 DEFLATE_FROM = 1024
 """Bytes: below this, deflating costs more than it saves."""
+
+FIELD_SETS = 64
+"""So many choices of fields are remembered with their fragments; for a further one the oldest is forgotten."""
+
+Fields = tuple[str, ...]
+Shown = tuple[StockUpdate, bool]  # a quote, and whether it is stale
 
 _DEFLATE_TAIL = 4  # RFC 7692 section 7.2.1: the 00 00 ff ff of a sync flush is not sent
 _encode = msgspec.json.Encoder().encode
@@ -49,24 +56,37 @@ def deflated(payload: bytes) -> bytes:
 
 
 class SharedMessage:
-    """A message for many sessions: at most two frames, each built when the first session needs it."""
+    """A message for many: encoded for each kind of wire when the first subscriber of that kind needs it."""
 
-    __slots__ = ("_deflated", "_plain", "payload")
+    __slots__ = ("_encoded", "payload", "position")
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, position: Position | None = None) -> None:
         self.payload = payload
-        self._plain: bytes | None = None
-        self._deflated: bytes | None = None
+        self.position = position  # for wires that tell it beside the message
+        self._encoded: dict[Encoding, bytes] = {}
 
-    def frame(self, *, deflate: bool) -> bytes:
-        """The frame for sessions with or without permessage-deflate."""
-        if deflate and len(self.payload) >= DEFLATE_FROM:
-            if self._deflated is None:
-                self._deflated = frame(deflated(self.payload), compressed=True)
-            return self._deflated
-        if self._plain is None:
-            self._plain = frame(self.payload)
-        return self._plain
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The bytes to write: the same object for everybody who asks."""
+        data = self._encoded.get(encoding)
+        if data is None:
+            data = self._encoded[encoding] = encoding(self)
+        return data
+
+
+Encoding = Callable[[SharedMessage], bytes]
+"""What a wire makes of a message: one of the functions below, or another transport's."""
+
+
+def plain(message: SharedMessage) -> bytes:
+    """A text frame."""
+    return frame(message.payload)
+
+
+def deflate(message: SharedMessage) -> bytes:
+    """A deflated text frame, where that pays."""
+    if len(message.payload) < DEFLATE_FROM:
+        return message.encoded(plain)
+    return frame(deflated(message.payload), compressed=True)
 
 
 class Book:
@@ -75,7 +95,8 @@ class Book:
     def __init__(self) -> None:
         self.quotes: dict[str, StockUpdate] = {}
         self._fragments: dict[str, bytes] = {}
-        self._shown: dict[str, tuple[StockUpdate, bool]] = {}  # what each fragment was made of
+        self._shown: dict[str, Shown] = {}  # what each fragment was made of
+        self._parts: dict[Fields, dict[str, tuple[Shown, bytes]]] = {}
 
     def update(self, quotes: Mapping[str, StockUpdate]) -> None:
         """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
@@ -90,12 +111,31 @@ class Book:
                 self._shown[symbol] = (quote, is_stale)
                 self._fragments[symbol] = quote_json(quote, stale=is_stale)
 
-    def fragments(self, symbols: Iterable[str] | None = None) -> list[bytes]:
+    def fragments(self, symbols: Iterable[str] | None = None, fields: Fields | None = None) -> list[bytes]:
         """The fragments of the known ones among the symbols, in their order; all of them by default."""
+        if fields is not None:
+            return self._partial(self._shown if symbols is None else symbols, fields)
         known = self._fragments
         if symbols is None:
             return list(known.values())
         return [known[symbol] for symbol in symbols if symbol in known]
+
+    def _partial(self, symbols: Iterable[str], fields: Fields) -> list[bytes]:
+        """Fragments with some fields only, made when they are first asked for."""
+        known = self._parts.pop(fields, {})
+        self._parts[fields] = known  # now the one used last
+        if len(self._parts) > FIELD_SETS:
+            del self._parts[next(iter(self._parts))]
+        found = []
+        for symbol in symbols:
+            shown = self._shown.get(symbol)
+            if shown is None:
+                continue
+            part = known.get(symbol)
+            if part is None or part[0] is not shown:
+                part = known[symbol] = (shown, part_json(shown[0], fields, stale=shown[1]))
+            found.append(part[1])
+        return found
 
 
 def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
@@ -103,12 +143,18 @@ def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
     return _encode(quote)[:-1] + (b',"stale":true}' if stale else b',"stale":false}')
 
 
+def part_json(quote: StockUpdate, fields: Fields, *, stale: bool) -> bytes:
+    """Some fields of a quote, in the order of the wire."""
+    return _encode({name: stale if name == "stale" else getattr(quote, name) for name in fields})
+
+
 class Envelope:
     """What surrounds the quotes of a ``stock_updates`` message: made now, once for all messages of a cycle."""
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_head", "_position", "_tail")
 
     def __init__(self, *, position: Position | None, market_status: str, snapshot: bool = False) -> None:
+        self._position = position
         self._head = b'{"type":"stock_updates","timestamp":"%b","count":' % now_text().encode()
         self._tail = b'],"position":%b,"snapshot":%b,"market_status":%b}' % (
             _encode(position),
@@ -119,4 +165,5 @@ class Envelope:
     def around(self, fragments: list[bytes]) -> SharedMessage:
         """The whole message."""
         data = b",".join(fragments)
-        return SharedMessage(b'%b%d,"data":[%b%b' % (self._head, len(fragments), data, self._tail))
+        payload = b'%b%d,"data":[%b%b' % (self._head, len(fragments), data, self._tail)
+        return SharedMessage(payload, self._position)

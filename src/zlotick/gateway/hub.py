@@ -1,8 +1,9 @@
 """Who wants what. One cycle becomes one frame for each distinct subscription, written to every socket of it.
 
-Sessions with the same subscription and the same compression form a *group*. A session whose socket holds
-more than its bound leaves its group and becomes a *laggard*: what waits for it is the names of the symbols
-that changed, never messages. When its socket is empty again it gets their newest values and rejoins.
+Sessions with the same subscription and the same encoding form a *group*. A session whose socket holds more than
+its bound leaves its group and becomes a *laggard*: what waits for it is the names of the symbols that changed,
+never messages. When its socket is empty again it gets their newest values and rejoins. A group with ``max_rate``
+has a *pace*: between two messages, names wait for it in the same way.
 
 Everything here is synchronous on one event loop. That is what makes the seam between a snapshot and the live
 messages exact: nothing can happen between taking the one and joining the other. A cycle for very many
@@ -13,19 +14,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
 
-from zlotick.gateway.frames import Book, Envelope, SharedMessage, frame
-from zlotick.gateway.protocol import Lost
-from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic
-from zlotick.gateway.subscription import Subscription
-from zlotick.model import Position, StockUpdate
+from zlotick.gateway.frames import Book, Encoding, Envelope, SharedMessage
+from zlotick.gateway.live_candles import LiveCandles, Told
+from zlotick.gateway.protocol import Heartbeat, Lost, Message
+from zlotick.gateway.resume import Tail
+from zlotick.gateway.subscriber import Group, Late, Newest, Subscriber, Traffic
+from zlotick.gateway.subscription import Selection, Subscription
+from zlotick.model import Entry, Position, StockUpdate, now_text
 
 STRIDE = 1000
 """Writes between two turns of the event loop: about 4 ms."""
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
+
+BEAT_INTERVAL = 0.25
+"""Seconds between two looks at who wants a heartbeat: it may come so much later than asked."""
+
+_EVERYBODY = sys.maxsize
+
+
+class Parcel(NamedTuple):
+    """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
+
+    messages: list[SharedMessage]
+    fence: int = _EVERYBODY  # members that joined in this cycle or later have it already
+    quotes: bool = False
+    names: Collection[str] = ()
+    newest: Newest = {}  # noqa: RUF012  never changed
+
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The bytes to write: one message is the very object that all groups share."""
+        if len(self.messages) == 1:
+            return self.messages[0].encoded(encoding)
+        return b"".join(message.encoded(encoding) for message in self.messages)
 
 
 class Hub:
@@ -36,6 +63,8 @@ class Hub:
         *,
         market_status: Callable[[], str],
         stale: Callable[[], frozenset[str]],
+        tail: Tail | None = None,
+        candles: LiveCandles | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         # Timeouts
         slow_timeout: float = 30.0,
@@ -44,6 +73,8 @@ class Hub:
     ) -> None:
         self.book = Book()
         self.position: Position | None = None
+        self.tail = tail or Tail()
+        self.candles = candles
         self.traffic = Traffic()
         self.laggards: dict[Subscriber, Late] = {}
         self._loop = loop or asyncio.get_running_loop()
@@ -52,35 +83,86 @@ class Hub:
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
+        self._paced: dict[Group, None] = {}
+        self._beating: dict[Subscriber, float] = {}
         self._cycle = 0
-        self._writing: Iterator[None] | None = None
+        self._writing: deque[Iterator[None]] = deque()  # what is being written, oldest first
         self._next_stride: asyncio.Handle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._beats: asyncio.TimerHandle | None = None
 
     # Who wants what
 
-    def snapshot(self, subscription: Subscription) -> SharedMessage:
-        """Every selected quote that is known, as it is now."""
+    def snapshot(self, subscription: Subscription) -> list[SharedMessage]:
+        """All that is wanted and known, as it is now: quotes in one message, candles in one each."""
+        messages = []
+        selection = subscription.selection
+        if selection is not None:
+            self._refresh()
+            messages.append(self._newest(selection, self._names(selection), self._envelope(snapshot=True)))
+        return messages + self.candle_snapshot(subscription)
+
+    def candle_snapshot(self, subscription: Subscription) -> list[SharedMessage]:
+        """The wanted candles as they are now."""
+        if self.candles is None or not subscription.intervals:
+            return []
+        return [message for _, message in _wanted(subscription, self.candles.newest())]
+
+    def missed(self, entry: Entry, selection: Selection) -> SharedMessage | None:
+        """A past batch as a subscription sees it; None when nothing in it is for it."""
+        return self.tail.message(entry, selection, self._stale())
+
+    def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
+        """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
         self._refresh()
-        return self._envelope(snapshot=True).around(self.book.fragments(subscription.symbols))
+        return self.book.fragments(symbols)
 
     def join(self, subscriber: Subscriber, subscription: Subscription) -> None:
         """Send it every cycle after the present one, whose values it has (from :meth:`snapshot`)."""
         self.leave(subscriber)
+        if subscriber.gone:
+            return
         subscriber.subscription = subscription
         self._enter_group(subscriber, subscription)
+        if subscriber.heartbeat is not None:
+            self._beating[subscriber] = subscriber.heartbeat
+            self._beat_again()
 
     def leave(self, subscriber: Subscriber) -> None:
         """Send it nothing more. Safe to call twice."""
         self._exit_group(subscriber)
         self.laggards.pop(subscriber, None)
+        self._beating.pop(subscriber, None)
         subscriber.late = subscriber.subscription = None
+
+    def dismiss(self, subscriber: Subscriber) -> None:
+        """It leaves for good, even if it is about to join."""
+        subscriber.gone = True
+        self.leave(subscriber)
+
+    def change(self, subscriber: Subscriber, subscription: Subscription) -> None:
+        """Go on with another subscription of the same selection, with no snapshot and no seam."""
+        self._finish()  # what the present cycle still has for it
+        group = subscriber.group
+        subscriber.subscription = subscription
+        if group is None:  # a laggard enters the new group when it has caught up
+            return
+        pace = group.pace
+        if pace is not None and pace.waiting and subscriber.joined < group.fence and group.selection:
+            self._refresh()
+            waiting = self._of_names(group.selection, pace.names, self._envelope())
+            if waiting is not None:
+                self.send(subscriber, waiting)
+        self._exit_group(subscriber)
+        self._enter_group(subscriber, subscription)
 
     def _enter_group(self, subscriber: Subscriber, subscription: Subscription) -> None:
         group = self._groups.get(subscription)
         if group is None:
             group = self._groups[subscription] = Group(subscription)
-        group.members(deflate=subscriber.deflate)[subscriber] = subscriber.transport
+            if group.pace is not None:
+                self._paced[group] = None
+        group.members.setdefault(subscriber.encoding, {})[subscriber] = subscriber.transport
         subscriber.group = group
         subscriber.joined = self._cycle
 
@@ -89,14 +171,13 @@ class Hub:
         if group is None:
             return
         subscriber.group = None
-        del group.members(deflate=subscriber.deflate)[subscriber]
-        if not (group.plain or group.deflated):
+        members = group.members[subscriber.encoding]
+        del members[subscriber]
+        if not any(group.members.values()):
             del self._groups[group.subscription]
-
-    def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
-        """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
-        self._refresh()
-        return self.book.fragments(symbols)
+            self._paced.pop(group, None)
+            if group.pace is not None:
+                group.pace.stop()
 
     # One cycle to everybody
 
@@ -108,76 +189,194 @@ class Hub:
     def publish(
         self,
         quotes: Mapping[str, StockUpdate],
-        changed: Collection[str],
+        entry: Entry | None,
         position: Position,
         market_status: str,
     ) -> None:
-        """Write one cycle to every socket: the first stride now, the others in the next turns of the loop."""
+        """Write one cycle to every socket: the first stride now, the others in the next turns of the loop.
+
+        ``entry`` is what changed, None when nothing did.
+        """
         self._finish()
         self._cycle += 1
         self.book.update(quotes)
         self.position = position
+        if entry is not None:
+            self.tail.append(entry)
         self._refresh()
-        names = dict.fromkeys(changed)  # ordered, and quick to ask
-        for subscriber, late in self.laggards.items():
-            self._note(subscriber, late, names)
+        changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
+        told = self.candles.update(entry) if self.candles is not None else []
+        self._note_waiting(changed, told)
         envelope = Envelope(position=position, market_status=market_status)
-        self._writing = self._strides(envelope, names)
-        self._write_stride()
+        self._write_soon(self._strides(self._cycle_parcels(envelope, changed, told)))
+
+    def publish_event(self, channel: str, about: str, message: Message) -> None:
+        """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""
+        key = (channel, about)
+        shared = SharedMessage(message.encode())
+        parcel = Parcel([shared], newest={key: shared})
+        for subscriber, late in self.laggards.items():
+            if subscriber.subscription is not None and channel in subscriber.subscription.channels:
+                self._note(late, parcel)
+        wanting = [group for group in self._groups.values() if channel in group.subscription.channels]
+        self._write_soon(self._strides((group, parcel) for group in wanting), at_once=False)
+
+    def _note_waiting(self, changed: dict[str, None], told: Told) -> None:
+        """Remember for laggards and paced groups what this cycle has for them, before anything is written."""
+        for subscriber, late in self.laggards.items():
+            subscription = subscriber.subscription
+            if subscription is not None:
+                self._note(late, self._unsent(subscription, changed, told))
+        for group in self._paced:
+            assert group.pace is not None
+            assert group.selection is not None
+            names = group.selection.among(changed)
+            if names or group.selection.mode == "full":
+                group.pace.names.update(dict.fromkeys(names))
+                group.pace.waiting = True
+                group.fence = self._cycle
+
+    def _unsent(self, subscription: Subscription, changed: dict[str, None], told: Told) -> Parcel:
+        """What a cycle has for a laggard. A full message needs no names: the newest one says it all."""
+        selection = subscription.selection
+        names: Collection[str] = ()
+        if selection is not None and selection.mode == "changes":
+            names = selection.among(changed)
+        quotes = selection is not None and (bool(names) or selection.mode == "full")
+        return Parcel([], quotes=quotes, names=names, newest=dict(_wanted(subscription, told)))
+
+    def _cycle_parcels(
+        self, envelope: Envelope, changed: dict[str, None], told: Told
+    ) -> Iterator[tuple[Group, Parcel]]:
+        """Who gets what. A message is composed once for its selection, encoded once for its kind of wire."""
+        composed: dict[Selection, SharedMessage | None] = {}
+        for group in list(self._groups.values()):
+            selection, parcel = group.selection, None
+            if selection is not None and group.pace is None:
+                if selection not in composed:
+                    composed[selection] = self._cycle_message(selection, envelope, changed)
+                message = composed[selection]
+                if message is not None:
+                    names = changed if selection.mode == "changes" else ()
+                    parcel = Parcel([message], self._cycle, quotes=True, names=names)
+            if group.intervals and told:
+                parcel = _with_candles(parcel, group.subscription, told, self._cycle)
+            if parcel is not None:
+                yield group, parcel
+            if group.pace is not None and (paced := self._paced_parcel(group)) is not None:
+                yield group, paced
+
+    def _cycle_message(
+        self, selection: Selection, envelope: Envelope, changed: dict[str, None]
+    ) -> SharedMessage | None:
+        """The message of this cycle for a selection; none when it wants changes and there were none."""
+        if selection.mode == "full":
+            return self._newest(selection, self._names(selection), envelope)
+        return self._of_names(selection, selection.among(changed), envelope)
+
+    def _names(self, selection: Selection) -> Collection[str] | None:
+        """All that a selection selects now; None is everything there is."""
+        if selection.filter is None:
+            return selection.symbols
+        names = self.book.quotes if selection.symbols is None else selection.symbols
+        return selection.accepted(names, self.book.quotes)
+
+    def _of_names(
+        self, selection: Selection, names: Collection[str], envelope: Envelope
+    ) -> SharedMessage | None:
+        """The newest of these; for who wants changes, none when the filter leaves none."""
+        if selection.mode == "full":
+            return self._newest(selection, self._names(selection), envelope)
+        accepted = selection.accepted(names, self.book.quotes) if selection.filter else names
+        return self._newest(selection, accepted, envelope) if accepted else None
+
+    def _newest(
+        self, selection: Selection, names: Collection[str] | None, envelope: Envelope
+    ) -> SharedMessage:
+        return envelope.around(self.book.fragments(names, selection.fields))
+
+    # Groups with a pace
+
+    def _paced_parcel(self, group: Group) -> Parcel | None:
+        """What waited for a group whose time has come; else its timer is set."""
+        pace, selection = group.pace, group.selection
+        if pace is None or selection is None or not pace.waiting:
+            return None
+        now = self._loop.time()
+        if now < pace.due:
+            if pace.timer is None:
+                pace.timer = self._loop.call_at(pace.due, self._pace_is_due, group)
+            return None
+        names = pace.take()
+        message = self._of_names(selection, names, self._envelope())
+        if message is None:
+            return None
+        pace.due = now + pace.interval
+        return Parcel([message], group.fence, quotes=True, names=names)
+
+    def _pace_is_due(self, group: Group) -> None:
+        assert group.pace is not None
+        group.pace.timer = None
+        self._write_soon(self._strides(self._due_parcels(group)), at_once=False)
+
+    def _due_parcels(self, group: Group) -> Iterator[tuple[Group, Parcel]]:
+        self._refresh()
+        parcel = self._paced_parcel(group)
+        if parcel is not None:
+            yield group, parcel
+
+    # Strides
+
+    def _write_soon(self, strides: Iterator[None], *, at_once: bool = True) -> None:
+        """Begin now, or behind what is being written; go on in the next turns of the loop."""
+        self._writing.append(strides)
+        if self._next_stride is None:
+            if at_once:
+                self._write_stride()
+            else:
+                self._next_stride = self._loop.call_soon(self._write_stride)
 
     def _write_stride(self) -> None:
         self._next_stride = None
-        if self._writing is not None and next(self._writing, self) is self:
-            self._writing = None
-        if self._writing is not None:
+        if self._writing and next(self._writing[0], self) is self:
+            self._writing.popleft()
+        if self._writing:
             self._next_stride = self._loop.call_soon(self._write_stride)
 
     def _finish(self) -> None:
         """A cycle overtakes no other: what is left of the last one goes out first."""
         if self._next_stride is not None:
             self._next_stride.cancel()
-        while self._writing is not None and next(self._writing, self) is None:
-            pass
-        self._writing = self._next_stride = None
+            self._next_stride = None
+        while self._writing:
+            if next(self._writing[0], self) is self:
+                self._writing.popleft()
 
-    def _strides(self, envelope: Envelope, changed: Collection[str]) -> Iterator[None]:
-        """Write one cycle; yield whenever it is the event loop's turn."""
+    def _strides(self, parcels: Iterator[tuple[Group, Parcel]]) -> Iterator[None]:
+        """Write parcels; yield whenever it is the event loop's turn."""
         written, yielded = 0, False
-        for members, data in self._deliveries(envelope, changed):
-            everyone = list(members.items())
-            for start in range(0, len(everyone), STRIDE):
-                stride = everyone[start : start + STRIDE]
-                if yielded:  # since then sessions may have left, or joined with this cycle's values
-                    stride = [pair for pair in stride if pair[0] in members and pair[0].joined < self._cycle]
-                self._write(stride, data, changed)
-                written += len(stride)
-                if written >= STRIDE:
-                    written, yielded = 0, True
-                    yield
-
-    def _deliveries(self, envelope: Envelope, changed: Collection[str]) -> Iterator[tuple[Members, bytes]]:
-        """Who gets which bytes. A message is composed once for its group, a frame once for its kind."""
-        for group in list(self._groups.values()):
-            message = self._cycle_message(group.subscription, envelope, changed)
-            if message is not None:
-                for members, deflate in ((group.plain, False), (group.deflated, True)):
-                    if members:
-                        yield members, message.frame(deflate=deflate)
-
-    def _cycle_message(
-        self, subscription: Subscription, envelope: Envelope, changed: Collection[str]
-    ) -> SharedMessage | None:
-        """The message of this cycle for a subscription; none when it wants changes and there were none."""
-        if subscription.mode == "full":
-            return envelope.around(self.book.fragments(subscription.symbols))
-        names = _selected(subscription, changed)
-        return envelope.around(self.book.fragments(names)) if names else None
+        for group, parcel in parcels:
+            group.sent = self._loop.time()
+            check = yielded or group.pace is not None
+            for encoding, members in list(group.members.items()):
+                if not members:
+                    continue
+                data = parcel.encoded(encoding)
+                everyone = list(members.items())
+                for start in range(0, len(everyone), STRIDE):
+                    stride = everyone[start : start + STRIDE]
+                    if check:  # some may have left, or joined with these values
+                        stride = [
+                            pair for pair in stride if pair[0] in members and pair[0].joined < parcel.fence
+                        ]
+                    self._write(stride, data, parcel)
+                    written += len(stride)
+                    if written >= STRIDE:
+                        written, yielded, check = 0, True, True
+                        yield
 
     def _write(
-        self,
-        stride: list[tuple[Subscriber, asyncio.WriteTransport]],
-        data: bytes,
-        changed: Collection[str],
+        self, stride: list[tuple[Subscriber, asyncio.WriteTransport]], data: bytes, parcel: Parcel
     ) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
         limit = self._buffer_bytes
@@ -192,30 +391,37 @@ class Hub:
                     # uvloop, of a transport that closed in this turn: its session ends in the next.
                     gone += 1
         sent = len(stride) - len(slow) - gone
-        self.traffic.messages += sent
+        self.traffic.messages += sent * len(parcel.messages)
         self.traffic.bytes += sent * len(data)
         for subscriber in slow:
-            self._set_aside(subscriber, changed)
+            self._set_aside(subscriber, parcel)
 
     # Laggards
 
-    def _set_aside(self, subscriber: Subscriber, changed: Collection[str]) -> None:
-        self._exit_group(subscriber)
+    def _set_aside(self, subscriber: Subscriber, parcel: Parcel) -> None:
+        group = subscriber.group
+        if subscriber.disconnect_when_slow or group is None:
+            self._give_up(subscriber)
+            return
         late = subscriber.late = self.laggards[subscriber] = Late(self._loop.time())
-        self._note(subscriber, late, changed)
+        selection, pace = group.selection, group.pace
+        if selection is not None and selection.symbols is not None:
+            parcel = parcel._replace(names=[name for name in parcel.names if name in selection.symbols])
+        self._note(late, parcel)
+        if pace is not None and pace.waiting and subscriber.joined < group.fence:
+            self._note(late, Parcel([], quotes=True, names=pace.names))
+        self._exit_group(subscriber)
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
 
-    def _note(self, subscriber: Subscriber, late: Late, changed: Collection[str]) -> None:
-        """Remember what a laggard missed. A full message needs no names: the newest one says it all."""
-        subscription = subscriber.subscription
-        if subscription is None:
-            return
-        names = _selected(subscription, changed) if subscription.mode == "changes" else ()
-        if names or subscription.mode == "full":
-            late.names.update(names)
-            late.missed += 1
-            self.traffic.conflated += 1
+    def _note(self, late: Late, parcel: Parcel) -> None:
+        """Remember what a laggard missed."""
+        late.quotes |= parcel.quotes
+        late.names.update(parcel.names)
+        late.newest.update(parcel.newest)
+        missed = parcel.quotes + len(parcel.newest)
+        late.missed += missed
+        self.traffic.conflated += missed
 
     def _sweep_again(self) -> None:
         self._sweeping = None
@@ -231,9 +437,12 @@ class Hub:
             elif subscriber.transport.get_write_buffer_size() == 0:
                 self._catch_up(subscriber, late)
             elif self._loop.time() - late.since > self._slow_timeout:
-                self.traffic.evicted += 1
-                self.leave(subscriber)
-                subscriber.evict()
+                self._give_up(subscriber)
+
+    def _give_up(self, subscriber: Subscriber) -> None:
+        self.traffic.evicted += 1
+        self.leave(subscriber)
+        subscriber.evict()
 
     def _catch_up(self, subscriber: Subscriber, late: Late) -> None:
         del self.laggards[subscriber]
@@ -241,29 +450,64 @@ class Hub:
         subscription = subscriber.subscription
         if subscription is None:
             return
-        self._refresh()
-        names = subscription.symbols if subscription.mode == "full" else sorted(late.names)
-        message = self._envelope().around(self.book.fragments(names))
-        lost = Lost(count=late.missed, since=late.since_text)
-        self.send(subscriber.transport, message.frame(deflate=subscriber.deflate))
-        self.send(subscriber.transport, frame(lost.encode()))
+        if subscription.selection is not None and late.quotes:
+            self._refresh()
+            message = self._of_names(subscription.selection, sorted(late.names), self._envelope())
+            if message is not None:
+                self.send(subscriber, message)
+        for message in late.newest.values():
+            self.send(subscriber, message)
+        self.send(subscriber, Lost(count=late.missed, since=late.since_text))
         self._enter_group(subscriber, subscription)
+
+    # Signs of life
+
+    def _beat_again(self) -> None:
+        if self._beats is None and self._beating:
+            self._beats = self._loop.call_later(BEAT_INTERVAL, self._next_beat)
+
+    def _next_beat(self) -> None:
+        self._beats = None
+        self.beat()
+        self._beat_again()
+
+    def beat(self) -> None:
+        """A heartbeat to those who want one and were told nothing for so long. Laggards have other worries."""
+        now = self._loop.time()
+        message = Heartbeat(timestamp=now_text(), position=self.position)
+        shared = SharedMessage(message.encode(), self.position)
+        for subscriber, interval in self._beating.items():
+            group = subscriber.group
+            silent = group is not None and now - max(subscriber.sent, group.sent) >= interval
+            if silent and subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
+                self.send(subscriber, shared)
 
     # Small things
 
-    def send(self, transport: asyncio.WriteTransport, data: bytes) -> None:
-        """Write a frame for one session alone. One that is gone already does not get it."""
+    def send(self, subscriber: Subscriber, message: Message | SharedMessage) -> None:
+        """Write a message to one session alone."""
+        if isinstance(message, Message):
+            message = SharedMessage(message.encode(), getattr(message, "position", None))
+        subscriber.sent = self._loop.time()
+        self.write(subscriber, message.encoded(subscriber.encoding))
+
+    def write(self, subscriber: Subscriber, data: bytes) -> None:
+        """Write bytes to one session alone. One that is gone already does not get them."""
         with contextlib.suppress(RuntimeError):  # uvloop, of a transport that closed in this turn
-            transport.write(data)
+            subscriber.transport.write(data)
             self.traffic.messages += 1
             self.traffic.bytes += len(data)
 
     def close(self) -> None:
         """Write what is left of the last cycle and stop looking at laggards."""
         self._finish()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        for timer in (self._sweeping, self._beats):
+            if timer is not None:
+                timer.cancel()
+        self._sweeping = self._beats = None
+        for group in self._paced:
+            if group.pace is not None:
+                group.pace.stop()
 
     def _envelope(self, *, snapshot: bool = False) -> Envelope:
         return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)
@@ -272,8 +516,20 @@ class Hub:
         self.book.refresh(self._stale())
 
 
-def _selected(subscription: Subscription, changed: Collection[str]) -> list[str]:
-    """The changed symbols that a subscription selects."""
-    if subscription.symbols is None:
-        return list(changed)
-    return [symbol for symbol in subscription.symbols if symbol in changed]
+def _wanted(subscription: Subscription, told: Told) -> Told:
+    """The candles that a subscription selects."""
+    intervals, symbols = subscription.intervals, subscription.symbols
+    return [
+        (key, message)
+        for key, message in told
+        if key[0] in intervals and (symbols is None or key[1] in symbols)
+    ]
+
+
+def _with_candles(parcel: Parcel | None, subscription: Subscription, told: Told, cycle: int) -> Parcel | None:
+    wanted = _wanted(subscription, told)
+    if not wanted:
+        return parcel
+    before = parcel or Parcel([], fence=cycle)
+    messages = before.messages + [message for _, message in wanted]
+    return before._replace(messages=messages, newest=dict(wanted))

@@ -1,7 +1,7 @@
 """The messages of the wire protocol, version 1, in and out, and its codes. Pure: no I/O, no asyncio.
 
-Of the documented protocol this version serves the channel ``quotes`` with ``symbols`` and ``mode``. What it
-does not serve yet is refused in plain words, never ignored: a client must not believe a filter is on.
+What this version does not serve yet is refused in plain words, never ignored: a client must not believe that it
+would be told of alerts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
 
 RequestId = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Mode = Literal["full", "changes"]
+OnSlow = Literal["conflate", "disconnect"]
+MaxRate = Annotated[float, Meta(ge=0.01, le=50, description="messages with quotes in a second, at most")]
+HeartbeatSeconds = Annotated[float, Meta(ge=1, le=60, description="seconds of silence before a heartbeat")]
 
 
 class ErrorCode(IntEnum):
@@ -63,7 +66,7 @@ class BadMessage(ZlotickError):
         self.request_id = request_id
 
 
-# What clients say. A field of type Any is documented but not served: its default is the one value accepted.
+# What clients say.
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -78,12 +81,12 @@ class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
     channels: list[str] | None = None
     symbols: list[str] | None = None
     mode: Mode = "full"
-    fields: Any = None
-    filter: Any = None
-    max_rate: Any = None
-    since: Any = None
-    on_slow: Any = "conflate"
-    heartbeat: Any = None
+    fields: list[str] | None = None  # all; `symbol` always
+    filter: str | None = None  # see zlotick.gateway.filters
+    max_rate: MaxRate | None = None  # unlimited
+    since: Position | None = None  # resume after it
+    on_slow: OnSlow = "conflate"
+    heartbeat: HeartbeatSeconds | None = None  # off
 
 
 class Unsubscribe(Request, frozen=True, kw_only=True, tag="unsubscribe"):
@@ -249,7 +252,7 @@ class SubscriptionState(msgspec.Struct, frozen=True, kw_only=True):
     fields: list[str] | None = None
     filter: str | None = None
     max_rate: float | None = None
-    on_slow: str = "conflate"
+    on_slow: OnSlow = "conflate"
     heartbeat: float | None = None
 
 
@@ -292,6 +295,64 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     code: int
     id: RequestId | UnsetType = UNSET
     retryable: bool
+
+
+class Gap(Message, frozen=True, kw_only=True, tag="gap"):
+    """What was asked to be resumed cannot be replayed; a snapshot follows."""
+
+    timestamp: str
+    from_: Position = msgspec.field(name="from")
+    to: Position | None
+    reason: Literal["retention", "epoch_changed"]
+
+
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    """Nothing else was sent for so long as the client asked."""
+
+    timestamp: str
+    position: Position | None
+
+
+class MarketStatusChanged(Message, frozen=True, kw_only=True, tag="market_status"):
+    """The market opened, closed, or is about to."""
+
+    status: str
+    timestamp: str  # the market's time: a replay's is the replayed one
+
+
+class ConnectionStatusChanged(Message, frozen=True, kw_only=True, tag="connection_status"):
+    """A store's connection has another state."""
+
+    service: str
+    status: str
+    timestamp: str
+    reason: str | None = None
+
+
+class ProviderStatusChanged(Message, frozen=True, kw_only=True, tag="data_provider_status"):
+    """A provider answers again, or refuses."""
+
+    provider: str
+    status: str
+    timestamp: str | None
+    reason: str | None = None
+
+
+class CandleTold(Message, frozen=True, kw_only=True, tag="candle"):
+    """A candle as it is now: :class:`zlotick.market.candles.Candle`."""
+
+    symbol: str
+    interval: str
+    start: str
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | None
+    ticks: int
+    closed: bool
+    correction: bool
+    data_source: str
 
 
 class Lost(Message, frozen=True, kw_only=True, tag="lost"):

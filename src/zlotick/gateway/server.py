@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -15,13 +16,17 @@ from zlotick.config.admission import exposure
 from zlotick.errors import GatewayError
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
+from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.door import ADMISSION, Admission, Door, keep_protocols
+from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
+from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.rest import Rest
+from zlotick.gateway.resume import Tail
 from zlotick.gateway.routes import refused, web_routes
 from zlotick.gateway.session import PROTOCOLS, Session, SessionCounts, Socket
 from zlotick.gateway.tls import Certificate
@@ -54,6 +59,7 @@ class Gateway:
         self._restored: tuple[Mapping[str, StockUpdate], Position] | None = None
         self._hub: Hub | None = None
         self._answers: Answers | None = None
+        self._arrivals: Arrivals | None = None
         self._certificate: Certificate | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._door: Door | None = None
@@ -78,12 +84,16 @@ class Gateway:
             await self._end_guard()
             raise
         self.port = sockets[0].getsockname()[1]
+        context, tail = self._context, Tail()
         self._hub = Hub(
-            market_status=self._context.market_status,
-            stale=self._context.stale,
+            market_status=context.market_status,
+            stale=context.stale,
+            tail=tail,
+            candles=LiveCandles(tail, context.read_journal, context.market_time),
             slow_timeout=self._config.slow_timeout,
             buffer_bytes=self._config.session_buffer_bytes,
         )
+        self._arrivals = Arrivals(self._hub, context.read_journal)
         if self._restored is not None:
             self._hub.restore(*self._restored)
         self._answers = Answers(self._context, self._hub)
@@ -161,8 +171,12 @@ class Gateway:
         if self._hub is None or self._answers is None:
             return
         self._answers.note(report)
-        changed = [quote.symbol for quote in report.entry.batch.quotes] if report.entry else []
-        self._hub.publish(report.quotes, changed, report.position, report.market_status)
+        self._hub.publish(report.quotes, report.entry, report.position, report.market_status)
+
+    def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Tell the subscribers of its channel an event of the bus. Raises ValueError for other data."""
+        if self._hub is not None:
+            self._hub.publish_event(*event(event_type, data))
 
     def samples(self) -> Samples:
         """The gateway's numbers, for metrics."""
@@ -220,6 +234,7 @@ class Gateway:
     async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
         assert self._hub is not None
         assert self._answers is not None
+        assert self._arrivals is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
         headers = request.headers.copy()
         keep_protocols(headers, PROTOCOLS)
@@ -240,6 +255,7 @@ class Gateway:
             answers=self._answers,
             counts=self._counts,
             admission=admission,
+            arrivals=self._arrivals,
         )
         await self._host(session, str(admission.address))
         return socket

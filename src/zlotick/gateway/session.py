@@ -22,7 +22,9 @@ from msgspec import UNSET, UnsetType
 
 from zlotick.config import GatewayConfig
 from zlotick.errors import Transient
+from zlotick.gateway import frames
 from zlotick.gateway.answers import Answers
+from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Identity, Unauthorized
 from zlotick.gateway.door import CANNOT_TELL, Admission
 from zlotick.gateway.frames import PING, PONG, close_frame, frame
@@ -39,7 +41,6 @@ from zlotick.gateway.protocol import (
     Ping,
     Pong,
     Shutdown,
-    SnapshotEnd,
     Status,
     Subscribe,
     SubscriptionConfirmed,
@@ -49,7 +50,7 @@ from zlotick.gateway.protocol import (
     parse,
 )
 from zlotick.gateway.subscriber import Subscriber
-from zlotick.gateway.subscription import Subscription, check_channels
+from zlotick.gateway.subscription import NOTHING, Subscription
 from zlotick.model import now_text, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -63,6 +64,7 @@ CLOSE_GRACE = 2.0
 """Seconds that a client has to answer a close frame before the connection is cut."""
 
 _PING_FRAME = frame(b"", PING)
+_NOTHING_ASKED = Subscribe()
 _BINARY = "binary message; this protocol is JSON in text frames"
 
 
@@ -118,6 +120,7 @@ class Session:
         answers: Answers,
         counts: SessionCounts,
         admission: Admission,
+        arrivals: Arrivals,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.heard = asyncio.get_running_loop().time()
@@ -132,7 +135,11 @@ class Session:
         self._admission = admission
         self._bucket = TokenBucket(config.requests_per_second, config.requests_burst, self.heard)
         self._rate_refusals = 0
-        self._subscriber = Subscriber(transport, deflate=deflate, evict=self._evict)
+        self._arrivals = arrivals
+        self._alone = _NOTHING_ASKED  # the last `subscribe`: what of it concerns this session alone
+        self._subscriber = Subscriber(
+            transport, encoding=frames.deflate if deflate else frames.plain, evict=self._evict
+        )
         self._bad_messages = 0
         self._throttled = False
         self._cut: asyncio.TimerHandle | None = None
@@ -148,7 +155,7 @@ class Session:
             while await self._next():
                 self.heard = loop.time()
         finally:
-            self._hub.leave(self._subscriber)
+            self._hub.dismiss(self._subscriber)
             self._admission.over()
             if self._unauthenticated is not None:
                 self._unauthenticated.cancel()
@@ -221,7 +228,7 @@ class Session:
             raise BadMessage(ErrorCode.UNAUTHORIZED, text, request.id)
         match request:
             case Subscribe():
-                self._subscribe(request)
+                await self._subscribe(request)
             case Unsubscribe():
                 self._unsubscribe(request)
             case Ping():
@@ -251,19 +258,31 @@ class Session:
     def _give_up_on_auth(self) -> None:
         self.close(CloseCode.AUTH_TIMEOUT, "no token came")
 
-    def _subscribe(self, request: Subscribe) -> None:
-        """Confirm, snapshot, join: with no await in between, so nothing is missed and nothing comes twice."""
+    async def _subscribe(self, request: Subscribe) -> None:
+        """Leave the old subscription, confirm the new one, and become live in it."""
         subscription = Subscription.of(request, self._answers.knows_symbol)
-        self._hub.leave(self._subscriber)
-        self._confirm(request, subscription.state())
-        self._write(self._hub.snapshot(subscription).frame(deflate=self._subscriber.deflate))
-        self.send(SnapshotEnd(timestamp=now_text(), position=self._hub.position))
-        self._hub.join(self._subscriber, subscription)
+        try:
+            await self._arrivals.prepare(subscription)
+            if self.closing:
+                return
+            self._hub.leave(self._subscriber)
+            self._alone = request
+            self._confirm(request, subscription.state(request))
+            self._subscriber.disconnect_when_slow = request.on_slow == "disconnect"
+            self._subscriber.heartbeat = request.heartbeat
+            await self._arrivals.welcome(self._subscriber, subscription, request.since, self._room)
+        except BadMessage as bad:
+            raise BadMessage(bad.code, bad.message, request.id) from bad
 
     def _unsubscribe(self, request: Unsubscribe) -> None:
-        check_channels(request)
-        self._hub.leave(self._subscriber)
-        self._confirm(request, SubscriptionState(channels=[]))
+        old = self._subscriber.subscription or NOTHING
+        left = old.without(request)
+        if left is None:
+            self._hub.leave(self._subscriber)
+            self._confirm(request, SubscriptionState(channels=[]))
+        else:
+            self._hub.change(self._subscriber, left)
+            self._confirm(request, left.state(self._alone))
 
     def _confirm(self, request: Subscribe | Unsubscribe, state: SubscriptionState) -> None:
         self.send(SubscriptionConfirmed(timestamp=now_text(), subscription=state, id=request.id))
@@ -279,10 +298,10 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Write one message to this client alone."""
-        self._write(frame(message.encode()))
+        self._hub.send(self._subscriber, message)
 
     def _write(self, data: bytes) -> None:
-        self._hub.send(self._transport, data)
+        self._hub.write(self._subscriber, data)
 
     async def _room(self) -> None:
         """Let others run; if too much waits for this client's socket, wait until it has read."""
@@ -321,7 +340,7 @@ class Session:
         if self.closing:
             return
         self.closing = True
-        self._hub.leave(self._subscriber)
+        self._hub.dismiss(self._subscriber)
         self._write(close_frame(code, reason))
         log.info("WebSocket client closed", mark="🔌", session=self.id, code=int(code), reason=reason)
         self._cut = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._transport.abort)
@@ -335,7 +354,7 @@ class Session:
     def abort(self) -> None:
         """Cut the connection at once."""
         self.closing = True
-        self._hub.leave(self._subscriber)
+        self._hub.dismiss(self._subscriber)
         self._transport.abort()
 
     def _confirm_close(self, message: WSMessage) -> None:
@@ -352,7 +371,7 @@ class Session:
         if self.closing or self._transport.is_closing():
             return
         self.closing = True
-        self._hub.leave(self._subscriber)
+        self._hub.dismiss(self._subscriber)
         if code == CloseCode.TOO_BIG:
             self._counts.bad_messages += 1
             text = f"message over {self._config.max_message_bytes} bytes"

@@ -5,21 +5,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from zlotick.gateway.frames import Encoding, SharedMessage
 from zlotick.gateway.subscription import Subscription
 from zlotick.model import now_text
 
 
 class Subscriber:
-    """The hub's side of a session: its socket, what it wants, and what waits for it."""
+    """The hub's side of a session: its wire, what it wants, and what waits for it.
 
-    __slots__ = ("deflate", "evict", "group", "joined", "late", "subscription", "transport")
+    The transport may be any that writes without waiting and tells how much of it still waits. What is written to
+    it is what ``encoding`` makes of each message, perhaps several messages at once.
+    """
+
+    __slots__ = (
+        "disconnect_when_slow",
+        "encoding",
+        "evict",
+        "gone",
+        "group",
+        "heartbeat",
+        "joined",
+        "late",
+        "sent",
+        "subscription",
+        "transport",
+    )
 
     def __init__(
-        self, transport: asyncio.WriteTransport, *, deflate: bool, evict: Callable[[], None]
+        self, transport: asyncio.WriteTransport, *, encoding: Encoding, evict: Callable[[], None]
     ) -> None:
         self.transport = transport
-        self.deflate = deflate
-        self.evict = evict  # called when it was a laggard for too long
+        self.encoding = encoding
+        self.evict = evict  # called when it was a laggard for too long, or at once if it wants that
+        self.disconnect_when_slow = False
+        self.heartbeat: float | None = None  # seconds of silence after which it wants a sign of life
+        self.sent = 0.0  # the loop's time of the last message to it alone
+        self.gone = False  # it will never join again
         self.subscription: Subscription | None = None
         self.group: Group | None = None
         self.joined = 0  # the cycle whose values it already had when it joined its group
@@ -27,33 +48,63 @@ class Subscriber:
 
 
 Members = dict[Subscriber, asyncio.WriteTransport]
+Newest = dict[tuple[str, ...], SharedMessage]
+"""Messages of which the newest says all, by what they are about: a candle's symbol, an event's service."""
 
 
 class Late:
-    """What waits for a laggard, and since when."""
+    """What waits for a laggard, and since when: the names of what changed, never a queue of messages."""
 
-    __slots__ = ("missed", "names", "since", "since_text")
+    __slots__ = ("missed", "names", "newest", "quotes", "since", "since_text")
 
     def __init__(self, since: float) -> None:
         self.since = since
         self.since_text = now_text()
         self.missed = 0
+        self.quotes = False  # a message with quotes was missed
         self.names: set[str] = set()
+        self.newest: Newest = {}
+
+
+class Pace:
+    """When a group with ``max_rate`` is written to next, and what changed since it was last."""
+
+    __slots__ = ("due", "interval", "names", "timer", "waiting")
+
+    def __init__(self, max_rate: float) -> None:
+        self.interval = 1 / max_rate
+        self.due = 0.0  # the loop's time
+        self.waiting = False
+        self.names: dict[str, None] = {}
+        self.timer: asyncio.TimerHandle | None = None
+
+    def take(self) -> dict[str, None]:
+        """The names that waited."""
+        names, self.names = self.names, {}
+        self.waiting = False
+        self.stop()
+        return names
+
+    def stop(self) -> None:
+        """No message is due."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class Group:
-    """The sessions with one subscription; those with compression apart, for they get other bytes."""
+    """The sessions with one subscription; those with another encoding apart, for they get other bytes."""
 
-    __slots__ = ("deflated", "plain", "subscription")
+    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription")
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        self.plain: Members = {}
-        self.deflated: Members = {}
-
-    def members(self, *, deflate: bool) -> Members:
-        """Those of one kind."""
-        return self.deflated if deflate else self.plain
+        self.selection = subscription.selection
+        self.intervals = subscription.intervals
+        self.members: dict[Encoding, Members] = {}
+        self.pace = Pace(subscription.max_rate) if subscription.max_rate and self.selection else None
+        self.fence = 0  # the last cycle that had something for it: who joined since has that already
+        self.sent = 0.0  # the loop's time of the last message
 
 
 class Traffic:

@@ -1,12 +1,16 @@
-"""What a session wants, as a key: sessions with equal keys share every encoded frame. Pure."""
+"""What a session wants, as a key: sessions with equal keys share every encoded frame. Pure.
+
+What concerns one session alone (``since``, ``on_slow``, ``heartbeat``) is no part of the key.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self
 
 import msgspec
 
+from zlotick.gateway import filters
 from zlotick.gateway.protocol import (
     BadMessage,
     ErrorCode,
@@ -16,38 +20,102 @@ from zlotick.gateway.protocol import (
     Unsubscribe,
     shown,
 )
+from zlotick.market.candles import INTERVALS
+from zlotick.model import StockUpdate
 
-QUOTES = "quotes"
-DOCUMENTED = frozenset(
-    {QUOTES, "market", "connections", "providers", "alerts"}
-    | {f"candles:{interval}" for interval in ("1m", "5m", "1h", "1d")}
-)
-_NOT_SERVED: dict[str, Any] = {
-    field.name: field.default
-    for field in msgspec.structs.fields(Subscribe)
-    if field.name in ("fields", "filter", "max_rate", "since", "on_slow", "heartbeat")
-}
+QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS = "quotes", "market", "connections", "providers", "alerts"
+CANDLES = {f"candles:{interval}": interval for interval in INTERVALS}
+DOCUMENTED = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
+SERVED = DOCUMENTED - {ALERTS}
+
+WIRE_FIELDS = (*StockUpdate.__struct_fields__, "stale")
+"""A quote's fields in the order of the wire."""
 
 
-class Subscription(msgspec.Struct, frozen=True):
-    """Canonical and hashable: symbols are sorted and unique, ``None`` means all."""
+class Selection(NamedTuple):
+    """Which quotes, and how they are written: equal selections get equal ``stock_updates``."""
 
     symbols: tuple[str, ...] | None = None
     mode: Mode = "full"
+    fields: tuple[str, ...] | None = None
+    filter: str | None = None
+
+    def accepted(self, names: Iterable[str], quotes: dict[str, StockUpdate]) -> list[str]:
+        """The known ones among these symbols whose newest quotes pass the filter."""
+        if self.filter is None:
+            return [name for name in names if name in quotes]
+        accepts = filters.parse(self.filter).accepts
+        return [name for name in names if name in quotes and accepts(quotes[name])]
+
+    def among(self, changed: dict[str, None]) -> list[str]:
+        """The selected ones among the symbols that changed, whatever the filter says."""
+        if self.symbols is None:
+            return list(changed)
+        return [symbol for symbol in self.symbols if symbol in changed]
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """Canonical and hashable: symbols and channels are sorted and unique, ``None`` means all."""
+
+    symbols: tuple[str, ...] | None = None
+    mode: Mode = "full"
+    channels: tuple[str, ...] = (QUOTES,)
+    fields: tuple[str, ...] | None = None
+    filter: str | None = None
+    max_rate: float | None = None
 
     @classmethod
     def of(cls, request: Subscribe, is_known: Callable[[str], bool]) -> Self:
         """What a request asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
         check_channels(request)
-        for name, default in _NOT_SERVED.items():
-            if getattr(request, name) != default:
-                raise _invalid(request, f"{name}: not served by this version yet; leave it out")
-        return cls(_symbols(request, is_known), request.mode)
+        channels = tuple(sorted(set(request.channels))) if request.channels else (QUOTES,)
+        if request.since is not None and QUOTES not in channels:
+            raise _invalid(request, "since: only quotes are resumed; add the channel quotes or leave it out")
+        return cls(
+            symbols=_symbols(request, is_known),
+            mode=request.mode,
+            channels=channels,
+            fields=_fields(request),
+            filter=_filter(request),
+            max_rate=request.max_rate,
+        )
 
-    def state(self) -> SubscriptionState:
-        """As ``subscription_confirmed`` tells it."""
-        symbols = None if self.symbols is None else list(self.symbols)
-        return SubscriptionState(channels=[QUOTES], symbols=symbols, mode=self.mode)
+    @property
+    def selection(self) -> Selection | None:
+        """Which quotes; None when it wants none."""
+        if QUOTES not in self.channels:
+            return None
+        return Selection(self.symbols, self.mode, self.fields, self.filter)
+
+    @property
+    def intervals(self) -> frozenset[str]:
+        """Of which candles."""
+        return frozenset(CANDLES[channel] for channel in self.channels if channel in CANDLES)
+
+    def without(self, request: Unsubscribe) -> Self | None:
+        """What is left after an ``unsubscribe``. Raises :class:`BadMessage` for an unknown channel."""
+        check_channels(request)
+        gone = self.channels if request.channels is None else request.channels
+        left = tuple(channel for channel in self.channels if channel not in gone)
+        return msgspec.structs.replace(self, channels=left) if left else None
+
+    def state(self, request: Subscribe | None = None) -> SubscriptionState:
+        """As ``subscription_confirmed`` tells it; what concerns one session alone is read from its request."""
+        alone = request or Subscribe()
+        return SubscriptionState(
+            channels=list(self.channels),
+            symbols=None if self.symbols is None else list(self.symbols),
+            mode=self.mode,
+            fields=None if self.fields is None else list(self.fields),
+            filter=self.filter,
+            max_rate=self.max_rate,
+            on_slow=alone.on_slow,
+            heartbeat=alone.heartbeat,
+        )
+
+
+NOTHING = Subscription(channels=())
+"""What a session has that has not subscribed."""
 
 
 def check_channels(request: Subscribe | Unsubscribe) -> None:
@@ -60,8 +128,9 @@ def check_channels(request: Subscribe | Unsubscribe) -> None:
         if channel not in DOCUMENTED:
             text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(DOCUMENTED))}"
             raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
-        if channel != QUOTES:
-            text = f"channel {shown(channel)} is not served by this version yet; served: {QUOTES}"
+        if channel not in SERVED:
+            served = ", ".join(sorted(SERVED))
+            text = f"channel {shown(channel)} is not served by this version yet; served: {served}"
             raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
 
 
@@ -74,6 +143,29 @@ def _symbols(request: Subscribe, is_known: Callable[[str], bool]) -> tuple[str, 
         if not is_known(symbol):
             raise BadMessage(ErrorCode.NOT_FOUND, f"unknown symbol {shown(symbol)}", request.id)
     return tuple(sorted(set(request.symbols)))
+
+
+def _fields(request: Subscribe) -> tuple[str, ...] | None:
+    if request.fields is None:
+        return None
+    if not request.fields:
+        raise _invalid(request, "fields: an empty list names nothing; leave it out for all")
+    for field in request.fields:
+        if field not in WIRE_FIELDS:
+            raise _invalid(
+                request, f"fields: unknown field {shown(field)}; known fields: {', '.join(WIRE_FIELDS)}"
+            )
+    wanted = {"symbol", *request.fields}
+    return None if len(wanted) == len(WIRE_FIELDS) else tuple(name for name in WIRE_FIELDS if name in wanted)
+
+
+def _filter(request: Subscribe) -> str | None:
+    if request.filter is None:
+        return None
+    try:
+        return filters.parse(request.filter).text
+    except filters.FilterError as error:
+        raise _invalid(request, f"filter: {error}") from None
 
 
 def _invalid(request: Subscribe | Unsubscribe, message: str) -> BadMessage:

@@ -1,0 +1,86 @@
+"""How a session comes to be live: a snapshot, or what it missed, then the hub, with no seam in between."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from zlotick.errors import JournalError
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.protocol import BadMessage, ErrorCode, Gap, SnapshotEnd
+from zlotick.gateway.resume import CannotResume, ReadJournal, check, missed
+from zlotick.gateway.subscriber import Subscriber
+from zlotick.gateway.subscription import Selection, Subscription
+from zlotick.model import Position, now_text
+
+Room = Callable[[], Awaitable[None]]
+"""Waits until the subscriber's transport may take more."""
+
+
+class Arrivals:
+    """Lets subscribers in. One at a time for each subscriber: its session sees to that."""
+
+    def __init__(self, hub: Hub, read: ReadJournal) -> None:
+        self._hub = hub
+        self._read = read
+
+    async def prepare(self, subscription: Subscription) -> None:
+        """Before anything is promised: the candles' day so far. Raises :class:`BadMessage` (503)."""
+        candles = self._hub.candles
+        if not subscription.intervals:
+            return
+        if candles is None:
+            raise BadMessage(ErrorCode.UNAVAILABLE, "candles: not kept by this server")
+        try:
+            await candles.start(lambda: self._hub.position)
+        except JournalError as error:
+            raise BadMessage(ErrorCode.UNAVAILABLE, f"candles: {error}; try again") from error
+
+    async def welcome(
+        self, subscriber: Subscriber, subscription: Subscription, since: Position | None, room: Room
+    ) -> None:
+        """Send what the subscriber has to know, then join it. Raises :class:`BadMessage` (503), not joined.
+
+        Without ``since`` nothing in here waits. One that is dismissed meanwhile is not joined.
+        """
+        hub = self._hub
+        if since is None or subscription.selection is None:
+            self._snapshot(subscriber, subscription)
+        else:
+            try:
+                await self._replay(subscriber, subscription.selection, since, room)
+                for message in hub.candle_snapshot(subscription):
+                    hub.send(subscriber, message)
+            except CannotResume as failure:
+                gap = Gap(timestamp=now_text(), from_=since, to=hub.position, reason=failure.reason)
+                hub.send(subscriber, gap)
+                self._snapshot(subscriber, subscription)
+            except JournalError as error:
+                raise BadMessage(ErrorCode.UNAVAILABLE, f"since: {error}; try again") from error
+        if _is_gone(subscriber):
+            return
+        hub.send(subscriber, SnapshotEnd(timestamp=now_text(), position=hub.position))
+        hub.join(subscriber, subscription)
+
+    def _snapshot(self, subscriber: Subscriber, subscription: Subscription) -> None:
+        for message in self._hub.snapshot(subscription):
+            self._hub.send(subscriber, message)
+
+    async def _replay(
+        self, subscriber: Subscriber, selection: Selection, since: Position, room: Room
+    ) -> None:
+        """The missed batches, oldest first; whoever is gone meanwhile is sent nothing more."""
+        hub = self._hub
+        check(since, hub.position)
+        async with aclosing(missed(since.offset, lambda: hub.position, hub.tail, self._read)) as entries:
+            async for entry in entries:
+                message = hub.missed(entry, selection)
+                if _is_gone(subscriber):
+                    return
+                if message is not None:
+                    hub.send(subscriber, message)
+                    await room()
+
+
+def _is_gone(subscriber: Subscriber) -> bool:
+    return subscriber.gone or subscriber.transport.is_closing()
