@@ -32,6 +32,7 @@ class Service:
         self._env = os.environ | {
             "ZLOTICK_SERVICE__DATA_DIR": str(folder / "data"),
             "ZLOTICK_SERVICE__PROFILE": "test",
+            "ZLOTICK_PROVIDERS__ORDER": "[]",  # no test asks the world
             "ZLOTICK_GATEWAY__PORT": str(self.gateway),
             "ZLOTICK_QUESTDB__PORT": str(self.questdb),
             "ZLOTICK_QUESTDB__HTTP_PORT": str(self.questdb_http),

@@ -25,6 +25,7 @@ from zlotick.providers import StockDataProvider
 def settings(folder: Path, **service: Any) -> Settings:
     """No databases, a gateway on a free port, quick cycles."""
     made = Settings(questdb=QuestDBConfig(mode="off"), pocketbase=PocketbaseConfig(mode="off"))
+    made.providers.order = []  # no test asks the world
     made.service.data_dir = folder
     made.service.update_interval = 0.05
     made.gateway.port = free_ports(1)[0]

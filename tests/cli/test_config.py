@@ -55,7 +55,7 @@ def test_show_as_json(capsys):
 def test_check_of_good_settings_names_the_sources(capsys, monkeypatch):
     assert main(["config", "check"]) == 0
     assert capsys.readouterr().out == "✅ The settings are valid (all defaults).\n"
-    Path("my.toml").write_text("[gateway]\nport = 9765\nhost = 'h'\n")
+    Path("my.toml").write_text("[gateway]\nport = 9765\nhost = '127.0.0.1'\n")
     monkeypatch.setenv("ZLOTICK_QUESTDB__MODE", "off")
     assert main(["config", "check", "--config", "my.toml", "--set", "gateway.port=1"]) == 0
     expected = "✅ The settings are valid (--set, environment ZLOTICK_QUESTDB__MODE, my.toml).\n"

@@ -325,7 +325,7 @@ class ProvidersConfig(msgspec.Struct, kw_only=True):
     order: Annotated[
         list[Literal["gpw", "bankier", "stooq", "alpha_vantage", "yahoo", "replay", "simulator"]],
         Meta(description="the providers to ask, first to last"),
-    ] = []
+    ] = msgspec.field(default_factory=lambda: ["gpw", "bankier"])
     contact: Annotated[
         str,
         Meta(max_length=100, description="your e-mail or web address, told to the sources in the User-Agent"),
