@@ -64,4 +64,7 @@ async def _web_source(
         await recorder.start()
         recorders.append(recorder)
         observer = recorder.observe
-    return sources.build(name, settings, universe, calendar=calendar, observer=observer)
+    # In a thread: some sources read lists of names.
+    return await asyncio.to_thread(
+        sources.build, name, settings, universe, calendar=calendar, observer=observer
+    )
