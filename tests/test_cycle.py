@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from zlotick.cycle import Cycle
@@ -174,6 +175,105 @@ async def test_events_reach_the_bus(house: House) -> None:
     await house.bus.close()
     assert [(event["symbol"], event["price"]) for event in updates] == [("TXT", 65.5)]
     assert [event["status"] for event in statuses] == ["open", "closed"]
+
+
+class Fallback(Scripted):
+    """The second source."""
+
+    name = "fallback"
+
+
+def told(source: str, minute: int, price: float, volume: int | None = 100) -> StockUpdate:
+    """A quote with the exchange's time."""
+    plain = quote("TXT", minute, price)
+    return msgspec.structs.replace(
+        plain,
+        data_source=source,
+        exchange_time=plain.timestamp,
+        volume=volume,
+        high=None,
+        low=None,
+        open=None,
+    )
+
+
+async def test_another_source_takes_over_and_gives_back_and_time_never_goes_back(tmp_path: Path) -> None:
+    fallback = Fallback()
+    house = House(tmp_path, fallback)
+    primary = house.provider
+    down = Refusal(RefusalReason.UNREACHABLE, "no connection")
+
+    async def cycle(
+        first: StockUpdate | Exception, second: StockUpdate | Exception
+    ) -> tuple[str, float, int]:
+        primary.answer, fallback.answer = (
+            answer if isinstance(answer, Exception) else [answer] for answer in (first, second)
+        )
+        report = await house.cycle.run_once()
+        house.now += timedelta(minutes=10)
+        assert report.rejected == 0
+        now = report.quotes["TXT"]
+        return now.data_source, now.price, report.changed
+
+    async with house.journal:
+        assert await cycle(told("scripted", 10, 50), down) == ("scripted", 50, 1)
+        assert await cycle(down, told("fallback", 8, 49)) == ("scripted", 50, 0)  # behind
+        assert await cycle(down, told("fallback", 10, 50, None)) == (
+            "scripted",
+            50,
+            0,
+        )  # the same trade, less of it
+        assert await cycle(down, told("fallback", 12, 51, None)) == ("fallback", 51, 1)
+        assert await cycle(told("scripted", 11, 50.5), down) == ("fallback", 51, 0)  # back, but behind
+        assert await cycle(told("scripted", 12, 51), down) == (
+            "scripted",
+            51,
+            1,
+        )  # the same trade, more of it
+        assert await cycle(told("scripted", 13, 52), down) == ("scripted", 52, 1)
+
+
+async def test_stale_is_what_no_source_shows_any_more(house: House) -> None:
+    await house.run(quote("TXT"), quote("11B", price=200))
+    house.now += timedelta(minutes=2)
+    await house.run(quote("TXT"))  # nothing traded, but it was seen
+    assert house.cycle.stale() == {"11B"}
+    house.now += timedelta(minutes=2)
+    assert house.cycle.stale() == {"TXT", "11B"}  # also while there is no cycle at all
+    house.provider.answer = Refusal(RefusalReason.CHALLENGE, "a puzzle")
+    await house.cycle.run_once()
+    assert house.cycle.stale() == {"TXT", "11B"}
+
+
+async def test_what_could_not_be_journalled_was_not_seen(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def disk_full(batch: UpdateBatch) -> Entry:
+        raise JournalError("no space left")
+
+    await house.run(quote("TXT"))
+    monkeypatch.setattr(house.journal, "append", disk_full)
+    house.now += timedelta(minutes=2)
+    await house.run(quote("TXT", 2, volume=101))
+    assert house.cycle.stale() == {"TXT"}
+
+
+async def test_replayed_quotes_are_never_stale_also_after_a_restart(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "kind", "replayed")
+    await house.run(quote("TXT"))
+    house.now += timedelta(days=2)
+    assert house.cycle.stale() == frozenset()
+    await house.journal.close()
+    second = House(tmp_path)
+    second.now = house.now
+    async with second.journal:
+        await second.cycle.restore()
+        assert second.cycle.stale() == frozenset()
+        monkeypatch.setattr(Scripted, "kind", "delayed")
+        await second.cycle.restore()
+        assert second.cycle.stale() == {"TXT"}
 
 
 async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> None:
