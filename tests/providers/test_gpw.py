@@ -216,6 +216,10 @@ class TestNoData:
         no = refusal(page([without_a_trade("ABC"), without_a_trade("11B")]))
         assert (no.reason, "traded" in no.detail) == (RefusalReason.NO_DATA, True)
 
+    def test_nothing_but_other_shares_says_so(self) -> None:
+        with pytest.raises(Refusal, match=r"no_data.*11B.*ISIN"):
+            read(stock("11B", "PL0000000000"), without_a_trade("ABC"))
+
     def test_mostly_unreadable_rows_are_another_format(self) -> None:
         no = refusal(page([stock("ABC", price="10.25"), stock("11B", price="1O,25"), stock("BIO")]))
         assert no.reason is RefusalReason.FORMAT_CHANGED

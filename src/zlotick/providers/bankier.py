@@ -24,7 +24,7 @@ from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities, StockDataProvider
-from zlotick.providers.pages import Cells, Reading, Row, Table, Unreadable
+from zlotick.providers.pages import Cells, Reading, Row, Table, Texts, Unreadable
 from zlotick.providers.web import Web, charset_of, require_ok
 
 PATH = "/gielda/notowania/akcje"
@@ -114,15 +114,15 @@ def read(
     """
     table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS)
     rows = [
-        (by_name[name], cells) for cells in table.rows() if (name := _short_name(table, cells)) in by_name
+        (by_name[name], table.texts(cells))
+        for cells in table.rows()
+        if (name := _short_name(table, cells)) in by_name
     ]
-    clock = pages.PageClock(_times(table, rows), observed, calendar)
+    shown = pages.Shown(_times(rows), observed, calendar)
 
-    def quote_of(symbol: str, cells: Cells) -> StockUpdate | None:
-        row, traded_at = _row(symbol, table, cells)
-        if row is None or traded_at is None:
-            return None
-        return pages.quote(row, clock.moment(traded_at), observed, BankierProvider.name, DELAY, calendar)
+    def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
+        row = _row(symbol, texts)
+        return shown.quote(row, BankierProvider.name, DELAY) if row else None
 
     return pages.reading(rows, quote_of)
 
@@ -137,12 +137,12 @@ def _short_name(table: Table, cells: Cells) -> str:
     return parse_qs(query).get("symbol", [""])[0].upper()
 
 
-def _times(table: Table, rows: Iterable[tuple[str, Cells]]) -> list[time]:
+def _times(rows: Iterable[tuple[str, Texts]]) -> list[time]:
     """The times of day of the trades, where the page leaves the day to us."""
     times: list[time] = []
-    for _, cells in rows:
+    for _, texts in rows:
         try:
-            traded_at = _traded_at(table.text(cells, "time"))
+            traded_at = _traded_at(texts["time"])
         except Unreadable:
             continue  # it is told with its row
         times += [traded_at] if isinstance(traded_at, time) else []
@@ -161,14 +161,14 @@ def _traded_at(text: str) -> time | datetime | None:
         raise Unreadable(f"{text[:40]!a} is not a day and a time such as 2026-06-26 17:04") from None
 
 
-def _row(symbol: str, table: Table, cells: Cells) -> tuple[Row | None, time | datetime | None]:
+def _row(symbol: str, texts: Texts) -> Row | None:
     """What the row says, None where it has no trade. Raises Unreadable."""
-    traded_at = _traded_at(table.text(cells, "time"))
+    traded_at = _traded_at(texts["time"])
     price, change, opened, high, low = (
-        pages.number(table.text(cells, word).removesuffix("zł").rstrip())
+        pages.number(texts[word].removesuffix("zł").rstrip())
         for word in ("price", "change", "open", "high", "low")
     )
-    if price is None:
-        return None, None
+    if price is None or traded_at is None:
+        return None
     before = None if change is None else price - change
-    return Row(symbol, price, before, opened, high, low, volume=None), traded_at
+    return Row(symbol, traded_at, price, before, opened, high, low, volume=None)

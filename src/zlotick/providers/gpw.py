@@ -19,7 +19,7 @@ from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities, StockDataProvider
-from zlotick.providers.pages import Cells, Foreign, Reading, Row, Table, Unreadable
+from zlotick.providers.pages import Foreign, Reading, Row, Table, Texts, Unreadable
 from zlotick.providers.web import Web, charset_of, require_ok
 
 DELAY = 900
@@ -142,25 +142,23 @@ def read(
     """
     table = pages.find_table(body, charset, "table", _COLUMNS)
     rows, times = _ours(table, symbols)
-    clock = pages.PageClock(times, observed, calendar)
+    shown = pages.Shown(times, observed, calendar)
 
-    def quote_of(symbol: str, cells: Cells) -> StockUpdate | None:
-        row, traded_at = _row(symbol, table, cells, (isin or {}).get(symbol))
-        if row is None or traded_at is None:
-            return None
-        return pages.quote(row, clock.moment(traded_at), observed, GpwProvider.name, DELAY, calendar)
+    def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
+        row = _row(symbol, texts, (isin or {}).get(symbol))
+        return shown.quote(row, GpwProvider.name, DELAY) if row else None
 
     return pages.reading(rows, quote_of)
 
 
-def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Cells]], list[time]]:
+def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Texts]], list[time]]:
     """The rows of the symbols, and the times of every trade on the page, of whatever stock."""
-    rows: list[tuple[str, Cells]] = []
+    rows: list[tuple[str, Texts]] = []
     times: list[time] = []
     for cells in table.rows():
         symbol = table.text(cells, "symbol")
         if symbol in symbols:
-            rows.append((symbol, cells))
+            rows.append((symbol, table.texts(cells)))
         try:
             traded_at = pages.clock_time(table.text(cells, "time"))
         except Unreadable:
@@ -169,22 +167,22 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Cell
     return rows, times
 
 
-def _row(symbol: str, table: Table, cells: Cells, known_isin: str | None) -> tuple[Row | None, time | None]:
+def _row(symbol: str, texts: Texts, known_isin: str | None) -> Row | None:
     """What the row says, None where it has no trade. Raises Unreadable or Foreign."""
-    isin, currency = table.text(cells, "isin"), table.text(cells, "currency")
+    isin, currency = texts["isin"], texts["currency"]
     if known_isin and isin not in pages.NO_VALUE and isin != known_isin:
         raise Foreign(f"its ISIN is {isin[:20]!a}, ours is {known_isin}: the ticker was renamed or reused")
     if currency != "PLN":
         raise Foreign(f"it is quoted in {currency[:20]!a}, not in PLN")
-    price = pages.number(table.text(cells, "price"))
-    traded_at = pages.clock_time(table.text(cells, "time"))
+    price = pages.number(texts["price"])
+    traded_at = pages.clock_time(texts["time"])
     if price is None or traded_at is None:
-        return None, None
+        return None
     before, opened, high, low = (
-        pages.number(table.text(cells, word)) for word in ("previous_close", "open", "high", "low")
+        pages.number(texts[word]) for word in ("previous_close", "open", "high", "low")
     )
-    volume = pages.count(table.text(cells, "volume"))
-    return Row(symbol, price, before, opened, high, low, volume), traded_at
+    volume = pages.count(texts["volume"])
+    return Row(symbol, traded_at, price, before, opened, high, low, volume)
 
 
 def listing(body: bytes, charset: str) -> list[Listed]:

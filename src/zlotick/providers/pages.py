@@ -80,6 +80,7 @@ class Reading(NamedTuple):
 
 
 Cells = list[LexborNode]
+Texts = Mapping[str, str]
 
 
 class Table(NamedTuple):
@@ -92,6 +93,10 @@ class Table(NamedTuple):
     def text(self, cells: Cells, word: str) -> str:
         """The text of a wanted column."""
         return cells[self.columns[word]].text().strip()
+
+    def texts(self, cells: Cells) -> Texts:
+        """The texts of the wanted columns. Hold these, not the cells: nodes by the thousand wake the collector."""
+        return {word: cells[place].text().strip() for word, place in self.columns.items()}
 
     def rows(self) -> Iterator[Cells]:
         """The cells of each row that is as wide as the header: others are no rows of data."""
@@ -184,46 +189,11 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("\u2212", "-")
 
 
-class PageClock:
-    """Gives the trades of one page their day (the rule is told at the top of this file)."""
-
-    def __init__(self, times: Collection[time], observed: datetime, calendar: Calendar) -> None:
-        now = observed.astimezone(WARSAW)
-        self._calendar = calendar
-        self._observed = observed
-        self._now = now.time()
-        self._today = now.date()
-        late = sum(moment > self._now for moment in times)
-        old = not calendar.is_session(self._today) or (late and late * _LATE_SHARE >= len(times))
-        self._shown = self._before(self._today) if old else self._today
-
-    def moment(self, traded_at: time | datetime) -> datetime:
-        """The moment of a trade, which the page may have told as a whole.
-
-        Raises Unreadable for one that is still to come, or at which Warsaw does not trade.
-        """
-        moment = traded_at if isinstance(traded_at, datetime) else self._dated(traded_at)
-        if moment > self._observed:
-            raise Unreadable(f"'{traded_at}' is still to come")
-        if self._calendar.market_status(moment) not in _TRADING:
-            raise Unreadable(f"'{traded_at}' is no time at which Warsaw trades")
-        return moment
-
-    def _dated(self, clock: time) -> datetime:
-        later = self._shown == self._today and clock > self._now
-        return datetime.combine(self._before(self._today) if later else self._shown, clock, WARSAW)
-
-    def _before(self, day: date) -> date:
-        day -= timedelta(days=1)
-        while not self._calendar.is_session(day):  # ends: every closure does
-            day -= timedelta(days=1)
-        return day
-
-
 class Row(NamedTuple):
-    """What a row says of a stock, in the page's own exact numbers."""
+    """What a row says of a stock that was traded, in the page's own exact numbers."""
 
     symbol: str
+    traded_at: time | datetime  # the moment, where the page tells the day too
     price: Decimal
     previous_close: Decimal | None
     open: Decimal | None
@@ -232,31 +202,68 @@ class Row(NamedTuple):
     volume: int | None
 
 
-def quote(
-    row: Row, moment: datetime, observed: datetime, source: str, delay: int, calendar: Calendar
-) -> StockUpdate:
-    """The quote of a row. ``change`` is computed, for the page's own percentage is rounded."""
-    base = row.previous_close
-    change = None if base is None else row.price - base
-    percent = round(change * 100 / base, 2) if change is not None and base else None
-    text = utc_text(moment)
-    return StockUpdate(
-        timestamp=text,
-        symbol=row.symbol,
-        price=float(row.price),
-        change=_float(change),
-        change_percent=_float(percent),
-        volume=row.volume,
-        high=_float(row.high),
-        low=_float(row.low),
-        open=_float(row.open),
-        market_status=calendar.market_status(moment).value,
-        data_source=source,
-        previous_close=_float(base),
-        exchange_time=text,
-        received_at=utc_text(observed),
-        delay_seconds=delay,
-    )
+class Shown:
+    """The session that a page shows: it gives the trades their day (the rule is told at the top of this file).
+
+    ``times`` are those of all trades on the page, ``observed`` is when the page was answered.
+    """
+
+    def __init__(self, times: Collection[time], observed: datetime, calendar: Calendar) -> None:
+        now = observed.astimezone(WARSAW)
+        self._calendar = calendar
+        self._observed = observed
+        self._received_at = utc_text(observed)
+        self._now = now.time()
+        self._today = now.date()
+        late = sum(moment > self._now for moment in times)
+        old = not calendar.is_session(self._today) or (late and late * _LATE_SHARE >= len(times))
+        self._day = self._before(self._today) if old else self._today
+
+    def quote(self, row: Row, source: str, delay: int) -> StockUpdate:
+        """The quote of a row. ``change`` is computed, for the page's own percentage is rounded.
+
+        Raises Unreadable for a trade that is still to come, or at a time at which Warsaw does not trade.
+        """
+        traded_at, status = self._event(row.traded_at)
+        base = row.previous_close
+        change = None if base is None else row.price - base
+        percent = round(change * 100 / base, 2) if change is not None and base else None
+        return StockUpdate(
+            timestamp=traded_at,
+            symbol=row.symbol,
+            price=float(row.price),
+            change=_float(change),
+            change_percent=_float(percent),
+            volume=row.volume,
+            high=_float(row.high),
+            low=_float(row.low),
+            open=_float(row.open),
+            market_status=status.value,
+            data_source=source,
+            previous_close=_float(base),
+            exchange_time=traded_at,
+            received_at=self._received_at,
+            delay_seconds=delay,
+        )
+
+    def _event(self, traded_at: time | datetime) -> tuple[str, MarketStatus]:
+        moment = traded_at if isinstance(traded_at, datetime) else self._dated(traded_at)
+        if moment > self._observed:
+            raise Unreadable(f"'{traded_at}' is still to come")
+        status = self._calendar.market_status(moment)
+        if status not in _TRADING:
+            raise Unreadable(f"'{traded_at}' is no time at which Warsaw trades")
+        return utc_text(moment), status
+
+    def _dated(self, clock: time) -> datetime:
+        later = self._day == self._today and clock > self._now
+        return datetime.combine(self._before(self._today) if later else self._day, clock, WARSAW)
+
+    def _before(self, day: date) -> date:
+        day -= timedelta(days=1)
+        while not self._calendar.is_session(day):  # ends: every closure does
+            day -= timedelta(days=1)
+        return day
 
 
 def _float(value: Decimal | None) -> float | None:
@@ -288,6 +295,9 @@ def reading(rows: Sequence[tuple[str, T]], quote_of: Callable[[str, T], StockUpd
         such = f"such as {unreadable[0].symbol}: {unreadable[0].why}"
         detail = f"{len(unreadable)} of {len(rows)} rows cannot be read, {such}"
         raise Refusal(RefusalReason.FORMAT_CHANGED, detail)
+    if not quotes and skipped:
+        such = f"such as {skipped[0].symbol}: {skipped[0].why}"
+        raise Refusal(RefusalReason.NO_DATA, f"no row can be used, {such}")
     if not quotes:
         raise Refusal(
             RefusalReason.NO_DATA, "none of the stocks has traded in the session that the page shows"
