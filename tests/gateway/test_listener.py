@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import aiohttp
 import pytest
-from tests.gateway.serving import Service, serving
+from tests.gateway.serving import Service, connected, serving
 
 from zlotick.config import GatewayConfig
 from zlotick.errors import GatewayError
@@ -24,9 +25,30 @@ async def test_a_taken_port_is_one_clear_error_and_leaves_nothing_open() -> None
 
 
 async def test_a_foreign_address_is_one_clear_error() -> None:
-    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0), Service().context())
-    with pytest.raises(GatewayError, match=r"gateway\.host '192\.0\.2\.1'"):
+    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0, insecure=True), Service().context())
+    with pytest.raises(GatewayError, match=r"gateway\.host '192\.0\.2\.1': cannot listen"):
         await gateway.start()
+
+
+async def test_beyond_this_machine_it_listens_only_when_told_that_this_is_meant() -> None:
+    """The settings' loader says so too; a program that makes its own settings comes by here alone."""
+    gateway = Gateway(GatewayConfig(host="0.0.0.0", port=0), Service().context())
+    with pytest.raises(GatewayError, match=r"gateway\.host '0\.0\.0\.0': must be localhost.*--insecure"):
+        await gateway.start()
+    await gateway.stop()
+    async with serving(host="0.0.0.0", insecure=True) as gateway, connected(gateway):
+        pass
+
+
+async def test_garbage_is_answered_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as gateway:
+        for garbage in (b"\x16\x03\x01", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nA: \x00\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(garbage + b"\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert (await reader.read()).startswith(b"HTTP/1.0 400")
+            writer.close()
+    assert "Traceback" not in caplog.text
 
 
 def _has_ipv6_loopback() -> bool:

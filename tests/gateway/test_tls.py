@@ -109,7 +109,7 @@ async def test_a_goodbye_over_tls(files: Files) -> None:
 
 @pytest.mark.usefixtures("short_grace")
 async def test_a_message_too_big_is_answered_over_tls_too(files: Files) -> None:
-    async with talking(files) as (gateway, client):
+    async with talking(files) as (_, client):
         await client.socket.send("x" * 20_000)
         assert (await client.hear())["code"] == 413
         assert await client.closed() == 1009
