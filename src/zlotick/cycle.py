@@ -109,18 +109,24 @@ class Cycle:
         rejected: list[RejectedQuote] = []
         entry: Entry | None = None
         error: str | None = None
+        refused, at_end = False, self._at_end()
         try:
             fetched = await self._chain.fetch(self._wanted())
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
             entry = await self._record(accepted)
         except (Refusal, JournalError) as failure:
-            error = str(failure)
+            error, refused = str(failure), isinstance(failure, Refusal)
         report = self._report(started, len(fetched), rejected, entry, error)
         self._publish(report)
-        if not error and self._chain.providers and all(p.finished for p in self._chain.providers):
+        # The last word of a recording may be a refusal: it will not change when it is asked again at its end.
+        if self._at_end() and (not error or (refused and at_end)):
             self.exhausted.set()
         return report
+
+    def _at_end(self) -> bool:
+        providers = self._chain.providers
+        return bool(providers) and all(provider.finished for provider in providers)
 
     def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
         chain = self._chain

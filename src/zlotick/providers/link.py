@@ -65,7 +65,12 @@ class Link:
         return max(self.provider.interval_seconds, self.provider.capabilities.floor_seconds)
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it may be asked now: it speaks at this hour, its turn has come, and it did not say no."""
+        """Whether it may be asked now: it speaks at this hour, its turn has come, and it did not say no.
+
+        A replay is asked each time: its "no" is a recorded one, which ends by the replay's clock, and spares nobody.
+        """
+        if self.provider.kind == "replayed":
+            return True
         if self._circuit.is_open(now) or (
             self.provider.capabilities.session_only and not self._cadence.awake(now)
         ):
