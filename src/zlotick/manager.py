@@ -176,7 +176,11 @@ class RealTimeStreamManager:
         await self.gateway.start()
 
     async def _start_control(self) -> None:
-        commands = {"dead-letters": self.list_dead_letters, "resend": self.resend_dead_letters}
+        commands = {
+            "dead-letters": self.list_dead_letters,
+            "resend": self.resend_dead_letters,
+            "gateway-token": self.gateway_token,
+        }
         self._control = ControlServer(socket_path(self.settings.service.home), commands)
         await self._control.start()
 
@@ -271,6 +275,10 @@ class RealTimeStreamManager:
             sent, refused = await delivery.resend_dead_letters()
             results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
         return results
+
+    async def gateway_token(self) -> str | None:
+        """The token with which this machine's user passes the gateway; None where it asks for none."""
+        return self.gateway.house_token
 
     async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
         """Wait until every store has everything; False when that takes too long."""

@@ -32,7 +32,7 @@ async def _check(settings: Settings) -> int:
     print("🏥 Real-Time Stream Health Check")
     print("=" * 50)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
-        well = [await _websocket(session, settings)]
+        well = [await _websocket(settings)]
         if settings.questdb.mode != "off":
             base = f"http://{settings.questdb.host}:{settings.questdb.http_port}"
             well.append(await _online(session, "QuestDB", f"{base}/ping"))
@@ -42,15 +42,18 @@ async def _check(settings: Settings) -> int:
     return 0 if all(well) else 1
 
 
-async def _websocket(session: aiohttp.ClientSession, settings: Settings) -> bool:
+async def _websocket(settings: Settings) -> bool:
     import aiohttp
 
-    gateway = f"{settings.gateway.host}:{settings.gateway.port}"
+    from zlotick.cli.reach import reach
+
+    gateway = await reach(settings)
     try:
-        async with session.ws_connect(f"ws://{gateway}") as socket:
-            data = await socket.receive_json(timeout=_TIMEOUT)
-        async with session.get(f"http://{gateway}/health") as response:
-            report = await response.json()
+        async with gateway.session(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
+            async with session.ws_connect(gateway.address("ws")) as socket:
+                data = await socket.receive_json(timeout=_TIMEOUT)
+            async with session.get(f"{gateway.address('http')}/health") as response:
+                report = await response.json()
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError) as error:
         print(f"❌ WebSocket: {str(error) or type(error).__name__}")
         return False

@@ -79,11 +79,14 @@ def try_(
 async def _ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    address = f"http://{settings.gateway.host}:{settings.gateway.port}"
+    from zlotick.cli.reach import reach
+
+    gateway = await reach(settings)
+    address = gateway.address("http")
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+            gateway.session(timeout=timeout, raise_for_status=True) as session,
             session.get(f"{address}/api/v1/providers") as answer,
         ):
             board: dict[str, Any] = await answer.json()

@@ -38,11 +38,14 @@ def status(
 async def ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    address = f"ws://{settings.gateway.host}:{settings.gateway.port}"
+    from zlotick.cli.reach import reach
+
+    gateway = await reach(settings)
+    address = gateway.address("ws")
     try:
         async with (
             asyncio.timeout(_TIMEOUT),
-            aiohttp.ClientSession() as session,
+            gateway.session() as session,
             session.ws_connect(address) as socket,
         ):
             await socket.send_json({"type": "status"})

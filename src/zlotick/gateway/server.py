@@ -154,6 +154,11 @@ class Gateway:
         log.info("Gateway stopped", mark="🔌")
 
     @property
+    def house_token(self) -> str | None:
+        """Lets this machine's user in; None where no token is asked for."""
+        return self._door.guard.house_token if self._door and self._door.guard else None
+
+    @property
     def session_count(self) -> int:
         """How many clients are connected."""
         return len(self._sessions)
