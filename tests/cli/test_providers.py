@@ -77,7 +77,9 @@ async def test_the_scoreboard_tells_who_refuses_why_since_when_and_until_when(
     assert lines[4] == "new disconnected delayed 0 never -"
     assert "next cycle: 2026-11-24" in out
     assert "❌ bankier: challenge: a page that checks the browser" in lines
-    assert any(line.startswith("since 2026-11-24") and "refused 3 times" in line for line in lines)
+    assert any(
+        line.startswith("since 2026-11-24") and "refusals since the start: 3" in line for line in lines
+    )
     assert any("asked again at 2026-11-24" in line for line in lines)
     assert "The source lets browsers in, not programs." in lines
     assert "The provider has a bug: the log says where." in lines

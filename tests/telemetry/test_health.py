@@ -42,6 +42,7 @@ def test_well() -> None:
             "no quote is known yet; the next cycle is due at 2026-11-25T08:00:30.000Z",
         ),
         (but(quotes=0, next_cycle=None), "no quote is known yet"),
+        (but(quotes=0, next_cycle=None, cycle_error="gpw: timeout"), "no quote is known yet (gpw: timeout)"),
         (but(stale=78, cycle_age=None), "every quote is stale: no update cycle has succeeded yet"),
         (
             but(stale=78, cycle_age=91.0, cycle_error="gpw: timeout"),

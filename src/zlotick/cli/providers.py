@@ -123,7 +123,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 def _row_told(row: dict[str, Any]) -> Iterable[str]:
     reason, total = row["refusal_reason"], sum(row["refusals"].values())
     yield f"❌ {row['name']}: {reason}: {row['refusal_detail']}"
-    since = f"since {_local(row['since'])}; refused {total} times since the start"
+    since = f"since {_local(row['since'])}; refusals since the start: {total}"
     again = f"; asked again at {_local(row['next_attempt'])}" if row["next_attempt"] else ""
     yield f"   {since}{again}"
     if reason in set(RefusalReason):

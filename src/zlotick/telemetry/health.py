@@ -47,12 +47,12 @@ def assess(facts: HealthFacts) -> Health:
 
 
 def _freshness(facts: HealthFacts) -> list[str]:
+    why = f" ({facts.cycle_error})" if facts.cycle_error else ""
     if facts.quotes == 0:
         due = f"; the next cycle is due at {facts.next_cycle}" if facts.next_cycle else ""
-        return [f"no quote is known yet{due}"]
+        return [f"no quote is known yet{why}{due}"]
     if facts.stale < facts.quotes:
         return []
-    why = f" ({facts.cycle_error})" if facts.cycle_error else ""
     if facts.cycle_age is None:
         return [f"every quote is stale: no update cycle has succeeded yet{why}"]
     return [f"every quote is stale: the last good update cycle was {facts.cycle_age:.0f} s ago{why}"]
