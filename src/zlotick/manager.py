@@ -322,7 +322,6 @@ class RealTimeStreamManager:
             next_cycle=lambda: utc_text(self.pace.next_cycle) if self.pace.next_cycle else None,
             journal_stats=self.journal.stats,
             read_journal=self.journal.read,
-            read_journal=self.journal.read,
             uptime=lambda: time.monotonic() - self._started_at,
             calendar=lambda: self.calendar,
             market_time=self.cycle.market_time,
