@@ -13,10 +13,22 @@ import msgspec
 from msgspec import Meta
 from multidict import MultiMapping
 
-from zlotick.gateway.protocol import BadMessage, ErrorCode, shown
+from zlotick.gateway.protocol import (
+    BadMessage,
+    ErrorCode,
+    HeartbeatSeconds,
+    MaxRate,
+    Mode,
+    OnSlow,
+    Subscribe,
+    shown,
+)
 from zlotick.market.history import HistoryQuery, Interval
+from zlotick.model import Position
 
 MAX_ROWS = 100_000
+MAX_DIGITS = 18
+"""Of an offset: what fits 64 bits."""
 
 Begin = Annotated[
     str,
@@ -76,6 +88,45 @@ class CandleRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interval: Annotated[Interval, Meta(description="length of a candle; its buckets are of UTC")] = "1m"
 
 
+Place = Annotated[
+    str,
+    Meta(
+        description="resume after this position, `epoch:offset`; `Last-Event-ID` wins, which browsers send by themselves",
+        examples=["4f1c22d0:1234"],
+    ),
+]
+Listed = Annotated[str, Meta(description="separated by commas")]
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subscription as a query: the fields of ``subscribe``."""
+
+    channels: Listed | None = None
+    symbols: Listed | None = None
+    mode: Mode = "full"
+    fields: Listed | None = None
+    filter: str | None = None
+    max_rate: MaxRate | None = None
+    since: Place | None = None
+    on_slow: OnSlow = "conflate"
+    heartbeat: HeartbeatSeconds | None = None
+
+    def subscribe(self, last_event_id: str | None) -> Subscribe:
+        """The message that asks for the same. Raises :class:`BadMessage` for a place that is none."""
+        place = ("Last-Event-ID", last_event_id) if last_event_id else ("since", self.since)
+        return Subscribe(
+            channels=_items(self.channels),
+            symbols=_items(self.symbols),
+            mode=self.mode,
+            fields=_items(self.fields),
+            filter=self.filter,
+            max_rate=self.max_rate,
+            since=_position(*place),
+            on_slow=self.on_slow,
+            heartbeat=self.heartbeat,
+        )
+
+
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -126,6 +177,19 @@ def _moment(name: str, text: str, *, whole_day: bool = False) -> datetime:
     except (ValueError, OverflowError):
         problem = "is no ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z"
         raise _invalid(name, text, problem) from None
+
+
+def _items(text: str | None) -> list[str] | None:
+    return None if text is None else [item.strip() for item in text.split(",")]
+
+
+def _position(name: str, text: str | None) -> Position | None:
+    if text is None:
+        return None
+    epoch, _, offset = text.rpartition(":")
+    if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > MAX_DIGITS:
+        raise _invalid(name, text, "is no position; write epoch:offset, as the events' ids are")
+    return Position(epoch, int(offset))
 
 
 def _is_date(text: str) -> bool:

@@ -15,13 +15,12 @@ from zlotick.gateway.hub import Hub
 from zlotick.gateway.parameters import CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.resources import Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
-from zlotick.gateway.routes import JSON, Route, json
+from zlotick.gateway.routes import JSON, ROOT, Route, json
 from zlotick.market.history import History
 from zlotick.market.sessions import session_date
 from zlotick.market.universe import TICKER
 from zlotick.model import StockUpdate, utc_text
 
-ROOT = "/api/v1"
 EXPORT_PATIENCE = 30.0
 """Seconds that a client has to take one page of an export."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -29,6 +29,7 @@ from zlotick.gateway.rest import Rest
 from zlotick.gateway.resume import Tail
 from zlotick.gateway.routes import refused, web_routes
 from zlotick.gateway.session import PROTOCOLS, Session, SessionCounts, Socket
+from zlotick.gateway.sse import EventStream, stream_route
 from zlotick.gateway.tls import Certificate
 from zlotick.gateway.users import PocketbaseUsers
 from zlotick.model import CycleReport, Position, StockUpdate
@@ -54,7 +55,7 @@ class Gateway:
         self.port = config.port  # the real one after start(), also when 0 asked for any
         self._config = config
         self._context = context
-        self._sessions: set[Session] = set()
+        self._sessions: set[Session | EventStream] = set()
         self._counts = SessionCounts()
         self._restored: tuple[Mapping[str, StockUpdate], Position] | None = None
         self._hub: Hub | None = None
@@ -214,7 +215,7 @@ class Gateway:
 
     def _application(self, answers: Answers, hub: Hub, door: Door) -> web.Application:
         api = HttpApi(answers)
-        routes = [*api.routes(), *Rest(answers, hub).routes()]
+        routes = [*api.routes(), *Rest(answers, hub).routes(), stream_route(self._stream)]
         routes += Documents(routes, self._context.version).routes()
 
         async def root(request: web.Request) -> web.StreamResponse:
@@ -227,6 +228,14 @@ class Gateway:
         return app
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:
+        return await self._let_in(request, self._upgrade)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        return await self._let_in(request, self._open_stream)
+
+    async def _let_in(
+        self, request: web.Request, serve: Callable[[web.Request, Admission], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         if self._draining:
             return refused(503, "the server is stopping; come back in a moment")
         if len(self._sessions) >= self._config.max_sessions:
@@ -234,7 +243,7 @@ class Gateway:
         assert self._door is not None
         admission = request[ADMISSION]
         with self._door.place(admission):
-            return await self._upgrade(request, admission)
+            return await serve(request, admission)
 
     async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
         assert self._hub is not None
@@ -265,18 +274,35 @@ class Gateway:
         await self._host(session, str(admission.address))
         return socket
 
-    async def _host(self, session: Session, remote: str | None) -> None:
+    async def _open_stream(self, request: web.Request, admission: Admission) -> web.StreamResponse:
+        assert self._hub is not None
         assert self._answers is not None
+        assert self._arrivals is not None
+        stream = EventStream(
+            request,
+            config=self._config,
+            hub=self._hub,
+            answers=self._answers,
+            arrivals=self._arrivals,
+            admission=admission,
+        )
+        if await stream.open():
+            await self._host(stream, str(admission.address))
+        return stream.response
+
+    async def _host(self, session: Session | EventStream, remote: str | None) -> None:
+        assert self._answers is not None
+        what = "WebSocket client" if isinstance(session, Session) else "Event stream"
         self._sessions.add(session)
         self._answers.sessions = len(self._sessions)
         self._counts.opened += 1
-        log.info("WebSocket client connected", mark="🔌", session=session.id, remote=remote)
+        log.info(f"{what} connected", mark="🔌", session=session.id, remote=remote)
         try:
             await session.run()
         finally:
             self._sessions.discard(session)
             self._answers.sessions = len(self._sessions)
-            log.info("WebSocket client disconnected", mark="🔌", session=session.id)
+            log.info(f"{what} disconnected", mark="🔌", session=session.id)
 
     async def _keep_alive(self) -> None:
         """One clock for all sessions: ten thousand timers would be a burden, one is none."""
