@@ -53,6 +53,8 @@ async def ask(settings: Settings) -> dict[str, Any]:
                 message: dict[str, Any] = await socket.receive_json()
                 if message.get("type") == "status":
                     return message
+                if message.get("type") == "error":
+                    raise Transient(f"the zlotick at {address} says no: {message['message']}")
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
         raise Transient(
             f"no zlotick answers at {address} ({str(error) or type(error).__name__}): "
