@@ -121,8 +121,11 @@ def read(
     shown = pages.Shown(_times(rows), observed, calendar)
 
     def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
-        row = _row(symbol, texts)
-        return shown.quote(row, BankierProvider.name, DELAY) if row else None
+        traded = _traded(symbol, texts)
+        if traded is None:
+            return None
+        stamp, row = traded
+        return pages.quote(row, shown.moment(stamp), observed, BankierProvider.name, DELAY, calendar)
 
     return pages.reading(rows, quote_of)
 
@@ -161,8 +164,8 @@ def _traded_at(text: str) -> time | datetime | None:
         raise Unreadable(f"{text[:40]!a} is not a day and a time such as 2026-06-26 17:04") from None
 
 
-def _row(symbol: str, texts: Texts) -> Row | None:
-    """What the row says, None where it has no trade. Raises Unreadable."""
+def _traded(symbol: str, texts: Texts) -> tuple[time | datetime, Row] | None:
+    """When the last trade was and what the row says, None where it has no trade. Raises Unreadable."""
     traded_at = _traded_at(texts["time"])
     price, change, opened, high, low = (
         pages.number(texts[word].removesuffix("zł").rstrip())
@@ -171,4 +174,4 @@ def _row(symbol: str, texts: Texts) -> Row | None:
     if price is None or traded_at is None:
         return None
     before = None if change is None else price - change
-    return Row(symbol, traded_at, price, before, opened, high, low, volume=None)
+    return traded_at, Row(symbol, price, before, opened, high, low, volume=None)

@@ -145,8 +145,11 @@ def read(
     shown = pages.Shown(times, observed, calendar)
 
     def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
-        row = _row(symbol, texts, (isin or {}).get(symbol))
-        return shown.quote(row, GpwProvider.name, DELAY) if row else None
+        traded = _traded(symbol, texts, (isin or {}).get(symbol))
+        if traded is None:
+            return None
+        clock, row = traded
+        return pages.quote(row, shown.moment(clock), observed, GpwProvider.name, DELAY, calendar)
 
     return pages.reading(rows, quote_of)
 
@@ -167,8 +170,8 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Text
     return rows, times
 
 
-def _row(symbol: str, texts: Texts, known_isin: str | None) -> Row | None:
-    """What the row says, None where it has no trade. Raises Unreadable or Foreign."""
+def _traded(symbol: str, texts: Texts, known_isin: str | None) -> tuple[time, Row] | None:
+    """The time of the last trade and what the row says, None where it has no trade. Raises Unreadable or Foreign."""
     isin, currency = texts["isin"], texts["currency"]
     if known_isin and isin not in pages.NO_VALUE and isin != known_isin:
         raise Foreign(f"its ISIN is {isin[:20]!a}, ours is {known_isin}: the ticker was renamed or reused")
@@ -182,7 +185,7 @@ def _row(symbol: str, texts: Texts, known_isin: str | None) -> Row | None:
         pages.number(texts[word]) for word in ("previous_close", "open", "high", "low")
     )
     volume = pages.count(texts["volume"])
-    return Row(symbol, traded_at, price, before, opened, high, low, volume)
+    return traded_at, Row(symbol, price, before, opened, high, low, volume)
 
 
 def listing(body: bytes, charset: str) -> list[Listed]:

@@ -190,10 +190,9 @@ def _plain(text: str) -> str:
 
 
 class Row(NamedTuple):
-    """What a row says of a stock that was traded, in the page's own exact numbers."""
+    """What a source says of a stock that was traded, in its own exact numbers."""
 
     symbol: str
-    traded_at: time | datetime  # the moment, where the page tells the day too
     price: Decimal
     previous_close: Decimal | None
     open: Decimal | None
@@ -212,48 +211,23 @@ class Shown:
         now = observed.astimezone(WARSAW)
         self._calendar = calendar
         self._observed = observed
-        self._received_at = utc_text(observed)
         self._now = now.time()
         self._today = now.date()
         late = sum(moment > self._now for moment in times)
         old = not calendar.is_session(self._today) or (late and late * _LATE_SHARE >= len(times))
         self._day = self._before(self._today) if old else self._today
 
-    def quote(self, row: Row, source: str, delay: int) -> StockUpdate:
-        """The quote of a row. ``change`` is computed, for the page's own percentage is rounded.
+    def moment(self, traded_at: time | datetime) -> datetime:
+        """The moment of a trade, of which the page may tell the day too.
 
-        Raises Unreadable for a trade that is still to come, or at a time at which Warsaw does not trade.
+        Raises Unreadable for one that is still to come, or at a time at which Warsaw does not trade.
         """
-        traded_at, status = self._event(row.traded_at)
-        base = row.previous_close
-        change = None if base is None else row.price - base
-        percent = round(change * 100 / base, 2) if change is not None and base else None
-        return StockUpdate(
-            timestamp=traded_at,
-            symbol=row.symbol,
-            price=float(row.price),
-            change=_float(change),
-            change_percent=_float(percent),
-            volume=row.volume,
-            high=_float(row.high),
-            low=_float(row.low),
-            open=_float(row.open),
-            market_status=status.value,
-            data_source=source,
-            previous_close=_float(base),
-            exchange_time=traded_at,
-            received_at=self._received_at,
-            delay_seconds=delay,
-        )
-
-    def _event(self, traded_at: time | datetime) -> tuple[str, MarketStatus]:
         moment = traded_at if isinstance(traded_at, datetime) else self._dated(traded_at)
         if moment > self._observed:
             raise Unreadable(f"'{traded_at}' is still to come")
-        status = self._calendar.market_status(moment)
-        if status not in _TRADING:
+        if self._calendar.market_status(moment) not in _TRADING:
             raise Unreadable(f"'{traded_at}' is no time at which Warsaw trades")
-        return utc_text(moment), status
+        return moment
 
     def _dated(self, clock: time) -> datetime:
         later = self._day == self._today and clock > self._now
@@ -264,6 +238,33 @@ class Shown:
         while not self._calendar.is_session(day):  # ends: every closure does
             day -= timedelta(days=1)
         return day
+
+
+def quote(
+    row: Row, moment: datetime, observed: datetime, source: str, delay: int | None, calendar: Calendar
+) -> StockUpdate:
+    """The quote of a row that was traded at ``moment``. ``change`` is computed: a source's own is rounded."""
+    base = row.previous_close
+    change = None if base is None else row.price - base
+    percent = round(change * 100 / base, 2) if change is not None and base else None
+    traded_at = utc_text(moment)
+    return StockUpdate(
+        timestamp=traded_at,
+        symbol=row.symbol,
+        price=float(row.price),
+        change=_float(change),
+        change_percent=_float(percent),
+        volume=row.volume,
+        high=_float(row.high),
+        low=_float(row.low),
+        open=_float(row.open),
+        market_status=calendar.market_status(moment).value,
+        data_source=source,
+        previous_close=_float(base),
+        exchange_time=traded_at,
+        received_at=utc_text(observed),
+        delay_seconds=delay,
+    )
 
 
 def _float(value: Decimal | None) -> float | None:
