@@ -23,6 +23,7 @@ from yarl import URL
 
 from zlotick.errors import Fatal, Transient
 from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway.exports import Places
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.market.universe import Member
 from zlotick.model import StockUpdate
@@ -411,3 +412,34 @@ def test_whatever_is_asked_the_answer_is_json_of_a_documented_code(
                     assert (await response.json())["error"]["code"] == response.status
 
     asyncio.run(ask())
+
+
+async def test_one_client_cannot_have_all_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zlotick.gateway.exports.EXPORTS_OF_ONE", 2)
+    shelf = Shelf(rows=100_000)
+    path = "/history/ABS?limit=100000"
+    async with calling(Stored(shelf=shelf)) as caller:
+        async with caller.answer(path) as first, caller.answer(path) as second:
+            assert first.status == second.status == 200
+            code, message = await caller.refusal("/history/ABS")
+            assert (code, message) == (429, "2 exports of yours are running; wait until one has ended")
+            first.close()
+            second.close()
+            async with asyncio.timeout(5):
+                while shelf.closed < 2:
+                    await asyncio.sleep(0.01)
+        assert (await caller.get("/history/ABS", limit="1"))[0] == 200
+
+
+async def test_exports_have_a_bound_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zlotick.gateway.exports.EXPORTS", 0)
+    async with calling() as caller, caller.answer("/candles/ABS") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+
+
+def test_places_are_given_back_and_forgotten() -> None:
+    places = Places()
+    for _ in range(100):
+        with pytest.raises(ZeroDivisionError), places.taken("192.0.2.1"):
+            1 / 0  # noqa: B018
+    assert not places._of

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -17,9 +19,15 @@ import structlog
 from aiohttp import web
 
 from zlotick.errors import Fatal, Transient
+from zlotick.gateway.protocol import BadMessage, ErrorCode
 from zlotick.gateway.routes import JSON, NEVER_STORED
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
+
+# Limits
+EXPORTS = 32
+EXPORTS_OF_ONE = 4
+"""At once, and of one address."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -94,6 +102,28 @@ class CsvForm:
         text = io.StringIO()
         csv.writer(text).writerows(rows)
         return text.getvalue().encode()
+
+
+class Places:
+    """How many exports run: none may keep the store from everybody else."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, address: str) -> Iterator[None]:
+        """A place for one client. Raises :class:`BadMessage` (429, 503) when there is none."""
+        if self._of[address] >= EXPORTS_OF_ONE:
+            text = f"{EXPORTS_OF_ONE} exports of yours are running; wait until one has ended"
+            raise BadMessage(ErrorCode.TOO_MANY_REQUESTS, text)
+        if self._of.total() >= EXPORTS:
+            raise BadMessage(ErrorCode.UNAVAILABLE, f"{EXPORTS} exports are running; try again in a moment")
+        self._of[address] += 1
+        try:
+            yield
+        finally:
+            self._of[address] -= 1
+            self._of += Counter()  # forget who has none
 
 
 async def export(

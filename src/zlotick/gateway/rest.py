@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import ETag, web
 
 from zlotick.gateway.answers import Answers
-from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, export
+from zlotick.gateway.door import ADMISSION
+from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, Places, export
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.parameters import CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
@@ -35,10 +36,11 @@ class Rest:
         self._answers = answers
         self._context = answers.context
         self._hub = hub
+        self._places = Places()
 
     def routes(self) -> list[Route]:
         """The table of these resources."""
-        stored = (404, 422, 503)
+        stored = (404, 422, 429, 503)
         exports = (JSON, LinesForm.content_type, CsvForm.content_type)
         return [
             Route(f"{ROOT}/status", self.status, "How the service is", StatusReport),
@@ -153,11 +155,13 @@ class Rest:
     async def _export(
         self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form
     ) -> web.StreamResponse:
-        async with aclosing(pages):
-            first = await _first(pages)
-            if not first:  # a stock that left the universe keeps its history
-                self._check(request.match_info["symbol"])
-            return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
+        address = str(request[ADMISSION].address)
+        with self._places.taken(address):
+            async with aclosing(pages):
+                first = await _first(pages)
+                if not first:  # a stock that left the universe keeps its history
+                    self._check(request.match_info["symbol"])
+                return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
 
     def _history(self) -> History:
         history = self._context.history()

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from zlotick.errors import Fatal, Transient
 from zlotick.gateway.parameters import Nothing, read
-from zlotick.gateway.protocol import BadMessage, ErrorCode
+from zlotick.gateway.protocol import RETRYABLE, BadMessage
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
@@ -56,7 +56,7 @@ def json(value: object, status: int = 200) -> web.Response:
 def refused(code: int, message: str) -> web.Response:
     """An HTTP error as the protocol writes it."""
     answer = json({"error": {"code": code, "message": message}}, code)
-    if code == ErrorCode.UNAVAILABLE:
+    if code in RETRYABLE:
         answer.headers["Retry-After"] = RETRY_AFTER
     return answer
 
