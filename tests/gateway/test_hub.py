@@ -1,135 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import quote
+from tests.gateway.stage import NAMES, Stage, Wire, prices
 
 from zlotick.gateway import hub as hub_module
-from zlotick.gateway.frames import plain
-from zlotick.gateway.hub import Hub
+from zlotick.gateway.protocol import MarketStatusChanged
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text
+from zlotick.model import utc_time
 
 ALL = Subscription()
 CHANGES = Subscription(mode="changes")
-NAMES = ("ABS", "ACG", "AGO")
-
-
-class Turn(NamedTuple):
-    """What call_soon() gives back."""
-
-    clock: Clock
-    callback: Callable[[], None]
-
-    def cancel(self) -> None:
-        self.clock.soon.remove(self.callback)
-
-
-class Clock:
-    """An event loop of which only the calls that wait are real."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.soon: list[Callable[[], None]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_soon(self, callback: Callable[[], None]) -> Turn:
-        self.soon.append(callback)
-        return Turn(self, callback)
-
-    def call_later(self, _: float, __: Callable[[], None]) -> Clock:
-        return self
-
-    def cancel(self) -> None: ...
-
-    def turn(self) -> None:
-        callbacks, self.soon = self.soon, []
-        for callback in callbacks:
-            callback()
-
-
-class Wire:
-    """A transport whose reader reads when told."""
-
-    def __init__(self) -> None:
-        self.waiting: list[bytes] = []
-        self.read: list[dict[str, Any]] = []
-        self.stuck = False
-
-    def write(self, data: bytes) -> None:
-        self.waiting.append(data)
-        if not self.stuck:
-            self.drain()
-
-    def get_write_buffer_size(self) -> int:
-        return sum(map(len, self.waiting))
-
-    def is_closing(self) -> bool:
-        return False
-
-    def drain(self) -> None:
-        self.stuck = False
-        for data in self.waiting:
-            start = {126: 4, 127: 10}.get(data[1], 2)
-            self.read.append(json.loads(data[start:]))
-        self.waiting = []
-
-
-class Stage:
-    """A hub, its clock, and the market."""
-
-    def __init__(self, buffer_bytes: int = 100) -> None:
-        self.clock = Clock()
-        self.hub = Hub(
-            market_status=lambda: "open",
-            stale=frozenset,
-            loop=cast("asyncio.AbstractEventLoop", self.clock),
-            slow_timeout=30.0,
-            buffer_bytes=buffer_bytes,
-        )
-        self.quotes: dict[str, StockUpdate] = {}
-        self.offset = 0
-        self.evicted: list[Wire] = []
-        self.left: dict[Subscriber, int] = {}  # how many messages each had when it left
-
-    def trade(self, *symbols: str) -> None:
-        self.offset += bool(symbols)
-        for symbol in symbols:
-            self.quotes[symbol] = quote(symbol, price=float(self.offset))
-        position = Position("e", self.offset)
-        batch = UpdateBatch(now_text(), "open", [self.quotes[symbol] for symbol in symbols])
-        self.hub.publish(dict(self.quotes), Entry(position, batch) if symbols else None, position, "open")
-
-    def join(self, subscription: Subscription, wire: Wire | None = None) -> tuple[Wire, Subscriber]:
-        wire = wire or Wire()
-        subscriber = Subscriber(
-            cast("asyncio.WriteTransport", wire),
-            encoding=plain,
-            evict=lambda: self.evicted.append(wire),
-        )
-        self.enter(subscriber, subscription)
-        return wire, subscriber
-
-    def enter(self, subscriber: Subscriber, subscription: Subscription) -> None:
-        """As the session does it."""
-        self.left.pop(subscriber, None)
-        self.hub.leave(subscriber)
-        for message in self.hub.snapshot(subscription):
-            self.hub.send(subscriber, message)
-        self.hub.join(subscriber, subscription)
-
-
-def prices(message: dict[str, Any]) -> dict[str, float]:
-    return {found["symbol"]: found["price"] for found in message["data"]}
 
 
 def test_full_gets_every_cycle_and_changes_only_changes() -> None:
@@ -221,8 +107,8 @@ def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
     assert [len(wire.read) for wire in wires] == [2, 2, 2, 2, 1]
     stage.trade("ABS")
     assert [prices(wire.read[1])["ABS"] for wire in wires] == [1] * 5
-    assert len(stage.clock.soon) == 1  # the strides of one cycle only
-    while stage.clock.soon:
+    assert sum(not call.cancelled for call in stage.clock.soon) == 1  # the strides of one cycle only
+    while stage.clock.waiting():
         stage.clock.turn()
     assert [[prices(message).get("ABS") for message in wire.read] for wire in wires] == [[None, 1, 2]] * 5
 
@@ -239,12 +125,210 @@ def test_who_leaves_or_joins_between_two_strides_gets_that_cycle_never_or_once(
     stage.hub.leave(leaver)
     stage.enter(returner, ALL)
     newcomer_wire, _ = stage.join(ALL)
-    while stage.clock.soon:
+    while stage.clock.waiting():
         stage.clock.turn()
     assert len(leaver_wire.read) == 1
     assert [message["snapshot"] for message in returner_wire.read] == [True, True]
     assert [message["snapshot"] for message in newcomer_wire.read] == [True]
     assert prices(returner_wire.read[-1]) == prices(newcomer_wire.read[-1]) == {"ABS": 1}
+
+
+# What a subscription may say
+
+
+def test_fields_and_filter() -> None:
+    stage = Stage()
+    stage.trade(*NAMES)
+    wire, _ = stage.join(Subscription(fields=("symbol", "price"), filter="price > 1"))
+    changes, _ = stage.join(Subscription(mode="changes", filter="price >= 3 and symbol != 'AGO'"))
+    assert wire.read[0]["data"] == []
+    stage.trade("ABS")
+    stage.trade("ABS", "AGO")
+    stage.trade("AGO")
+    assert [message["data"] for message in wire.read[1:]] == [
+        [{"symbol": "ABS", "price": 2.0}],
+        [{"symbol": "ABS", "price": 3.0}, {"symbol": "AGO", "price": 3.0}],
+        [{"symbol": "ABS", "price": 3.0}, {"symbol": "AGO", "price": 4.0}],
+    ]
+    assert [prices(message) for message in changes.read[1:]] == [{"ABS": 3}]
+
+
+def test_at_most_so_many_messages_a_second_and_the_newest_value_wins() -> None:
+    stage = Stage()
+    wire, _ = stage.join(Subscription(mode="changes", max_rate=0.5))
+    stage.trade("ABS")
+    stage.trade("ABS", "ACG")
+    stage.trade("ABS")
+    assert [prices(message) for message in wire.read[1:]] == [{"ABS": 1}]
+    stage.clock.advance(1.9)
+    assert len(wire.read) == 2
+    stage.clock.advance(0.2)
+    assert [prices(message) for message in wire.read[2:]] == [{"ABS": 3, "ACG": 2}]
+    assert wire.read[-1]["position"]["offset"] == 3
+    stage.clock.advance(10)
+    assert len(wire.read) == 3  # nothing new, nothing sent
+    stage.trade("AGO")
+    assert prices(wire.read[-1]) == {"AGO": 4}
+
+
+def test_sessions_of_one_rate_share_their_frames_and_a_newcomer_gets_nothing_twice() -> None:
+    stage = Stage()
+    paced = Subscription(mode="changes", max_rate=1)
+    one, _ = stage.join(paced)
+    two, _ = stage.join(paced)
+    stage.trade("ABS")
+    stage.trade("ACG")
+    newcomer, _ = stage.join(paced)
+    one.stuck = two.stuck = True
+    stage.clock.advance(1.1)
+    assert one.waiting[0] is two.waiting[0]
+    assert len(newcomer.read) == 1
+    stage.trade("AGO")
+    stage.clock.advance(1.1)
+    assert prices(newcomer.read[-1]) == {"AGO": 3}
+
+
+def test_a_slow_session_of_a_paced_group_loses_no_name() -> None:
+    stage = Stage()
+    wire, _ = stage.join(Subscription(channels=("market", "quotes"), mode="changes", max_rate=1))
+    stage.trade("ABS")
+    stage.trade("ACG")  # waits for its time
+    wire.stuck = True
+    wire.waiting.append(b'\x81\x0c{"type":"x"}' * 20)
+    stage.hub.publish_event("market", "", MarketStatusChanged(status="open", timestamp="t"))
+    stage.clock.turn()
+    assert len(stage.hub.laggards) == 1
+    stage.trade("AGO")
+    wire.drain()
+    stage.hub.sweep()
+    assert prices(wire.read[-3]) == {"ACG": 2, "AGO": 3}
+    assert wire.kinds()[-2:] == ["market_status", "lost"]
+
+
+def test_on_slow_disconnect_is_given_up_at_once() -> None:
+    stage = Stage()
+    wire, subscriber = stage.join(ALL)
+    subscriber.disconnect_when_slow = True
+    wire.stuck = True
+    stage.trade(*NAMES)
+    stage.trade("ABS")
+    assert stage.evicted == [wire]
+    assert not stage.hub.laggards
+
+
+def test_a_heartbeat_comes_when_nothing_else_does() -> None:
+    stage = Stage()
+    wire, subscriber = stage.join(Subscription(mode="changes"))
+    stage.hub.leave(subscriber)
+    subscriber.heartbeat = 2.0
+    stage.hub.join(subscriber, CHANGES)
+    stage.trade("ABS")
+    stage.clock.advance(1.9)
+    assert "heartbeat" not in wire.kinds()
+    stage.clock.advance(0.5)
+    assert wire.kinds().count("heartbeat") == 1
+    assert wire.read[-1]["position"] == {"epoch": "e", "offset": 1}
+    stage.clock.advance(1.0)
+    stage.trade("ABS")
+    stage.clock.advance(1.5)
+    assert wire.kinds().count("heartbeat") == 1
+    stage.clock.advance(10)
+    assert wire.kinds().count("heartbeat") in (4, 5, 6)
+    stage.hub.leave(subscriber)
+    before = len(wire.read)
+    stage.clock.advance(10)
+    assert len(wire.read) == before
+
+
+# Channels
+
+
+def test_events_reach_their_channel_only() -> None:
+    stage = Stage()
+    market, _ = stage.join(Subscription(channels=("market",)))
+    both, _ = stage.join(Subscription(channels=("market", "quotes")))
+    quotes, _ = stage.join(ALL)
+    stage.hub.publish_event("market", "", MarketStatusChanged(status="open", timestamp="t"))
+    stage.clock.turn()
+    stage.trade("ABS")
+    assert market.kinds() == ["market_status"]
+    assert both.kinds() == ["stock_updates", "market_status", "stock_updates"]
+    assert quotes.kinds() == ["stock_updates", "stock_updates"]
+
+
+def test_equal_quotes_are_the_same_bytes_whatever_else_is_wanted() -> None:
+    stage = Stage()
+    one, _ = stage.join(ALL)
+    other, _ = stage.join(Subscription(channels=("market", "quotes")))
+    one.stuck = other.stuck = True
+    stage.trade("ABS")
+    assert one.waiting[0] is other.waiting[0]
+
+
+def test_a_laggard_gets_the_newest_event_about_each_thing() -> None:
+    stage = Stage()
+    wire, _ = stage.join(Subscription(channels=("market",)))
+    wire.stuck = True
+    for number in range(20):
+        stage.hub.publish_event("market", "", MarketStatusChanged(status=str(number), timestamp="t"))
+        stage.clock.turn()
+    wire.drain()
+    stage.hub.sweep()
+    newest, lost = wire.read[-2:]
+    assert (newest["status"], lost["type"]) == ("19", "lost")
+    assert lost["count"] == 20 - (len(wire.read) - 2)
+
+
+async def test_candles_run_and_close_for_who_wants_them() -> None:
+    stage = Stage()
+    stage.trade("ABS", timestamp="2025-04-30T07:00:05.000Z", volume=10)
+    assert stage.hub.candles is not None
+    await stage.hub.candles.start(lambda: stage.hub.position)
+    wire, _ = stage.join(Subscription(channels=("candles:1m",), symbols=("ABS",)))
+    [running] = wire.read
+    assert (running["type"], running["closed"], running["volume"]) == ("candle", False, 10)
+    stage.market_time = utc_time("2025-04-30T07:00:40Z")
+    stage.trade("ABS", "ACG", timestamp="2025-04-30T07:00:35.000Z", volume=15)
+    assert [(one["close"], one["ticks"]) for one in wire.read[1:]] == [(2.0, 2)]
+    stage.market_time = utc_time("2025-04-30T07:01:10Z")
+    stage.trade()
+    assert (wire.read[-1]["closed"], wire.read[-1]["close"]) == (True, 2.0)
+    stage.trade("ABS", timestamp="2025-04-30T07:00:59.000Z", volume=20)
+    assert (wire.read[-1]["correction"], wire.read[-1]["close"], wire.read[-1]["volume"]) == (True, 3.0, 20)
+    assert len(wire.read) == 4
+
+
+async def test_candles_that_begin_late_know_the_day_from_the_journal() -> None:
+    stage = Stage()
+    stage.trade("ABS", timestamp="2025-04-29T15:00:00.000Z", volume=900)
+    for minute in range(200):
+        stamp = f"2025-04-30T{7 + minute // 60:02}:{minute % 60:02}:05.000Z"
+        stage.trade("ABS", timestamp=stamp, volume=minute)
+    assert stage.hub.candles is not None
+    stage.hub.tail._entries.clear()  # as after a restart
+    starting = asyncio.create_task(stage.hub.candles.start(lambda: stage.hub.position))
+    await asyncio.sleep(0)
+    stage.trade("ABS", timestamp="2025-04-30T10:20:30.000Z", volume=250)  # while it reads
+    await starting
+    wire, _ = stage.join(Subscription(channels=("candles:1d",)))
+    [day] = wire.read
+    assert (day["start"], day["ticks"], day["volume"]) == ("2025-04-30T00:00:00.000Z", 201, 250)
+    assert (day["open"], day["close"]) == (2.0, 202.0)
+
+
+def test_giving_up_a_channel_has_no_seam() -> None:
+    stage = Stage()
+    wire, subscriber = stage.join(Subscription(channels=("market", "quotes"), mode="changes", max_rate=1))
+    stage.trade("ABS")
+    stage.trade("ACG")
+    stage.hub.change(subscriber, Subscription(mode="changes", max_rate=1))
+    stage.trade("AGO")
+    stage.clock.advance(2)
+    known: dict[str, float] = {}
+    for message in wire.read:
+        known |= prices(message)
+    assert known == {"ABS": 1, "ACG": 2, "AGO": 3}
+    assert [message["position"]["offset"] for message in wire.read[1:]] == [1, 2, 3]
 
 
 subscriptions = st.sampled_from(
@@ -336,7 +420,7 @@ def _act(stage: Stage, people: list[tuple[Wire, Subscriber]], action: str, rest:
 
 
 def _settle(stage: Stage, people: list[tuple[Wire, Subscriber]]) -> None:
-    while stage.clock.soon:
+    while stage.clock.waiting():
         stage.clock.turn()
     for wire, _ in people:
         wire.drain()

@@ -1,0 +1,185 @@
+"""A hub on a stage: its clock runs when told, its readers read when told, its market trades when told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from tests.gateway.serving import quote
+
+from zlotick.gateway.frames import plain
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.live_candles import LiveCandles
+from zlotick.gateway.resume import Tail
+from zlotick.gateway.subscriber import Subscriber
+from zlotick.gateway.subscription import Subscription
+from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text, utc_time
+
+NAMES = ("ABS", "ACG", "AGO")
+
+
+class Call:
+    """What call_soon() and call_at() give back."""
+
+    def __init__(self, when: float, run: Callable[[], None]) -> None:
+        self.when = when
+        self.run = run
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """An event loop's time and calls."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.soon: list[Call] = []
+        self.later: list[Call] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[[], None]) -> Call:
+        self.soon.append(Call(self.now, callback))
+        return self.soon[-1]
+
+    def call_at(self, when: float, callback: Callable[..., None], *args: Any) -> Call:
+        self.later.append(Call(when, lambda: callback(*args)))
+        return self.later[-1]
+
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Call:
+        return self.call_at(self.now + delay, callback, *args)
+
+    def turn(self) -> None:
+        calls, self.soon = self.soon, []
+        for call in calls:
+            if not call.cancelled:
+                call.run()
+
+    def waiting(self) -> bool:
+        return any(not call.cancelled for call in self.soon)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, with every call that becomes due."""
+        end = self.now + seconds
+        while due := [call for call in self.later if call.when <= end]:
+            call = min(due, key=lambda one: one.when)
+            self.later.remove(call)
+            self.now = max(self.now, call.when)
+            if not call.cancelled:
+                call.run()
+            while self.waiting():
+                self.turn()
+        self.now = end
+
+
+class Wire:
+    """A transport whose reader reads when told."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self.read: list[dict[str, Any]] = []
+        self.stuck = False
+        self.cut = False
+
+    def write(self, data: bytes) -> None:
+        self.waiting.append(data)
+        if not self.stuck:
+            self.drain()
+
+    def get_write_buffer_size(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def is_closing(self) -> bool:
+        return self.cut
+
+    def drain(self) -> None:
+        self.stuck = False
+        data, self.waiting = b"".join(self.waiting), []
+        while data:
+            marker = data[1]
+            start = {126: 4, 127: 10}.get(marker, 2)
+            size = marker if marker < 126 else int.from_bytes(data[2:start], "big")
+            self.read.append(json.loads(data[start : start + size]))
+            data = data[start + size :]
+
+    def kinds(self) -> list[str]:
+        return [message["type"] for message in self.read]
+
+
+class Stage:
+    """A hub, its clock, its journal, and the market."""
+
+    def __init__(self, buffer_bytes: int = 100) -> None:
+        self.clock = Clock()
+        self.entries: list[Entry] = []  # what the journal still has
+        self.batches: dict[int, UpdateBatch] = {}  # all that was ever recorded
+        self.market_time = utc_time("2025-04-30T07:00:00Z")
+        self.reads = 0
+        tail = Tail()
+        self.hub = Hub(
+            market_status=lambda: "open",
+            stale=frozenset,
+            tail=tail,
+            candles=LiveCandles(tail, self.read, lambda: self.market_time),
+            loop=cast("asyncio.AbstractEventLoop", self.clock),
+            slow_timeout=30.0,
+            buffer_bytes=buffer_bytes,
+        )
+        self.quotes: dict[str, StockUpdate] = {}
+        self.offset = 0
+        self.evicted: list[Wire] = []
+        self.left: dict[Subscriber, int] = {}  # how many messages each had when it left
+
+    async def read(self, after: int, limit: int) -> list[Entry]:
+        """The journal."""
+        self.reads += 1
+        await asyncio.sleep(0)
+        return [entry for entry in self.entries if entry.position.offset > after][:limit]
+
+    def record(self, *symbols: str, **changes: Any) -> Entry | None:
+        """Make it durable; nobody was told yet."""
+        if not symbols:
+            return None
+        self.offset += 1
+        for symbol in symbols:
+            self.quotes[symbol] = quote(symbol, price=float(self.offset), **changes)
+        batch = UpdateBatch(now_text(), "open", [self.quotes[symbol] for symbol in symbols])
+        entry = Entry(Position("e", self.offset), batch)
+        self.entries.append(entry)
+        self.batches[self.offset] = batch
+        return entry
+
+    def tell(self, entry: Entry | None) -> None:
+        """Publish what was recorded."""
+        self.hub.publish(dict(self.quotes), entry, Position("e", self.offset), "open")
+
+    def trade(self, *symbols: str, **changes: Any) -> None:
+        self.tell(self.record(*symbols, **changes))
+
+    def join(self, subscription: Subscription, wire: Wire | None = None) -> tuple[Wire, Subscriber]:
+        wire = wire or Wire()
+        subscriber = self.subscriber(wire)
+        self.enter(subscriber, subscription)
+        return wire, subscriber
+
+    def subscriber(self, wire: Wire) -> Subscriber:
+        return Subscriber(
+            cast("asyncio.WriteTransport", wire), encoding=plain, evict=lambda: self.evicted.append(wire)
+        )
+
+    def enter(self, subscriber: Subscriber, subscription: Subscription) -> None:
+        """As the session does it."""
+        self.left.pop(subscriber, None)
+        self.hub.leave(subscriber)
+        for message in self.hub.snapshot(subscription):
+            self.hub.send(subscriber, message)
+        self.hub.join(subscriber, subscription)
+
+
+def prices(message: dict[str, Any]) -> dict[str, float]:
+    return {found["symbol"]: found["price"] for found in message["data"]}
