@@ -91,6 +91,18 @@ async def test_older_batches_come_from_the_journal_while_new_ones_are_recorded()
     assert stage.reads
 
 
+async def test_what_is_recorded_but_not_yet_published_comes_live_and_once() -> None:
+    stage = Stage()
+    for _ in range(3):
+        stage.trade("ABS")
+    stage.hub.tail._entries.clear()
+    entry = stage.record("ACG")
+    wire = await resumed(stage, 0)
+    assert offsets(wire) == [1, 2, 3]
+    stage.tell(entry)
+    assert offsets(wire) == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("offset", "epoch", "reason"),
     [
