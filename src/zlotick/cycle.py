@@ -31,11 +31,12 @@ from zlotick.model import (
     StockUpdate,
     UpdateBatch,
     plain,
+    utc_now,
     utc_text,
 )
 from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
-from zlotick.providers.chain import ProviderChain, utc_now
+from zlotick.providers.chain import ProviderChain
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
 

@@ -157,9 +157,14 @@ def utc_time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def utc_now() -> datetime:
+    """The present moment: the clock of the real world, which tests and replays replace."""
+    return datetime.now(UTC)
+
+
 def now_text() -> str:
     """The present moment, canonical."""
-    return utc_text(datetime.now(UTC))
+    return utc_text(utc_now())
 
 
 def plain(value: msgspec.Struct) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from zlotick.market.cadence import Cadence
-from zlotick.model import utc_text
-from zlotick.providers.chain import utc_now
+from zlotick.model import utc_now, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
 

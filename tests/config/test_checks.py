@@ -117,8 +117,14 @@ def test_a_closure_that_is_a_holiday_anyway_does_not_stop_a_newer_version():
     assert names(("market.extra_closed", ["2026-12-25"])) == []
 
 
+def test_what_is_not_live_stays_alone() -> None:
+    for order in (["gpw", "simulator"], ["replay", "bankier"], ["replay", "simulator"]):
+        assert names(("providers.order", order)) == ["providers.order"]
+    assert names(("providers.order", ["simulator"])) == []
+
+
 def test_a_provider_is_named_once():
-    assert names(("providers.order", ["replay", "replay"])) == ["providers.order"]
+    assert names(("providers.order", ["gpw", "gpw"])) == ["providers.order"]
 
 
 @pytest.mark.parametrize("name", ["universe.file", "questdb.jar_path", "questdb.java_path"])

@@ -146,6 +146,12 @@ def _is_day(text: str) -> bool:
 def _providers(s: Settings) -> Iterator[Violation]:
     if len(set(s.providers.order)) < len(s.providers.order):
         yield ("providers.order",), "must name each provider once"
+    unreal = {"replay", "simulator"} & set(s.providers.order)
+    if unreal and len(s.providers.order) > 1:
+        yield (
+            ("providers.order",),
+            f"must not put {min(unreal)} beside another source: what is not live stays alone",
+        )
 
 
 def _paths(s: Settings) -> Iterator[Violation]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
@@ -17,16 +17,11 @@ from zlotick.errors import Refusal, RefusalReason
 from zlotick.events import EventBus
 from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import GPW
-from zlotick.model import ProviderRow, StockUpdate
+from zlotick.model import ProviderRow, StockUpdate, utc_now
 from zlotick.providers.base import StockDataProvider
 from zlotick.providers.link import Link, told
 
 log = structlog.stdlib.get_logger("zlotick.providers")
-
-
-def utc_now() -> datetime:
-    """The clock of the real world."""
-    return datetime.now(UTC)
 
 
 class ProviderChain:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 
 from zlotick.config import Settings, WebSourceConfig
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
+from zlotick.model import utc_now
 from zlotick.providers.alpha_vantage import AlphaVantageProvider
 from zlotick.providers.bankier import BankierProvider
 from zlotick.providers.base import StockDataProvider
@@ -21,11 +22,6 @@ from zlotick.providers.web import HttpWeb, Observer, Web
 from zlotick.providers.yahoo import YahooProvider
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The clock of the real world."""
-    return datetime.now(UTC)
 
 
 def build(
