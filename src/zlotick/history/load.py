@@ -162,17 +162,13 @@ class Loader:
             return None
         await self._settled()
         midnight = datetime.combine(checkpoint.through + timedelta(days=1), time(), WARSAW)
-        [answer] = await self._connector.execute_query(
-            "SELECT count() AS rows FROM stock_data WHERE data_source = $1 AND timestamp < $2",
-            source,
-            midnight,
-        )
-        if answer["rows"] < checkpoint.rows:
+        found = await self._connector.count(source, midnight)
+        if found < checkpoint.rows:
             log.warning(
                 "The database has not what was imported before: the import begins again",
                 source=source,
                 expected=checkpoint.rows,
-                found=answer["rows"],
+                found=found,
             )
             return None
         return checkpoint
@@ -198,7 +194,11 @@ class Loader:
     async def _settled(self) -> None:
         """Wait until what was acknowledged is readable, in the table and in its candles."""
         deadline = clock.monotonic() + self._settle_timeout
-        while any((health := await self._connector.health()).lag.values()) or not health.healthy:
+        calm = 0
+        # Twice: a view that had looked at everything at the first time has applied it at the second.
+        while calm < 2:
+            health = await self._connector.health()
+            calm = 0 if any(health.lag.values()) or not health.healthy else calm + 1
             if clock.monotonic() > deadline:
                 raise Transient(
                     f"QuestDB has not applied everything within {self._settle_timeout:g} s (waiting: {health.lag}, "
@@ -206,4 +206,4 @@ class Loader:
                 )
             if not health.healthy:
                 await self._connector.mend()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from zlotick.events import EventBus
 from zlotick.model import ConnectionStatus, DeadLetter, Entry, StockUpdate, now_text
 from zlotick.stores.questdb import schema
 from zlotick.stores.questdb.http import QuestDBHttp
-from zlotick.stores.questdb.ilp import Unencodable, encode
+from zlotick.stores.questdb.ilp import TABLE, Unencodable, encode
 from zlotick.stores.questdb.queries import QuestDBQueries
 from zlotick.stores.questdb.schema import QuestDBHealth
 
@@ -122,6 +123,12 @@ class QuestDBConnector:
         rows = [(entry.position.offset, quote) for entry in entries for quote in entry.batch.quotes]
         refused = await self.insert_batch([quote for _, quote in rows])
         return [self._dead_letter(rows[bad.index][0], bad) for bad in refused]
+
+    async def count(self, data_source: str, before: datetime) -> int:
+        """How many quotes of a source are stored from before an aware moment."""
+        query = f"SELECT count() AS rows FROM {TABLE} WHERE data_source = $1 AND timestamp < $2"  # noqa: S608  no input
+        [answer] = await self.execute_query(query, data_source, before)
+        return int(answer["rows"])
 
     async def health(self) -> QuestDBHealth:
         """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""

@@ -101,8 +101,14 @@ async def check_health(execute: Execute) -> QuestDBHealth:
             for row in views.values()
             if row["view_status"] == "invalid"
         ],
-        lag={row["name"]: row["lag"] for row in tables},
+        lag={row["name"]: row["lag"] + _behind(views.get(row["name"])) for row in tables},
     )
+
+
+def _behind(view: dict[str, Any] | None) -> int:
+    """How many transactions of the table a view has not looked at; not counted before its first look."""
+    seen = view and view["refresh_base_table_txn"]
+    return max(0, view["base_table_txn"] - seen) if view and seen is not None else 0
 
 
 async def _wal_state(execute: Execute) -> list[dict[str, Any]]:
@@ -115,7 +121,8 @@ async def _wal_state(execute: Execute) -> list[dict[str, Any]]:
 
 async def _views(execute: Execute) -> dict[str, dict[str, Any]]:
     rows = await execute(
-        "SELECT view_name, view_status, invalidation_reason, view_sql FROM materialized_views()"
+        "SELECT view_name, view_status, invalidation_reason, view_sql, base_table_txn, refresh_base_table_txn "
+        "FROM materialized_views()"
     )
     return {row["view_name"]: row for row in rows if row["view_name"] in CREATE_VIEWS}
 
