@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,13 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.serving import Service, connected, quote, report, serving, until
+from tests.gateway.test_guide import end, lines, node
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
+from zlotick.gateway.auth import TokenVerifier
 from zlotick.gateway.frames import SharedMessage
 from zlotick.gateway.parameters import Wishes
 from zlotick.gateway.protocol import BadMessage, Subscribe
 from zlotick.gateway.sse import chunk, chunked, whole
+from zlotick.gateway.tokens import TokenFile
 from zlotick.model import Entry, Position
 
 
@@ -329,6 +333,70 @@ async def test_who_was_slow_gets_the_newest_and_is_told_what_was_lost() -> None:
                 prices |= {one["symbol"]: one["price"] for one in message.get("data", [])}
                 lost += message.get("count", 0) if message.get("type") == "lost" else 0
         assert 0 < lost < 300
+
+
+async def test_a_token_is_needed_and_its_end_is_the_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TokenVerifier, "look_every", 0.05)
+    monkeypatch.setattr("zlotick.gateway.auth.LOOK_EVERY", 0.05)
+    file = TokenFile(tmp_path)
+    token = await asyncio.to_thread(file.create, "reader", ("read",), None)
+    async with serving(Service(home=tmp_path), auth="tokens") as gateway:
+        assert (await refused(gateway, ""))[0] == 401
+        assert (await refused(gateway, f"?token={token}"))[0] == 401
+        async with streaming(gateway, "", {"Authorization": f"Bearer {token}"}) as reader:
+            await reader.events(2)
+            await asyncio.to_thread(file.revoke, "reader")
+            error = await reader.event()
+            assert (error["type"], error["code"], error["retryable"]) == ("error", 401, False)
+            await reader.ended()
+        await until(lambda: gateway.session_count == 0)
+
+
+BROWSER = """
+setInterval(() => {}, 1000);  // or node would end while it waits to reconnect
+const source = new EventSource("http://127.0.0.1:PORT/api/v1/stream?mode=changes");
+source.onmessage = (event) => {
+  const message = JSON.parse(event.data);
+  console.log(message.type, event.lastEventId, (message.data ?? []).map((quote) => quote.price).join());
+};
+"""
+
+
+async def test_an_event_source_returns_by_itself_and_misses_nothing(tmp_path: Path) -> None:
+    """Node's EventSource, whose code is not ours: the service restarts, and goes on, behind its back."""
+    async with serving() as gateway:
+        port = gateway.port
+        gateway.restore({"ABS": quote("ABS", 5.0)}, Position("e1", 5))
+        script = tmp_path / "browser.mjs"
+        script.write_text(BROWSER.replace("PORT", str(port)), encoding="utf-8")
+        browser = await asyncio.create_subprocess_exec(
+            node(),
+            "--experimental-eventsource",
+            "--no-warnings",
+            str(script),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            assert await lines(browser, "snapshot_end") == ["stock_updates e1:5 5", "snapshot_end e1:5"]
+            gateway.publish(report({"ABS": quote("ABS", 6.0)}, ["ABS"], offset=6))
+            assert await lines(browser, "e1:6") == ["stock_updates e1:6 6"]
+            await gateway.stop()
+            assert await lines(browser, "shutdown") == ["shutdown e1:6"]
+            service = Service(entries=[recorded(offset) for offset in range(1, 9)])
+            async with serving(service, port=port) as restarted:
+                restarted.restore({"ABS": quote("ABS", 8.0)}, Position("e1", 8))
+                assert await lines(browser, "snapshot_end") == [
+                    "stock_updates e1:7 7",
+                    "stock_updates e1:8 8",
+                    "snapshot_end e1:8",
+                ]
+                restarted.publish(report({"ABS": quote("ABS", 9.0)}, ["ABS"], offset=9))
+                assert await lines(browser, "e1:9") == ["stock_updates e1:9 9"]
+        finally:
+            await end(browser)
 
 
 CURL = shutil.which("curl")

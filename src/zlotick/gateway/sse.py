@@ -21,7 +21,7 @@ from zlotick.gateway.door import Admission
 from zlotick.gateway.frames import SharedMessage
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.parameters import Wishes, read
-from zlotick.gateway.protocol import BadMessage, CloseCode, Shutdown, error_message
+from zlotick.gateway.protocol import BadMessage, CloseCode, ErrorCode, Shutdown, error_message
 from zlotick.gateway.routes import ROOT, Handler, Route
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
@@ -164,8 +164,9 @@ class EventStream:
         self._hub.write(self._joining, chunk(data) if self._in_chunks else data)
 
     def _end(self, code: CloseCode, reason: str) -> None:
-        """The token ended."""
+        """The token ended. Who returns with it is refused, and then a browser gives up."""
         log.info("Event stream closed", mark="🔌", session=self.id, code=int(code), reason=reason)
+        self._hub.send(self._joining, error_message(ErrorCode.UNAUTHORIZED, reason))
         self._leave()
 
     def _evict(self) -> None:
