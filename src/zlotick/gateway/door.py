@@ -55,6 +55,8 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="zlotick"'}
 class Admission:
     """One caller's leave to be here: from where, as whom, and what ends it."""
 
+    __slots__ = ("_door", "_end", "_token", "address", "identity")
+
     def __init__(self, door: Door, address: Address, token: str | None, identity: Identity | None) -> None:
         self.address = address
         self.identity = identity

@@ -20,7 +20,7 @@ from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.documents import Documents
-from zlotick.gateway.door import ADMISSION, Admission, Door, keep_protocols
+from zlotick.gateway.door import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
 from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
@@ -250,11 +250,12 @@ class Gateway:
         assert self._answers is not None
         assert self._arrivals is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
-        headers = request.headers.copy()
-        keep_protocols(headers, PROTOCOLS)
-        if deflate:
-            headers[_EXTENSIONS] = _SHARED_DEFLATE
-        request = request.clone(headers=headers)
+        if deflate or PROTOCOL_HEADER in request.headers:
+            headers = request.headers.copy()
+            keep_protocols(headers, PROTOCOLS)
+            if deflate:
+                headers[_EXTENSIONS] = _SHARED_DEFLATE
+            request = request.clone(headers=headers)
         socket = Socket(self._config, deflate=deflate)
         writer = await socket.prepare(request)
         if request.transport is None:  # gone during the handshake
