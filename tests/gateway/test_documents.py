@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.gateway.serving import connected, quote, report
+from tests.gateway.serving import Client, Service, connected, quote, report, serving
 from tests.gateway.test_rest import RESOURCES, Caller, Shelf, Stored, calling
 
-from zlotick.gateway import asyncapi, openapi
-from zlotick.gateway.protocol import Message, Pong
+from zlotick.gateway import Gateway, asyncapi, openapi
+from zlotick.gateway.protocol import Lost, Message, Pong
 from zlotick.gateway.resources import Quote
 from zlotick.gateway.routes import Route
+from zlotick.gateway.tokens import TokenFile
 
 ASYNCAPI = json.loads((Path(__file__).parent / "schemas" / "asyncapi-3.0.0.json").read_text("utf-8"))
 
@@ -186,3 +189,71 @@ async def test_what_the_socket_says_is_what_the_document_says() -> None:
         message.pop("type")
         with pytest.raises(ValidationError):
             check(document, schema, message)
+
+
+async def say_everything(gateway: Gateway, token: str) -> dict[str, dict[str, Any]]:
+    """One message of every type that the server says to a client, by type."""
+    heard: dict[str, dict[str, Any]] = {}
+
+    async def hear(client: Client, last: str) -> None:
+        while last not in heard:
+            message = await client.hear()
+            heard[message["type"]] = message
+
+    async with connected(gateway, greeted=False) as client:
+        await client.say(type="auth", token=token)
+        await hear(client, "authenticated")
+        channels = ["quotes", "candles:1m", "market", "connections", "providers"]
+        since = {"epoch": "other", "offset": 1}
+        await client.say(type="subscribe", channels=channels, since=since, heartbeat=1, id="a")
+        await hear(client, "snapshot_end")
+        gateway.publish(report({"ABS": quote("ABS", exchange_time="2026-11-24T10:00:00.000Z")}, ["ABS"]))
+        for request in ("ping", "status", "nonsense"):
+            await client.say(type=request)
+        for event, about in (
+            ("market_status", {"status": "open"}),
+            ("connection_status", {"service": "QuestDB", "status": "error", "reason": "away"}),
+            ("data_provider_status", {"provider": "gpw", "status": "connected"}),
+        ):
+            gateway.publish_event(event, {**about, "timestamp": "2026-11-24T10:00:00.000Z"})
+        await hear(client, "heartbeat")
+        await gateway.stop()
+        await hear(client, "shutdown")
+    return heard
+
+
+async def test_every_type_of_message_is_what_the_document_says(tmp_path: Path) -> None:
+    token = await asyncio.to_thread(TokenFile(tmp_path).create, "reader", ("read",), None)
+    async with serving(Service(home=tmp_path), auth="tokens") as gateway:
+        heard = await say_everything(gateway, token)
+    document = asyncapi.document("1")
+    never = {"lost"}  # takes a slow client, below
+    assert set(heard) == set(asyncapi.said_types()) - never
+    heard["lost"] = msgspec.json.decode(Lost(count=3, since="2026-11-24T10:00:00.000Z").encode())
+    for name, message in heard.items():
+        check(document, document["components"]["messages"][name]["payload"], message)
+
+
+async def test_every_request_that_is_accepted_is_what_the_document_says() -> None:
+    document = asyncapi.document("1")
+    requests: list[dict[str, Any]] = [
+        {"type": "subscribe"},
+        {"type": "subscribe", "symbols": ["ABS"], "mode": "changes", "fields": ["price"], "id": 1},
+        {"type": "subscribe", "filter": "price > 1", "max_rate": 2, "since": {"epoch": "e1", "offset": 0}},
+        {"type": "unsubscribe", "channels": ["quotes"]},
+        {"type": "ping", "id": "x"},
+        {"type": "status"},
+    ]
+    async with serving() as gateway, connected(gateway) as client:
+        for request in requests:
+            check(
+                document, document["components"]["messages"][f"{request['type']}_request"]["payload"], request
+            )
+            assert (await client.ask(**request))["type"] != "error"
+            if request["type"] == "subscribe":
+                while (await client.hear())["type"] != "snapshot_end":
+                    pass
+        for bad in ({"type": "subscribe", "mode": "half"}, {"type": "subscribe", "max_rate": 1000}):
+            assert (await client.ask(**bad))["type"] == "error"
+            with pytest.raises(ValidationError):
+                check(document, document["components"]["messages"]["subscribe_request"]["payload"], bad)
