@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bs4 import BeautifulSoup
+from selectolax.lexbor import LexborHTMLParser
 from tests.providers.gpw_page import page, stock
 
 from zlotick.config import UniverseConfig
@@ -29,10 +30,12 @@ def main() -> None:
     assert len(quotes) == len(universe.symbols), len(quotes)
     assert len(_with_soup(body)) == ROWS
     ours = _times(lambda: parse(body, "utf-8", universe.symbols, OBSERVED), 100)
+    bare = statistics.median(_times(lambda: LexborHTMLParser(body), 100))
     soup = _times(lambda: _with_soup(body), 5)
     p50, other = statistics.median(ours), statistics.median(soup)
     print(f"a page of {ROWS} rows, {len(body) / 1000:.0f} kB, {len(quotes)} quotes made of it:")
     print(f"  zlotick        p50 {p50:6.1f} ms, max {max(ours):.1f} ms (target {TARGET_MS:g} ms)")
+    print(f"  of which the bare tree {bare:.1f} ms")
     print(f"  BeautifulSoup  p50 {other:6.1f} ms (html.parser, the cells' texts only)")
     print(f"  ratio {other / p50:.0f} (target {TARGET_RATIO:g})")
 

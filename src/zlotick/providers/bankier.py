@@ -114,9 +114,9 @@ def read(
     """
     table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS)
     rows = [
-        (by_name[name], table.texts(cells))
-        for cells in table.rows()
-        if (name := _short_name(table, cells)) in by_name
+        (by_name[name], texts)
+        for row, cells in table.rows("name")
+        if (name := _short_name(table, cells)) in by_name and (texts := table.texts(row))
     ]
     shown = pages.Shown(_times(rows), observed, calendar)
 

@@ -158,10 +158,10 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Text
     """The rows of the symbols, and the times of every trade on the page, of whatever stock."""
     rows: list[tuple[str, Texts]] = []
     times: list[time] = []
-    for cells in table.rows():
+    for row, cells in table.rows("symbol", "time"):
         symbol = table.text(cells, "symbol")
-        if symbol in symbols:
-            rows.append((symbol, table.texts(cells)))
+        if symbol in symbols and (texts := table.texts(row)):
+            rows.append((symbol, texts))
         try:
             traded_at = pages.clock_time(table.text(cells, "time"))
         except Unreadable:
@@ -191,6 +191,5 @@ def _traded(symbol: str, texts: Texts, known_isin: str | None) -> tuple[time, Ro
 def listing(body: bytes, charset: str) -> list[Listed]:
     """Every instrument of the page. Pure. Raises Refusal."""
     table = pages.find_table(body, charset, "table", _COLUMNS)
-    return [
-        Listed(*(table.text(cells, word) for word in ("symbol", "name", "isin"))) for cells in table.rows()
-    ]
+    words = ("symbol", "name", "isin")
+    return [Listed(*(table.text(cells, word) for word in words)) for _, cells in table.rows(*words)]

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import structlog
@@ -94,16 +95,23 @@ class Table(NamedTuple):
         """The text of a wanted column."""
         return cells[self.columns[word]].text().strip()
 
-    def texts(self, cells: Cells) -> Texts:
-        """The texts of the wanted columns. Hold these, not the cells: nodes by the thousand wake the collector."""
-        return {word: cells[place].text().strip() for word, place in self.columns.items()}
-
-    def rows(self) -> Iterator[Cells]:
-        """The cells of each row that is as wide as the header: others are no rows of data."""
+    def rows(self, *words: str) -> Iterator[tuple[LexborNode, Cells]]:
+        """Each row with its first cells, as far as these columns: most rows are not ours, and cells cost time."""
+        needed = max(self.columns[word] for word in words) + 1
         for row in self.body.css("tbody > tr"):
-            cells = list(row.iter())
-            if len(cells) == self.width:
-                yield cells
+            cells = list(islice(row.iter(), needed))
+            if len(cells) == needed:
+                yield row, cells
+
+    def texts(self, row: LexborNode) -> Texts | None:
+        """The texts of the wanted columns; None for a row that is not as wide as the header: it is no row of data.
+
+        Hold these, not the cells: nodes by the thousand wake the garbage collector.
+        """
+        cells = list(row.iter())
+        if len(cells) != self.width:
+            return None
+        return {word: self.text(cells, word) for word in self.columns}
 
 
 def find_table(body: bytes, charset: str, selector: str, wanted: Mapping[str, str]) -> Table:
