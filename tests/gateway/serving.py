@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     entries: list[Entry] = field(default_factory=list)  # what the journal still has
     reads: int = 0
+    market_time: datetime | None = None  # None: now
     home: Path | None = None
     pocketbase_url: str | None = None
 
@@ -127,6 +129,7 @@ class Service:
             next_cycle=lambda: self.next_cycle,
             journal_stats=self.journal_stats,
             read_journal=self.read_journal,
+            market_time=lambda: self.market_time or datetime.now(UTC),
             uptime=lambda: time.monotonic() - started,
             home=self.home,
             pocketbase_url=lambda: self.pocketbase_url,

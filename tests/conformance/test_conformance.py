@@ -1,0 +1,299 @@
+"""Scenarios of the protocol as data, played in this process, over a socket, and over TLS.
+
+A scenario is a list of steps: ``connect`` (and what the greeting must say), ``say`` (a message) or ``send`` (a
+text), ``hear`` (what the next message must say), ``silence`` (nothing came), ``drop`` (the line), ``publish`` (a
+cycle: prices, or fields, of the symbols that changed), ``event`` (of the bus), ``clock`` (the market's), ``forget``
+(the journal up to an offset, or only the "memory" of it). An expectation names what must be there; there may be more,
+unless it says ``$all``. ``$first`` lists the fields that come first, ``$now`` is a time just now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trustme
+import websockets
+from aiohttp import WSMessage, WSMsgType
+from aiohttp.abc import AbstractStreamWriter
+from tests.gateway.serving import Client, Service, quote, report, serving
+from tests.gateway.stage import Wire
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway.answers import Answers
+from zlotick.gateway.arrivals import Arrivals
+from zlotick.gateway.auth import EVERYBODY
+from zlotick.gateway.door import Admission, Door
+from zlotick.gateway.events import event
+from zlotick.gateway.hub import Hub
+from zlotick.gateway.live_candles import LiveCandles
+from zlotick.gateway.resume import Tail
+from zlotick.gateway.session import Session, SessionCounts, Socket
+from zlotick.model import CycleReport, StockUpdate, utc_time
+
+SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))
+
+
+class Peer:
+    """One client's connection."""
+
+    async def send(self, text: str) -> None:
+        raise NotImplementedError
+
+    async def hear(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Server:
+    """Something that serves, whatever is between it and its clients."""
+
+    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None]) -> None:
+        self.hub = hub
+        self.publish = publish
+
+    def connect(self) -> AbstractAsyncContextManager[Peer]:
+        raise NotImplementedError
+
+
+# In this process: a session, and nothing of HTTP, WebSocket or sockets
+
+
+class Line(Wire, Peer):
+    """Both ends of a connection: a transport for the session, a peer for the scenario."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: asyncio.Queue[WSMessage] = asyncio.Queue()
+
+    async def send(self, text: str) -> None:
+        self.said.put_nowait(WSMessage(WSMsgType.TEXT, text, None))
+
+    async def hear(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            while not self.read:
+                await asyncio.sleep(0.001)
+        return self.read.pop(0)
+
+    async def receive(self) -> WSMessage:
+        return await self.said.get()
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def close(self) -> None:
+        self.cut = True
+
+    abort = close
+
+
+class InProcess(Server):
+    """The session and what is behind it."""
+
+    def __init__(self, service: Service) -> None:
+        self._config = GatewayConfig(requests_burst=1000)
+        context, tail = service.context(), Tail()
+        hub = Hub(
+            market_status=context.market_status,
+            stale=context.stale,
+            tail=tail,
+            candles=LiveCandles(tail, context.read_journal, context.market_time),
+        )
+        self._answers = Answers(context, hub)
+        self._arrivals = Arrivals(hub, context.read_journal)
+        self._door = Door(self._config, None)
+        super().__init__(hub, self._publish)
+
+    def _publish(self, cycle: CycleReport) -> None:
+        self._answers.note(cycle)
+        self.hub.publish(cycle.quotes, cycle.entry, cycle.position, cycle.market_status)
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[Peer]:
+        line = Line()
+        session = Session(
+            cast("Socket", line),
+            cast("asyncio.Transport", line),
+            cast("AbstractStreamWriter", line),
+            deflate=False,
+            config=self._config,
+            hub=self.hub,
+            answers=self._answers,
+            counts=SessionCounts(),
+            admission=Admission(self._door, ipaddress.ip_address("127.0.0.1"), None, EVERYBODY),
+            arrivals=self._arrivals,
+        )
+        self._answers.sessions += 1
+        talking = asyncio.create_task(session.run())
+        try:
+            yield line
+        finally:
+            line.said.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))
+            await talking
+            self._answers.sessions -= 1
+
+
+@contextlib.asynccontextmanager
+async def in_process(service: Service) -> AsyncIterator[Server]:
+    server = InProcess(service)
+    yield server
+    server.hub.close()
+
+
+# Over a socket
+
+
+class Far(Peer):
+    """A client at the other end of a socket."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def send(self, text: str) -> None:
+        await self._client.socket.send(text)
+
+    async def hear(self) -> dict[str, Any]:
+        return await self._client.hear()
+
+
+class Remote(Server):
+    """A whole gateway."""
+
+    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None], url: str, **options: Any) -> None:
+        super().__init__(hub, publish)
+        self._url, self._options = url, options
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[Peer]:
+        async with websockets.connect(self._url, **self._options) as socket:
+            yield Far(Client(socket))
+
+
+@contextlib.asynccontextmanager
+async def over_a_socket(service: Service) -> AsyncIterator[Server]:
+    async with serving(service) as gateway:
+        assert gateway._hub is not None
+        yield Remote(gateway._hub, gateway.publish, f"ws://127.0.0.1:{gateway.port}")
+
+
+@contextlib.asynccontextmanager
+async def over_tls(service: Service, folder: Path) -> AsyncIterator[Server]:
+    import ssl
+
+    authority, trust = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trust)
+    made, pem, key = authority.issue_cert("localhost"), folder / "cert.pem", folder / "key.pem"
+    pem.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    key.write_bytes(made.private_key_pem.bytes())
+    async with serving(service, tls_certificate=pem, tls_key=key) as gateway:
+        assert gateway._hub is not None
+        yield Remote(gateway._hub, gateway.publish, f"wss://localhost:{gateway.port}", ssl=trust)
+
+
+@pytest.mark.parametrize("how", ["in process", "over a socket", "over TLS"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
+    steps = json.loads(scenario.read_text("utf-8"))["steps"]
+    service = Service()
+    servers = {
+        "in process": lambda: in_process(service),
+        "over a socket": lambda: over_a_socket(service),
+        "over TLS": lambda: over_tls(service, tmp_path),
+    }
+    async with servers[how]() as server:
+        await Play(service, server).run(steps)
+
+
+class Play:
+    """Plays one scenario."""
+
+    def __init__(self, service: Service, server: Server) -> None:
+        self._service = service
+        self._server = server
+        self._quotes: dict[str, StockUpdate] = {}
+        self._offset = 0
+        self._lines = contextlib.AsyncExitStack()
+        self._peer = Peer()
+
+    async def run(self, steps: list[dict[str, Any]]) -> None:
+        async with self._lines:
+            for number, step in enumerate(steps):
+                [(action, what)] = step.items()
+                try:
+                    await getattr(self, f"_{action}")(what)
+                except (AssertionError, TimeoutError) as error:
+                    raise AssertionError(f"step {number}, {json.dumps(step)}: {error!r}") from error
+
+    async def _connect(self, greeting: Any) -> None:
+        self._peer = await self._lines.enter_async_context(self._server.connect())
+        await self._hear({"type": "connection", **greeting})
+
+    async def _drop(self, _: Any) -> None:
+        await self._lines.aclose()
+
+    async def _say(self, message: Any) -> None:
+        await self._peer.send(json.dumps(message))
+
+    async def _send(self, text: Any) -> None:
+        await self._peer.send(text)
+
+    async def _hear(self, expected: Any) -> None:
+        check(expected, await self._peer.hear(), "message")
+
+    async def _silence(self, _: Any) -> None:
+        await self._say({"type": "ping", "id": "silence?"})
+        await self._hear({"type": "pong", "id": "silence?"})
+
+    async def _publish(self, changed: Any) -> None:
+        for symbol, what in changed.items():
+            self._quotes[symbol] = quote(symbol, **(what if isinstance(what, dict) else {"price": what}))
+        self._offset += bool(changed)
+        cycle = report(dict(self._quotes), changed, offset=self._offset)
+        if cycle.entry is not None:
+            self._service.entries.append(cycle.entry)
+        self._server.publish(cycle)
+
+    async def _event(self, data: Any) -> None:
+        self._server.hub.publish_event(*event(data.pop("type"), data))
+        await asyncio.sleep(0.01)
+
+    async def _clock(self, text: Any) -> None:
+        self._service.market_time = utc_time(text)
+
+    async def _forget(self, until: Any) -> None:
+        self._server.hub.tail._entries.clear()
+        if until != "memory":
+            kept = [entry for entry in self._service.entries if entry.position.offset > until]
+            self._service.entries = kept
+
+
+def check(expected: Any, found: Any, where: str) -> None:
+    """Raise AssertionError unless what was found says all that is expected."""
+    match expected:
+        case "$now":
+            age = datetime.now(UTC) - utc_time(found)
+            assert timedelta(seconds=-1) < age < timedelta(seconds=30), f"{where} is {found}"
+        case {"$all": everything}:
+            assert found == everything, f"{where}: {found}"
+        case dict():
+            assert isinstance(found, dict), f"{where} is {found}"
+            for name, value in expected.items():
+                if name == "$first":
+                    assert list(found)[: len(value)] == value, f"{where} begins with {list(found)}"
+                elif value == "$absent":
+                    assert name not in found, f"{where}.{name} is there"
+                else:
+                    assert name in found, f"{where}.{name} is not in {found}"
+                    check(value, found[name], f"{where}.{name}")
+        case list():
+            assert len(found) == len(expected), f"{where}: {found}"
+            for place, (one, other) in enumerate(zip(expected, found, strict=True)):
+                check(one, other, f"{where}[{place}]")
+        case _:
+            assert found == expected, f"{where} is {found!r}, not {expected!r}"
