@@ -30,11 +30,14 @@ MAX_ROWS = 100_000
 MAX_DIGITS = 18
 """Of an offset: what fits 64 bits."""
 
+_A_TIME = {"anyOf": [{"format": "date-time"}, {"format": "date"}]}
+
 Begin = Annotated[
     str,
     Meta(
         description="ISO 8601 time with a zone, or a date (UTC); included. Without it: the newest rows.",
         examples=["2026-11-24T08:00:00Z", "2026-11-24"],
+        extra_json_schema=_A_TIME,
     ),
 ]
 End = Annotated[
@@ -42,6 +45,7 @@ End = Annotated[
     Meta(
         description="ISO 8601 time with a zone, not included; or a date (UTC), the whole of which is included.",
         examples=["2026-11-24T16:00:00Z", "2026-11-24"],
+        extra_json_schema=_A_TIME,
     ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=MAX_ROWS, description="at most so many rows")]
