@@ -314,6 +314,20 @@ async def test_http_wants_the_header(file: Tokens) -> None:
             assert answer.startswith(b"HTTP/1.1 401")
 
 
+async def test_an_event_stream_ends_with_its_token(file: Tokens) -> None:
+    token = await file.create("bot")
+    async with guarded(file) as gateway, aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}") as http:
+        async with http.get("/api/v1/stream") as answer:
+            assert answer.status == 401
+        async with http.get("/api/v1/stream", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 200
+            assert await answer.content.readline()
+            await file.revoke("bot")
+            async with asyncio.timeout(5):
+                with contextlib.suppress(aiohttp.ClientPayloadError):
+                    await answer.content.read()
+
+
 async def raw(gateway: Gateway, text: str) -> bytes:
     """Everything that the server answers to these bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
