@@ -62,6 +62,35 @@ async def test_a_page_of_another_site_may_not_read_a_local_gateway() -> None:
 
 
 @pytest.mark.parametrize(
+    "headers",
+    [
+        "Host: localhost\r\nHost: evil.example",
+        "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: https://evil.example",
+        "Host: localhost\r\noRiGiN: https://evil.example",
+        "Host: localhost\r\nOrigin:https://evil.example",
+        "Host: localhost\r\nOrigin: http://localhost, https://evil.example",
+        "Host: localhost\r\nOrigin: http://localhost\r\n evil.example",
+        "Host: evil.example\r\nX-Forwarded-Host: localhost",
+        "Host: evil.example\r\nForwarded: host=localhost",
+        "Host: localhost@evil.example",
+        "Host: localhost\x00.evil.example",
+    ],
+)
+async def test_tricks_with_headers_do_not_help(headers: str) -> None:
+    async with serving() as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        upgrade = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"
+        )
+        writer.write(f"GET /ws HTTP/1.1\r\n{headers}\r\n{upgrade}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            first = await reader.readline()
+        assert first.split()[1] in (b"400", b"403")
+        writer.close()
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "token=x",

@@ -93,6 +93,8 @@ async def test_aiohttps_client_over_tls(files: Files) -> None:
         base = f"https://localhost:{gateway.port}"
         async with http.get(f"{base}/health/live") as answer:
             assert answer.status == 200
+        async with http.get(base) as answer:
+            assert f"wss://localhost:{gateway.port}" in await answer.text()
         async with http.ws_connect(f"{base}/ws", origin=base) as ws:
             assert (await ws.receive_json(timeout=5))["type"] == "connection"
             await ws.send_json({"type": "ping"})

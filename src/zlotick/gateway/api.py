@@ -76,7 +76,7 @@ class HttpApi:
             sources=html.escape(", ".join(row.name for row in context.providers()) or "none configured"),
             market=html.escape(context.market_status()),
             interval=f"{context.update_interval():g}",
-            url=html.escape(f"ws://{request.host}"),
+            url=html.escape(f"{'wss' if request.secure else 'ws'}://{request.host}"),
             version=html.escape(context.version),
         )
         return web.Response(text=text, content_type="text/html", headers=NEVER_STORED)
