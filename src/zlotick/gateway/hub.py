@@ -16,14 +16,15 @@ import asyncio
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from zlotick.gateway.frames import Book, Encoding, Envelope, SharedMessage
 from zlotick.gateway.live_candles import LiveCandles, Told
 from zlotick.gateway.protocol import Heartbeat, Lost, Message
 from zlotick.gateway.resume import Tail
-from zlotick.gateway.subscriber import Group, Late, Newest, Subscriber, Traffic
+from zlotick.gateway.subscriber import Group, Late, Newest, Subscriber, Traffic, View
 from zlotick.gateway.subscription import Selection, Subscription
 from zlotick.model import Entry, Position, StockUpdate, now_text
 
@@ -42,7 +43,7 @@ _EVERYBODY = sys.maxsize
 class Parcel(NamedTuple):
     """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
 
-    messages: list[SharedMessage]
+    messages: Sequence[SharedMessage]
     fence: int = _EVERYBODY  # members that joined in this cycle or later have it already
     quotes: bool = False
     names: Collection[str] = ()
@@ -83,6 +84,7 @@ class Hub:
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
+        self._views: WeakValueDictionary[Selection, View] = WeakValueDictionary()
         self._paced: dict[Group, None] = {}
         self._beating: dict[Subscriber, float] = {}
         self._cycle = 0
@@ -159,12 +161,20 @@ class Hub:
     def _enter_group(self, subscriber: Subscriber, subscription: Subscription) -> None:
         group = self._groups.get(subscription)
         if group is None:
-            group = self._groups[subscription] = Group(subscription)
+            group = self._groups[subscription] = Group(subscription, self._view(subscription.selection))
             if group.pace is not None:
                 self._paced[group] = None
         group.members.setdefault(subscriber.encoding, {})[subscriber] = subscriber.transport
         subscriber.group = group
         subscriber.joined = self._cycle
+
+    def _view(self, selection: Selection | None) -> View | None:
+        if selection is None:
+            return None
+        view = self._views.get(selection)
+        if view is None:
+            view = self._views[selection] = View(selection)
+        return view
 
     def _exit_group(self, subscriber: Subscriber) -> None:
         group = subscriber.group
@@ -237,11 +247,9 @@ class Hub:
                 group.fence = self._cycle
 
     def _unsent(self, subscription: Subscription, changed: dict[str, None], told: Told) -> Parcel:
-        """What a cycle has for a laggard. A full message needs no names: the newest one says it all."""
+        """What a cycle has for a laggard."""
         selection = subscription.selection
-        names: Collection[str] = ()
-        if selection is not None and selection.mode == "changes":
-            names = selection.among(changed)
+        names = () if selection is None else self._to_remember(selection, changed)
         quotes = selection is not None and (bool(names) or selection.mode == "full")
         return Parcel([], quotes=quotes, names=names, newest=dict(_wanted(subscription, told)))
 
@@ -249,18 +257,17 @@ class Hub:
         self, envelope: Envelope, changed: dict[str, None], told: Told
     ) -> Iterator[tuple[Group, Parcel]]:
         """Who gets what. A message is composed once for its selection, encoded once for its kind of wire."""
-        composed: dict[Selection, SharedMessage | None] = {}
+        cycle = self._cycle
         for group in list(self._groups.values()):
-            selection, parcel = group.selection, None
-            if selection is not None and group.pace is None:
-                if selection not in composed:
-                    composed[selection] = self._cycle_message(selection, envelope, changed)
-                message = composed[selection]
-                if message is not None:
-                    names = changed if selection.mode == "changes" else ()
-                    parcel = Parcel([message], self._cycle, quotes=True, names=names)
+            view, parcel = group.view, None
+            if view is not None and group.pace is None:
+                if view.cycle != cycle:
+                    view.message = self._cycle_message(view.selection, envelope, changed)
+                    view.cycle = cycle
+                if view.message is not None:
+                    parcel = Parcel((view.message,), cycle, True, changed)
             if group.intervals and told:
-                parcel = _with_candles(parcel, group.subscription, told, self._cycle)
+                parcel = _with_candles(parcel, group.subscription, told, cycle)
             if parcel is not None:
                 yield group, parcel
             if group.pace is not None and (paced := self._paced_parcel(group)) is not None:
@@ -270,9 +277,10 @@ class Hub:
         self, selection: Selection, envelope: Envelope, changed: dict[str, None]
     ) -> SharedMessage | None:
         """The message of this cycle for a selection; none when it wants changes and there were none."""
-        if selection.mode == "full":
-            return self._newest(selection, self._names(selection), envelope)
-        return self._of_names(selection, selection.among(changed), envelope)
+        if selection.mode == "changes":
+            return self._of_names(selection, selection.among(changed), envelope)
+        names = selection.symbols if selection.filter is None else self._names(selection)
+        return envelope.around(self.book.fragments(names, selection.fields))
 
     def _names(self, selection: Selection) -> Collection[str] | None:
         """All that a selection selects now; None is everything there is."""
@@ -405,8 +413,8 @@ class Hub:
             return
         late = subscriber.late = self.laggards[subscriber] = Late(self._loop.time())
         selection, pace = group.selection, group.pace
-        if selection is not None and selection.symbols is not None:
-            parcel = parcel._replace(names=[name for name in parcel.names if name in selection.symbols])
+        if selection is not None:
+            parcel = parcel._replace(names=self._to_remember(selection, parcel.names))
         self._note(late, parcel)
         if pace is not None and pace.waiting and subscriber.joined < group.fence:
             self._note(late, Parcel([], quotes=True, names=pace.names))
@@ -422,6 +430,11 @@ class Hub:
         missed = parcel.quotes + len(parcel.newest)
         late.missed += missed
         self.traffic.conflated += missed
+
+    @staticmethod
+    def _to_remember(selection: Selection, changed: Collection[str]) -> Collection[str]:
+        """The names that wait for a laggard. A full message needs none: the newest one says it all."""
+        return selection.among(changed) if selection.mode == "changes" else ()
 
     def _sweep_again(self) -> None:
         self._sweeping = None
@@ -531,5 +544,5 @@ def _with_candles(parcel: Parcel | None, subscription: Subscription, told: Told,
     if not wanted:
         return parcel
     before = parcel or Parcel([], fence=cycle)
-    messages = before.messages + [message for _, message in wanted]
+    messages = [*before.messages, *(message for _, message in wanted)]
     return before._replace(messages=messages, newest=dict(wanted))

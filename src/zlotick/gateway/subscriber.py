@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from zlotick.gateway.frames import Encoding, SharedMessage
-from zlotick.gateway.subscription import Subscription
+from zlotick.gateway.subscription import Selection, Subscription
 from zlotick.model import now_text
 
 
@@ -92,14 +92,26 @@ class Pace:
             self.timer = None
 
 
+class View:
+    """One selection, and the message that it got last: composed once for all groups that share it."""
+
+    __slots__ = ("__weakref__", "cycle", "message", "selection")
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.cycle = 0
+        self.message: SharedMessage | None = None
+
+
 class Group:
     """The sessions with one subscription; those with another encoding apart, for they get other bytes."""
 
-    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription")
+    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription", "view")
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, view: View | None) -> None:
         self.subscription = subscription
         self.selection = subscription.selection
+        self.view = view
         self.intervals = subscription.intervals
         self.members: dict[Encoding, Members] = {}
         self.pace = Pace(subscription.max_rate) if subscription.max_rate and self.selection else None

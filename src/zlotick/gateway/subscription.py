@@ -5,7 +5,7 @@ What concerns one session alone (``since``, ``on_slow``, ``heartbeat``) is no pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Self
 
 import msgspec
@@ -47,7 +47,7 @@ class Selection(NamedTuple):
         accepts = filters.parse(self.filter).accepts
         return [name for name in names if name in quotes and accepts(quotes[name])]
 
-    def among(self, changed: dict[str, None]) -> list[str]:
+    def among(self, changed: Collection[str]) -> list[str]:
         """The selected ones among the symbols that changed, whatever the filter says."""
         if self.symbols is None:
             return list(changed)
