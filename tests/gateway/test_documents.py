@@ -121,6 +121,9 @@ async def test_parameters_are_documented_as_they_are_checked() -> None:
     assert told["from"]["schema"]["type"] == "string"
     assert told["format"]["schema"]["enum"] == ["csv", "json", "ndjson"]
     assert told["symbol"]["required"]
+    for path, header in (("quotes", "If-None-Match"), ("stream", "Last-Event-ID")):
+        parameters = document["paths"][f"/api/v1/{path}"]["get"]["parameters"]
+        assert [one["name"] for one in parameters if one["in"] == "header"] == [header]
 
 
 async def answered(caller: Caller, document: dict[str, Any], path: str) -> None:

@@ -55,7 +55,7 @@ def _operation(route: Route) -> Schema:
     return {
         "operationId": "_".join(re.findall(r"\w+", route.path.removeprefix("/api/v1"))),
         "summary": route.summary,
-        "parameters": [*_of_path(route), *_of_query(route)],
+        "parameters": [*_of_path(route), *_of_query(route), *_of_headers(route)],
         "responses": _responses(route),
     }
 
@@ -71,6 +71,16 @@ def _of_query(route: Route) -> list[Schema]:
     return [
         {"name": name, "in": "query", "description": schema.pop("description", name), "schema": schema}
         for name, schema in properties(route.parameters).items()
+    ]
+
+
+def _of_headers(route: Route) -> list[Schema]:
+    heeded = dict(route.headers)
+    if route.cached:
+        heeded["If-None-Match"] = "ETags that the client has"
+    return [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in heeded.items()
     ]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -39,6 +39,7 @@ class Route:
     )
     media: tuple[str, ...] = (JSON,)  # what a 200 can be
     cached: bool = False  # whether it has an ETag and answers 304
+    headers: Mapping[str, str] = field(default_factory=dict)  # that it heeds, and what they mean
     unready: Any = None  # the type of the JSON in a 503 that is a report, not an error
 
 

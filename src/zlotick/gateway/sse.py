@@ -67,8 +67,15 @@ def chunk(data: bytes) -> bytes:
 def stream_route(handler: Handler) -> Route:
     """Its line in the table."""
     summary = "The subscription of the WebSocket as Server-Sent Events"
-    refusals = (404, 422, 429, 503)
-    return Route(f"{ROOT}/stream", handler, summary, None, refusals, Wishes, (CONTENT_TYPE,))
+    return Route(
+        f"{ROOT}/stream",
+        handler,
+        summary,
+        refusals=(404, 422, 429, 503),
+        parameters=Wishes,
+        media=(CONTENT_TYPE,),
+        headers={"Last-Event-ID": "Resume after this event"},
+    )
 
 
 class EventStream:

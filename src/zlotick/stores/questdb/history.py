@@ -16,7 +16,7 @@ from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.model import StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import TABLE
 
-PAGE_ROWS = 500
+PAGE_ROWS = 250
 """Rows in a page: a few milliseconds of the event loop."""
 
 _QUOTE = ", ".join(StockUpdate.__struct_fields__)
