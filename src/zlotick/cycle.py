@@ -206,24 +206,29 @@ class Cycle:
         )
 
     def _publish(self, report: CycleReport) -> None:
-        self.last_report = report
-        if report.error:
-            log.error("Update cycle failed", mark="❌", error=report.error)
+        before, self.last_report = self.last_report, report
         for listener in self._listeners:
             listener(report)
         if report.entry and self._bus.has_subscribers(STOCK_UPDATE):
             for quote in report.entry.batch.quotes:
                 self._bus.emit(STOCK_UPDATE, plain(quote))
-        if not report.error:
-            log.info(
-                "Update cycle completed",
-                mark="✅",
-                fetched=report.fetched,
-                rejected=report.rejected,
-                changed=report.changed,
-                offset=report.position.offset,
-                seconds=round(report.duration_seconds, 3),
-            )
+        if report.error:
+            # An outage may last for hours: told when it begins or its reason changes, not at every cycle.
+            news = before is None or before.error != report.error
+            (log.error if news else log.debug)("Update cycle failed", mark="❌", error=report.error)
+        else:
+            self._tell_completed(report)
+
+    def _tell_completed(self, report: CycleReport) -> None:
+        log.info(
+            "Update cycle completed",
+            mark="✅",
+            fetched=report.fetched,
+            rejected=report.rejected,
+            changed=report.changed,
+            offset=report.position.offset,
+            seconds=round(report.duration_seconds, 3),
+        )
 
     def _status_now(self) -> MarketStatus:
         return self._calendar.market_status(self.market_time())
