@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gateway.stage import NAMES, Stage, Wire, prices
 
-from zlotick.gateway import hub as hub_module
+from zlotick.gateway import strides
 from zlotick.gateway.protocol import MarketStatusChanged
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
@@ -98,7 +98,7 @@ def test_a_session_that_stays_slow_is_given_up() -> None:
 def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub_module, "STRIDE", 2)
+    monkeypatch.setattr(strides, "STRIDE", 2)
     stage = Stage()
     wires = [stage.join(ALL)[0] for _ in range(5)]
     stage.trade("ABS")
@@ -116,7 +116,7 @@ def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
 def test_who_leaves_or_joins_between_two_strides_gets_that_cycle_never_or_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub_module, "STRIDE", 1)
+    monkeypatch.setattr(strides, "STRIDE", 1)
     stage = Stage()
     stage.join(ALL)
     leaver_wire, leaver = stage.join(ALL)
@@ -367,7 +367,7 @@ def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
     actions: list[tuple[Any, ...]],
 ) -> None:
     """Snapshots, live messages, strides, slow readers and sweeps in any order: no seam, no double."""
-    original, hub_module.STRIDE = hub_module.STRIDE, 1
+    original, strides.STRIDE = strides.STRIDE, 1
     try:
         stage = Stage(buffer_bytes=400)
         people: list[tuple[Wire, Subscriber]] = []
@@ -392,7 +392,7 @@ def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
                 starts = [place for place, message in enumerate(wire.read) if message.get("snapshot")]
                 check_seam(wire.read[starts[-1] :])
     finally:
-        hub_module.STRIDE = original
+        strides.STRIDE = original
 
 
 def _act(stage: Stage, people: list[tuple[Wire, Subscriber]], action: str, rest: list[Any]) -> None:

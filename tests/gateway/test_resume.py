@@ -12,8 +12,7 @@ from tests.gateway.serving import quote
 from tests.gateway.stage import NAMES, Stage, Wire, prices
 
 from zlotick.errors import JournalError
-from zlotick.gateway import hub as hub_module
-from zlotick.gateway import resume
+from zlotick.gateway import resume, strides
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.protocol import BadMessage, MarketStatusChanged
 from zlotick.gateway.resume import CannotResume, Tail, check
@@ -325,12 +324,12 @@ steps = st.one_of(
 
 @contextlib.contextmanager
 def small() -> Any:
-    before = hub_module.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK
-    hub_module.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK = 1, 2, 6
+    before = strides.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK
+    strides.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK = 1, 2, 6
     try:
         yield
     finally:
-        hub_module.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK = before
+        strides.STRIDE, resume.TAIL_ENTRIES, resume.CHUNK = before
 
 
 @settings(max_examples=400, deadline=None)

@@ -14,46 +14,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakValueDictionary
 
-from zlotick.gateway.frames import Book, Encoding, Envelope, SharedMessage
+from zlotick.gateway.composer import Composer
+from zlotick.gateway.frames import Book, Envelope, SharedMessage
+from zlotick.gateway.heartbeats import Heartbeats
 from zlotick.gateway.live_candles import LiveCandles, Told
-from zlotick.gateway.protocol import Heartbeat, Lost, Message
+from zlotick.gateway.protocol import Lost, Message
 from zlotick.gateway.resume import Tail
-from zlotick.gateway.subscriber import Group, Late, Newest, Subscriber, Traffic, View
+from zlotick.gateway.strides import Parcel, Strides
+from zlotick.gateway.subscriber import Group, Late, Subscriber, Traffic, View
 from zlotick.gateway.subscription import Selection, Subscription
-from zlotick.model import Entry, Position, StockUpdate, now_text
-
-STRIDE = 1000
-"""Writes between two turns of the event loop: about 4 ms."""
+from zlotick.model import Entry, Position, StockUpdate
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
-
-BEAT_INTERVAL = 0.25
-"""Seconds between two looks at who wants a heartbeat: it may come so much later than asked."""
-
-_EVERYBODY = sys.maxsize
-
-
-class Parcel(NamedTuple):
-    """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
-
-    messages: Sequence[SharedMessage]
-    fence: int = _EVERYBODY  # members that joined in this cycle or later have it already
-    quotes: bool = False
-    names: Collection[str] = ()
-    newest: Newest = {}  # noqa: RUF012  never changed
-
-    def encoded(self, encoding: Encoding) -> bytes:
-        """The bytes to write: one message is the very object that all groups share."""
-        if len(self.messages) == 1:
-            return self.messages[0].encoded(encoding)
-        return b"".join(message.encoded(encoding) for message in self.messages)
 
 
 class Hub:
@@ -72,37 +48,39 @@ class Hub:
         # Limits
         buffer_bytes: int = 65_536,
     ) -> None:
-        self.book = Book()
-        self.position: Position | None = None
+        self.composer = Composer(market_status, stale)
         self.tail = tail or Tail()
         self.candles = candles
         self.traffic = Traffic()
         self.laggards: dict[Subscriber, Late] = {}
         self._loop = loop or asyncio.get_running_loop()
-        self._market_status = market_status
-        self._stale = stale
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
         self._views: WeakValueDictionary[Selection, View] = WeakValueDictionary()
         self._paced: dict[Group, None] = {}
-        self._beating: dict[Subscriber, float] = {}
         self._cycle = 0
-        self._writing: deque[Iterator[None]] = deque()  # what is being written, oldest first
-        self._next_stride: asyncio.Handle | None = None
+        self._strides = Strides(self._loop, self.traffic, self._set_aside, buffer_bytes=buffer_bytes)
         self._sweeping: asyncio.TimerHandle | None = None
-        self._beats: asyncio.TimerHandle | None = None
+        self._heartbeats = Heartbeats(self._loop, lambda: self.position, self.send, buffer_bytes=buffer_bytes)
+
+    @property
+    def book(self) -> Book:
+        """The newest quotes."""
+        return self.composer.book
+
+    @property
+    def position(self) -> Position | None:
+        """Of the last published batch."""
+        return self.composer.position
 
     # Who wants what
 
     def snapshot(self, subscription: Subscription) -> list[SharedMessage]:
         """All that is wanted and known, as it is now: quotes in one message, candles in one each."""
-        messages = []
         selection = subscription.selection
-        if selection is not None:
-            self._refresh()
-            messages.append(self._newest(selection, self._names(selection), self._envelope(snapshot=True)))
-        return messages + self.candle_snapshot(subscription)
+        quotes = [] if selection is None else [self.composer.snapshot(selection)]
+        return quotes + self.candle_snapshot(subscription)
 
     def candle_snapshot(self, subscription: Subscription) -> list[SharedMessage]:
         """The wanted candles as they are now."""
@@ -112,11 +90,11 @@ class Hub:
 
     def missed(self, entry: Entry, selection: Selection) -> SharedMessage | None:
         """A past batch as a subscription sees it; None when nothing in it is for it."""
-        return self.tail.message(entry, selection, self._stale())
+        return self.tail.message(entry, selection, self.composer.stale())
 
     def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
         """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
-        self._refresh()
+        self.composer.refresh()
         return self.book.fragments(symbols)
 
     def join(self, subscriber: Subscriber, subscription: Subscription) -> None:
@@ -126,15 +104,13 @@ class Hub:
             return
         subscriber.subscription = subscription
         self._enter_group(subscriber, subscription)
-        if subscriber.heartbeat is not None:
-            self._beating[subscriber] = subscriber.heartbeat
-            self._beat_again()
+        self._heartbeats.add(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
         """Send it nothing more. Safe to call twice."""
         self._exit_group(subscriber)
         self.laggards.pop(subscriber, None)
-        self._beating.pop(subscriber, None)
+        self._heartbeats.discard(subscriber)
         subscriber.late = subscriber.subscription = None
 
     def dismiss(self, subscriber: Subscriber) -> None:
@@ -144,15 +120,15 @@ class Hub:
 
     def change(self, subscriber: Subscriber, subscription: Subscription) -> None:
         """Go on with another subscription of the same selection, with no snapshot and no seam."""
-        self._finish()  # what the present cycle still has for it
+        self._strides.finish()  # what the present cycle still has for it
         group = subscriber.group
         subscriber.subscription = subscription
         if group is None:  # a laggard enters the new group when it has caught up
             return
         pace = group.pace
         if pace is not None and pace.waiting and subscriber.joined < group.fence and group.selection:
-            self._refresh()
-            waiting = self._of_names(group.selection, pace.names, self._envelope())
+            self.composer.refresh()
+            waiting = self.composer.newest(group.selection, pace.names)
             if waiting is not None:
                 self.send(subscriber, waiting)
         self._exit_group(subscriber)
@@ -193,8 +169,7 @@ class Hub:
 
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
         """Know these quotes without sending them: what a start finds in the journal."""
-        self.book.update(quotes)
-        self.position = position
+        self.composer.update(quotes, position)
 
     def publish(
         self,
@@ -207,18 +182,17 @@ class Hub:
 
         ``entry`` is what changed, None when nothing did.
         """
-        self._finish()
+        self._strides.finish()
         self._cycle += 1
-        self.book.update(quotes)
-        self.position = position
+        self.composer.update(quotes, position)
         if entry is not None:
             self.tail.append(entry)
-        self._refresh()
+        self.composer.refresh()
         changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
         told = self.candles.update(entry) if self.candles is not None else []
         self._note_waiting(changed, told)
         envelope = Envelope(position=position, market_status=market_status)
-        self._write_soon(self._strides(self._cycle_parcels(envelope, changed, told)))
+        self._strides.write(self._cycle_parcels(envelope, changed, told))
 
     def publish_event(self, channel: str, about: str, message: Message) -> None:
         """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""
@@ -229,7 +203,7 @@ class Hub:
             if subscriber.subscription is not None and channel in subscriber.subscription.channels:
                 self._note(late, parcel)
         wanting = [group for group in self._groups.values() if channel in group.subscription.channels]
-        self._write_soon(self._strides((group, parcel) for group in wanting), at_once=False)
+        self._strides.write(((group, parcel) for group in wanting), at_once=False)
 
     def _note_waiting(self, changed: dict[str, None], told: Told) -> None:
         """Remember for laggards and paced groups what this cycle has for them, before anything is written."""
@@ -262,7 +236,7 @@ class Hub:
             view, parcel = group.view, None
             if view is not None and group.pace is None:
                 if view.cycle != cycle:
-                    view.message = self._cycle_message(view.selection, envelope, changed)
+                    view.message = self.composer.cycle(view.selection, changed, envelope)
                     view.cycle = cycle
                 if view.message is not None:
                     parcel = Parcel((view.message,), cycle, True, changed)
@@ -272,36 +246,6 @@ class Hub:
                 yield group, parcel
             if group.pace is not None and (paced := self._paced_parcel(group)) is not None:
                 yield group, paced
-
-    def _cycle_message(
-        self, selection: Selection, envelope: Envelope, changed: dict[str, None]
-    ) -> SharedMessage | None:
-        """The message of this cycle for a selection; none when it wants changes and there were none."""
-        if selection.mode == "changes":
-            return self._of_names(selection, selection.among(changed), envelope)
-        names = selection.symbols if selection.filter is None else self._names(selection)
-        return envelope.around(self.book.fragments(names, selection.fields))
-
-    def _names(self, selection: Selection) -> Collection[str] | None:
-        """All that a selection selects now; None is everything there is."""
-        if selection.filter is None:
-            return selection.symbols
-        names = self.book.quotes if selection.symbols is None else selection.symbols
-        return selection.accepted(names, self.book.quotes)
-
-    def _of_names(
-        self, selection: Selection, names: Collection[str], envelope: Envelope
-    ) -> SharedMessage | None:
-        """The newest of these; for who wants changes, none when the filter leaves none."""
-        if selection.mode == "full":
-            return self._newest(selection, self._names(selection), envelope)
-        accepted = selection.accepted(names, self.book.quotes) if selection.filter else names
-        return self._newest(selection, accepted, envelope) if accepted else None
-
-    def _newest(
-        self, selection: Selection, names: Collection[str] | None, envelope: Envelope
-    ) -> SharedMessage:
-        return envelope.around(self.book.fragments(names, selection.fields))
 
     # Groups with a pace
 
@@ -316,7 +260,7 @@ class Hub:
                 pace.timer = self._loop.call_at(pace.due, self._pace_is_due, group)
             return None
         names = pace.take()
-        message = self._of_names(selection, names, self._envelope())
+        message = self.composer.newest(selection, names)
         if message is None:
             return None
         pace.due = now + pace.interval
@@ -325,90 +269,21 @@ class Hub:
     def _pace_is_due(self, group: Group) -> None:
         assert group.pace is not None
         group.pace.timer = None
-        self._write_soon(self._strides(self._due_parcels(group)), at_once=False)
+        self._strides.write(self._due_parcels(group), at_once=False)
 
     def _due_parcels(self, group: Group) -> Iterator[tuple[Group, Parcel]]:
-        self._refresh()
+        self.composer.refresh()
         parcel = self._paced_parcel(group)
         if parcel is not None:
             yield group, parcel
-
-    # Strides
-
-    def _write_soon(self, strides: Iterator[None], *, at_once: bool = True) -> None:
-        """Begin now, or behind what is being written; go on in the next turns of the loop."""
-        self._writing.append(strides)
-        if self._next_stride is None:
-            if at_once:
-                self._write_stride()
-            else:
-                self._next_stride = self._loop.call_soon(self._write_stride)
-
-    def _write_stride(self) -> None:
-        self._next_stride = None
-        if self._writing and next(self._writing[0], self) is self:
-            self._writing.popleft()
-        if self._writing:
-            self._next_stride = self._loop.call_soon(self._write_stride)
-
-    def _finish(self) -> None:
-        """A cycle overtakes no other: what is left of the last one goes out first."""
-        if self._next_stride is not None:
-            self._next_stride.cancel()
-            self._next_stride = None
-        while self._writing:
-            if next(self._writing[0], self) is self:
-                self._writing.popleft()
-
-    def _strides(self, parcels: Iterator[tuple[Group, Parcel]]) -> Iterator[None]:
-        """Write parcels; yield whenever it is the event loop's turn."""
-        written, yielded = 0, False
-        for group, parcel in parcels:
-            group.sent = self._loop.time()
-            check = yielded or group.pace is not None
-            for encoding, members in list(group.members.items()):
-                if not members:
-                    continue
-                data = parcel.encoded(encoding)
-                everyone = list(members.items())
-                for start in range(0, len(everyone), STRIDE):
-                    stride = everyone[start : start + STRIDE]
-                    if check:  # some may have left, or joined with these values
-                        stride = [
-                            pair for pair in stride if pair[0] in members and pair[0].joined < parcel.fence
-                        ]
-                    self._write(stride, data, parcel)
-                    written += len(stride)
-                    if written >= STRIDE:
-                        written, yielded, check = 0, True, True
-                        yield
-
-    def _write(
-        self, stride: list[tuple[Subscriber, asyncio.WriteTransport]], data: bytes, parcel: Parcel
-    ) -> None:
-        """The hot loop: for each session one size check and one write, nothing else."""
-        limit = self._buffer_bytes
-        slow, gone = [], 0
-        for subscriber, transport in stride:
-            if transport.get_write_buffer_size() > limit:
-                slow.append(subscriber)
-            else:
-                try:
-                    transport.write(data)
-                except RuntimeError:
-                    # uvloop, of a transport that closed in this turn: its session ends in the next.
-                    gone += 1
-        sent = len(stride) - len(slow) - gone
-        self.traffic.messages += sent * len(parcel.messages)
-        self.traffic.bytes += sent * len(data)
-        for subscriber in slow:
-            self._set_aside(subscriber, parcel)
 
     # Laggards
 
     def _set_aside(self, subscriber: Subscriber, parcel: Parcel) -> None:
         group = subscriber.group
-        if subscriber.disconnect_when_slow or group is None:
+        if group is None:
+            return
+        if subscriber.disconnect_when_slow:
             self._give_up(subscriber)
             return
         late = subscriber.late = self.laggards[subscriber] = Late(self._loop.time())
@@ -464,36 +339,14 @@ class Hub:
         if subscription is None:
             return
         if subscription.selection is not None and late.quotes:
-            self._refresh()
-            message = self._of_names(subscription.selection, sorted(late.names), self._envelope())
+            self.composer.refresh()
+            message = self.composer.newest(subscription.selection, sorted(late.names))
             if message is not None:
                 self.send(subscriber, message)
         for message in late.newest.values():
             self.send(subscriber, message)
         self.send(subscriber, Lost(count=late.missed, since=late.since_text))
         self._enter_group(subscriber, subscription)
-
-    # Signs of life
-
-    def _beat_again(self) -> None:
-        if self._beats is None and self._beating:
-            self._beats = self._loop.call_later(BEAT_INTERVAL, self._next_beat)
-
-    def _next_beat(self) -> None:
-        self._beats = None
-        self.beat()
-        self._beat_again()
-
-    def beat(self) -> None:
-        """A heartbeat to those who want one and were told nothing for so long. Laggards have other worries."""
-        now = self._loop.time()
-        message = Heartbeat(timestamp=now_text(), position=self.position)
-        shared = SharedMessage(message.encode(), self.position)
-        for subscriber, interval in self._beating.items():
-            group = subscriber.group
-            silent = group is not None and now - max(subscriber.sent, group.sent) >= interval
-            if silent and subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
-                self.send(subscriber, shared)
 
     # Small things
 
@@ -513,20 +366,14 @@ class Hub:
 
     def close(self) -> None:
         """Write what is left of the last cycle and stop looking at laggards."""
-        self._finish()
-        for timer in (self._sweeping, self._beats):
-            if timer is not None:
-                timer.cancel()
-        self._sweeping = self._beats = None
+        self._strides.finish()
+        self._heartbeats.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
         for group in self._paced:
             if group.pace is not None:
                 group.pace.stop()
-
-    def _envelope(self, *, snapshot: bool = False) -> Envelope:
-        return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)
-
-    def _refresh(self) -> None:
-        self.book.refresh(self._stale())
 
 
 def _wanted(subscription: Subscription, told: Told) -> Told:

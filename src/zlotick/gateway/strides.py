@@ -1,0 +1,121 @@
+"""Writing to very many sessions without holding the event loop: a stride now, the others in its next turns."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from zlotick.gateway.frames import Encoding, SharedMessage
+from zlotick.gateway.subscriber import Group, Newest, Subscriber, Traffic
+
+STRIDE = 1000
+"""Writes between two turns of the event loop: about 4 ms."""
+
+EVERYBODY = sys.maxsize
+
+
+class Parcel(NamedTuple):
+    """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
+
+    messages: Sequence[SharedMessage]
+    fence: int = EVERYBODY  # members that joined in this cycle or later have it already
+    quotes: bool = False
+    names: Collection[str] = ()
+    newest: Newest = {}  # noqa: RUF012  never changed
+
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The bytes to write: one message is the very object that all groups share."""
+        if len(self.messages) == 1:
+            return self.messages[0].encoded(encoding)
+        return b"".join(message.encoded(encoding) for message in self.messages)
+
+
+class Strides:
+    """Writes parcels in the order in which they came. ``slow`` is told of each member that could not take one."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        traffic: Traffic,
+        slow: Callable[[Subscriber, Parcel], None],
+        *,
+        buffer_bytes: int,
+    ) -> None:
+        self._loop = loop
+        self._traffic = traffic
+        self._slow = slow
+        self._buffer_bytes = buffer_bytes
+        self._writing: deque[Iterator[None]] = deque()  # what is being written, oldest first
+        self._next_stride: asyncio.Handle | None = None
+
+    def write(self, parcels: Iterable[tuple[Group, Parcel]], *, at_once: bool = True) -> None:
+        """Begin now, or behind what is being written; go on in the next turns of the loop."""
+        self._writing.append(self._portions(parcels))
+        if self._next_stride is None:
+            if at_once:
+                self._write_stride()
+            else:
+                self._next_stride = self._loop.call_soon(self._write_stride)
+
+    def _write_stride(self) -> None:
+        self._next_stride = None
+        if self._writing and next(self._writing[0], self) is self:
+            self._writing.popleft()
+        if self._writing:
+            self._next_stride = self._loop.call_soon(self._write_stride)
+
+    def finish(self) -> None:
+        """A cycle overtakes no other: what is left of the last one goes out first."""
+        if self._next_stride is not None:
+            self._next_stride.cancel()
+            self._next_stride = None
+        while self._writing:
+            if next(self._writing[0], self) is self:
+                self._writing.popleft()
+
+    def _portions(self, parcels: Iterable[tuple[Group, Parcel]]) -> Iterator[None]:
+        """Write parcels; yield whenever it is the event loop's turn."""
+        written, yielded = 0, False
+        for group, parcel in parcels:
+            group.sent = self._loop.time()
+            check = yielded or group.pace is not None
+            for encoding, members in list(group.members.items()):
+                if not members:
+                    continue
+                data = parcel.encoded(encoding)
+                everyone = list(members.items())
+                for start in range(0, len(everyone), STRIDE):
+                    stride = everyone[start : start + STRIDE]
+                    if check:  # some may have left, or joined with these values
+                        stride = [
+                            pair for pair in stride if pair[0] in members and pair[0].joined < parcel.fence
+                        ]
+                    self._write_one(stride, data, parcel)
+                    written += len(stride)
+                    if written >= STRIDE:
+                        written, yielded, check = 0, True, True
+                        yield
+
+    def _write_one(
+        self, stride: list[tuple[Subscriber, asyncio.WriteTransport]], data: bytes, parcel: Parcel
+    ) -> None:
+        """The hot loop: for each session one size check and one write, nothing else."""
+        limit = self._buffer_bytes
+        slow, gone = [], 0
+        for subscriber, transport in stride:
+            if transport.get_write_buffer_size() > limit:
+                slow.append(subscriber)
+            else:
+                try:
+                    transport.write(data)
+                except RuntimeError:
+                    # uvloop, of a transport that closed in this turn: its session ends in the next.
+                    gone += 1
+        sent = len(stride) - len(slow) - gone
+        self._traffic.messages += sent * len(parcel.messages)
+        self._traffic.bytes += sent * len(data)
+        for subscriber in slow:
+            self._slow(subscriber, parcel)
