@@ -1,4 +1,4 @@
-"""Scenarios of the protocol as data, played in this process, over a socket, and over TLS.
+"""Scenarios of the protocol as data, played in this process, over a socket, as MessagePack, and over TLS.
 
 A scenario is a list of steps: ``connect`` (and what the greeting must say), ``say`` (a message) or ``send`` (a
 text), ``hear`` (what the next message must say), ``silence`` (nothing came), ``drop`` (the line), ``publish`` (a
@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 import trustme
 import websockets
@@ -71,6 +72,7 @@ class Line(Wire, Peer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.ws_protocol = None
         self.said: asyncio.Queue[WSMessage] = asyncio.Queue()
 
     async def send(self, text: str) -> None:
@@ -162,8 +164,27 @@ class Far(Peer):
         return await self._client.hear()
 
 
+class FarPacked(Far):
+    """Likewise, with MessagePack."""
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._client.socket.send(msgspec.msgpack.encode(json.loads(text)))
+        except ValueError:
+            await super().send(text)  # a text is JSON here too
+
+    async def hear(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            data = await self._client.socket.recv()
+        assert isinstance(data, bytes)
+        message: dict[str, Any] = msgspec.msgpack.decode(data)
+        return message
+
+
 class Remote(Server):
     """A whole gateway."""
+
+    peer: type[Far] = Far
 
     def __init__(self, hub: Hub, publish: Callable[[CycleReport], None], url: str, **options: Any) -> None:
         super().__init__(hub, publish)
@@ -172,7 +193,7 @@ class Remote(Server):
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[Peer]:
         async with websockets.connect(self._url, **self._options) as socket:
-            yield Far(Client(socket))
+            yield self.peer(Client(socket))
 
 
 @contextlib.asynccontextmanager
@@ -180,6 +201,16 @@ async def over_a_socket(service: Service) -> AsyncIterator[Server]:
     async with serving(service) as gateway:
         assert gateway._hub is not None
         yield Remote(gateway._hub, gateway.publish, f"ws://127.0.0.1:{gateway.port}")
+
+
+@contextlib.asynccontextmanager
+async def over_messagepack(service: Service) -> AsyncIterator[Server]:
+    async with serving(service) as gateway:
+        assert gateway._hub is not None
+        url = f"ws://127.0.0.1:{gateway.port}"
+        server = Remote(gateway._hub, gateway.publish, url, subprotocols=["v1.msgpack"])
+        server.peer = FarPacked
+        yield server
 
 
 @contextlib.asynccontextmanager
@@ -196,7 +227,7 @@ async def over_tls(service: Service, folder: Path) -> AsyncIterator[Server]:
         yield Remote(gateway._hub, gateway.publish, f"wss://localhost:{gateway.port}", ssl=trust)
 
 
-@pytest.mark.parametrize("how", ["in process", "over a socket", "over TLS"])
+@pytest.mark.parametrize("how", ["in process", "over a socket", "over MessagePack", "over TLS"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
     steps = json.loads(scenario.read_text("utf-8"))["steps"]
@@ -204,6 +235,7 @@ async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
     servers = {
         "in process": lambda: in_process(service),
         "over a socket": lambda: over_a_socket(service),
+        "over MessagePack": lambda: over_messagepack(service),
         "over TLS": lambda: over_tls(service, tmp_path),
     }
     async with servers[how]() as server:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zlotick.gateway.protocol import (
+    INVALID_PACKED,
     BadMessage,
     CloseCode,
     ErrorCode,
@@ -15,6 +18,7 @@ from zlotick.gateway.protocol import (
     Subscribe,
     error_message,
     parse,
+    parse_packed,
 )
 
 
@@ -135,3 +139,38 @@ def test_close_codes_are_those_of_the_protocol() -> None:
         "AUTH_TIMEOUT": 4503,
         "PROTOCOL_ERROR": 4504,
     }
+
+
+def packed(value: object) -> bytes:
+    return msgspec.msgpack.encode(value)
+
+
+def test_messagepack_is_read_like_json() -> None:
+    request = parse_packed(packed({"type": "subscribe", "id": 7, "symbols": ["ABS"], "max_rate": 2}))
+    assert request == parse('{"type":"subscribe","id":7,"symbols":["ABS"],"max_rate":2}')
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "said"),
+    [
+        (b"\xc1", 400, INVALID_PACKED),
+        (b"", 400, INVALID_PACKED),
+        (b"\x81\xa4type", 400, INVALID_PACKED),
+        (packed([1]), 400, "a message is a JSON object"),
+        (packed({"id": 3}), 400, 'no "type"'),
+        (packed({"type": "nonsense", "id": 3}), 405, "unknown type 'nonsense'"),
+        (packed({"type": "subscribe", "symbols": "ABS"}), 422, "symbols: Expected"),
+        (b"\x81\x91\x01\x02", 400, ""),
+    ],
+)
+def test_bad_messagepack_has_the_same_codes(data: bytes, code: int, said: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        parse_packed(data)
+    assert caught.value.code == code
+    assert said in caught.value.message
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_bad_message(data: bytes) -> None:
+    with contextlib.suppress(BadMessage):
+        parse_packed(data)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import websockets
 from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, report, serving, until
@@ -559,3 +560,26 @@ async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nob
 
 def _subscribed(session: Session) -> bool:
     return session._subscriber.subscription is not None
+
+
+async def test_messagepack_says_the_same_as_json() -> None:
+    async with (
+        serving() as gateway,
+        connected(gateway) as plainly,
+        websockets.connect(
+            f"ws://127.0.0.1:{gateway.port}", subprotocols=[websockets.Subprotocol("v1.msgpack")]
+        ) as packed,
+    ):
+        assert packed.subprotocol == "v1.msgpack"
+        greeting = msgspec.msgpack.decode(await packed.recv())
+        assert greeting["type"] == "connection"
+        await packed.send(msgspec.msgpack.encode({"type": "subscribe"}))
+        await plainly.subscribe()
+        for _ in range(3):
+            await packed.recv()
+        gateway.publish(report(wide(80, 2.0), offset=1))
+        data = await packed.recv()
+        assert isinstance(data, bytes)
+        assert msgspec.msgpack.decode(data) == await plainly.hear()
+        await packed.send("not JSON")  # a text is JSON here too
+        assert msgspec.msgpack.decode(await packed.recv())["message"] == "Invalid JSON message"

@@ -15,7 +15,7 @@ import msgspec
 
 from zlotick.model import Position, StockUpdate, now_text
 
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL, _COMPRESSED = 0x80, 0x40
 
 DEFLATE_FROM = 1024
@@ -87,6 +87,11 @@ def deflate(message: SharedMessage) -> bytes:
     if len(message.payload) < DEFLATE_FROM:
         return message.encoded(plain)
     return frame(deflated(message.payload), compressed=True)
+
+
+def packed(message: SharedMessage) -> bytes:
+    """A binary frame with the same message as MessagePack."""
+    return frame(msgspec.msgpack.encode(msgspec.json.decode(message.payload)), BINARY)
 
 
 class Book:

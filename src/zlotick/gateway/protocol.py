@@ -6,6 +6,7 @@ would be told of alerts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from zlotick.model import ConnectionStatus, Position, ProviderRow
 
 VERSION = 1
 INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
+INVALID_PACKED = "Invalid MessagePack message"
 
 RequestId = Annotated[str, Meta(max_length=64)] | Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Mode = Literal["full", "changes"]
@@ -115,6 +117,8 @@ class Auth(Request, frozen=True, kw_only=True, tag="auth"):
 AnyRequest = Subscribe | Unsubscribe | Ping | Status | Auth
 _REQUESTS: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 _ANYTHING = msgspec.json.Decoder()
+_PACKED_REQUESTS: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
+_PACKED_ANYTHING = msgspec.msgpack.Decoder()
 _TYPES = ("subscribe", "unsubscribe", "ping", "status", "auth")
 
 
@@ -123,17 +127,32 @@ def parse(text: str) -> AnyRequest:
     try:
         return _REQUESTS.decode(text)
     except msgspec.ValidationError as error:
-        raise _diagnose(text, str(error)) from None
+        raise _diagnose(lambda: _ANYTHING.decode(text), str(error), INVALID_JSON) from None
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         raise BadMessage(ErrorCode.BAD_MESSAGE, INVALID_JSON) from None
 
 
-def _diagnose(text: str, problem: str) -> BadMessage:
+def parse_packed(data: bytes) -> AnyRequest:
+    """The request in a binary message of MessagePack. Raises :class:`BadMessage`."""
+    try:
+        return _PACKED_REQUESTS.decode(data)
+    except msgspec.ValidationError as error:
+        raise _diagnose(lambda: _PACKED_ANYTHING.decode(data), str(error), INVALID_PACKED) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        raise BadMessage(ErrorCode.BAD_MESSAGE, INVALID_PACKED) from None
+
+
+def _diagnose(decode: Callable[[], Any], problem: str, invalid: str) -> BadMessage:
     """Find the protocol's code for a message that msgspec refused. Only bad messages pay for this."""
     try:
-        data = _ANYTHING.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return BadMessage(ErrorCode.BAD_MESSAGE, INVALID_JSON)
+        data = decode()
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+        UnicodeError,
+        TypeError,
+    ):  # TypeError: a key that cannot be one
+        return BadMessage(ErrorCode.BAD_MESSAGE, invalid)
     if not isinstance(data, dict):
         return BadMessage(ErrorCode.BAD_MESSAGE, 'a message is a JSON object, such as {"type":"ping"}')
     request_id = _usable_id(data.get("id", UNSET))

@@ -27,7 +27,7 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Identity, Unauthorized
 from zlotick.gateway.door import CANNOT_TELL, Admission
-from zlotick.gateway.frames import PING, PONG, close_frame, frame
+from zlotick.gateway.frames import PING, PONG, Encoding, close_frame, frame
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.limits import TokenBucket
 from zlotick.gateway.protocol import (
@@ -48,6 +48,7 @@ from zlotick.gateway.protocol import (
     Unsubscribe,
     error_message,
     parse,
+    parse_packed,
 )
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import NOTHING, Subscription
@@ -57,15 +58,16 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_BAD_MESSAGES = 100
 MAX_RATE_REFUSALS = 100
-PROTOCOLS = ("v1.json",)
-"""Subprotocols, the better first."""
+PACKED = "v1.msgpack"
+PROTOCOLS = (PACKED, "v1.json")
+"""Subprotocols; of those that a client offers, its first."""
 
 CLOSE_GRACE = 2.0
 """Seconds that a client has to answer a close frame before the connection is cut."""
 
 _PING_FRAME = frame(b"", PING)
 _NOTHING_ASKED = Subscribe()
-_BINARY = "binary message; this protocol is JSON in text frames"
+_BINARY = f"binary message; this protocol is JSON in text frames, unless {PACKED} was agreed on"
 
 
 @dataclass
@@ -76,6 +78,13 @@ class SessionCounts:
     requests: int = 0
     bad_messages: int = 0
     unanswered_pings: int = 0
+
+
+def _encoding(*, packed: bool, deflate: bool) -> Encoding:
+    """What is agreed on in the handshake. MessagePack is compact: it is sent as it is."""
+    if packed:
+        return frames.packed
+    return frames.deflate if deflate else frames.plain
 
 
 def _authenticated(identity: Identity, request_id: str | int | UnsetType = UNSET) -> Authenticated:
@@ -137,8 +146,9 @@ class Session:
         self._rate_refusals = 0
         self._arrivals = arrivals
         self._alone = _NOTHING_ASKED  # the last `subscribe`: what of it concerns this session alone
+        self._packed = socket.ws_protocol == PACKED
         self._subscriber = Subscriber(
-            transport, encoding=frames.deflate if deflate else frames.plain, evict=self._evict
+            transport, encoding=_encoding(packed=self._packed, deflate=deflate), evict=self._evict
         )
         self._bad_messages = 0
         self._throttled = False
@@ -199,11 +209,12 @@ class Session:
             self._write(frame(message.data, PONG))
             return
         self._counts.requests += 1
-        if message.type is not WSMsgType.TEXT:
+        if message.type is not WSMsgType.TEXT and not self._packed:
             self._refuse(ErrorCode.BAD_MESSAGE, _BINARY)
             return
         try:
-            await self._answer(parse(message.data))
+            text = message.type is WSMsgType.TEXT  # which is JSON whatever was agreed on
+            await self._answer(parse(message.data) if text else parse_packed(message.data))
         except BadMessage as bad:
             self._refuse(bad.code, bad.message, bad.request_id)
 
