@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import quote
+from tests.gateway.serving import Service, quote
 from tests.gateway.stage import NAMES, Stage, Wire, prices
 
+from zlotick.config import GatewayConfig
 from zlotick.errors import JournalError
-from zlotick.gateway import resume, strides
+from zlotick.gateway import Gateway, resume, strides
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.protocol import BadMessage, MarketStatusChanged
 from zlotick.gateway.resume import CannotResume, Tail, check
@@ -204,6 +205,36 @@ def test_the_tail_has_a_bound_and_no_hole(monkeypatch: pytest.MonkeyPatch) -> No
     tail.append(entry(8))
     assert tail.after(5) is None
     assert tail.after(7) is not None
+
+
+async def test_a_restart_remembers_the_newest_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "WARM_ENTRIES", 100)
+    stage = Stage()
+    for _ in range(300):
+        stage.trade("ABS")
+    tail = Tail()
+    await resume.warm(tail, stage.read, Position("e", 290))
+    assert [tail.after(offset) is not None for offset in (189, 190, 289, 290)] == [False, True, True, False]
+    await resume.warm(tail, stage.read, Position("e", 0))
+    stage.entries = []
+    await resume.warm(tail, stage.read, Position("e", 5))
+
+
+async def test_a_gateway_starts_with_the_newest_entries_or_without_its_journal() -> None:
+    stage = Stage()
+    for _ in range(3):
+        stage.trade("ABS")
+    service = Service(entries=stage.entries)
+    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), service.context())
+    gateway.restore(stage.quotes, Position("e", 3))
+    await gateway.start()
+    assert gateway._hub is not None
+    assert gateway._hub.tail.after(0) is stage.entries[0]
+    await gateway.stop()
+    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), Service(journal=JournalError("no")).context())
+    gateway.restore(stage.quotes, Position("e", 3))
+    await gateway.start()
+    await gateway.stop()
 
 
 def test_encoded_batches_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ CHUNK = 64
 TAIL_ENTRIES = 512
 TAIL_QUOTES = 20_000
 """The tail keeps no more than this: about 15 MB."""
+WARM_ENTRIES = 128
+"""Of a restart, which is an hour of cycles of 30 seconds."""
 TAIL_MESSAGES = 256
 """Encoded batches that are remembered: a thousand clients that return at once want the same ones."""
 
@@ -118,6 +120,19 @@ async def missed(
                 break  # recorded, not published yet: it will come live, or in the next round
             yield entry
             after = entry.position.offset
+
+
+async def warm(tail: Tail, read: ReadJournal, now: Position) -> None:
+    """Remember the newest entries from before a restart: all its clients return at once. Raises JournalError."""
+    after = max(0, now.offset - WARM_ENTRIES)
+    while after < now.offset:
+        found = await chunk(read, after)
+        if not found:
+            return
+        for entry in found:
+            if entry.position.offset <= now.offset:
+                tail.append(entry)
+        after = found[-1].position.offset
 
 
 async def chunk(read: ReadJournal, after: int) -> list[Entry]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from zlotick.config import GatewayConfig
 from zlotick.config.admission import exposure
-from zlotick.errors import GatewayError
+from zlotick.errors import GatewayError, JournalError
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.arrivals import Arrivals
@@ -26,7 +26,7 @@ from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.rest import Rest
-from zlotick.gateway.resume import Tail
+from zlotick.gateway.resume import Tail, warm
 from zlotick.gateway.routes import refused, web_routes
 from zlotick.gateway.session import PROTOCOLS, Session, SessionCounts, Socket
 from zlotick.gateway.sse import EventStream, stream_route
@@ -97,6 +97,7 @@ class Gateway:
         self._arrivals = Arrivals(self._hub, context.read_journal)
         if self._restored is not None:
             self._hub.restore(*self._restored)
+            await self._remember(tail, self._restored[1])
         self._answers = Answers(self._context, self._hub)
         self._runner = web.AppRunner(
             self._application(self._answers, self._hub, self._door),
@@ -113,6 +114,12 @@ class Gateway:
         tls = self._certificate is not None
         auth = self._config.auth
         log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port, tls=tls, auth=auth)
+
+    async def _remember(self, tail: Tail, position: Position) -> None:
+        try:
+            await warm(tail, self._context.read_journal, position)
+        except JournalError as error:  # the clients will hear of it, if it lasts
+            log.warning("Journal not read at the start", mark="❌", error=str(error))
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         assert self._runner is not None
