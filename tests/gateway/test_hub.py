@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from zlotick.gateway import strides
 from zlotick.gateway.protocol import MarketStatusChanged
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import utc_time
 
 ALL = Subscription()
 CHANGES = Subscription(mode="changes")
@@ -216,30 +214,6 @@ def test_on_slow_disconnect_is_given_up_at_once() -> None:
     assert not stage.hub.laggards
 
 
-def test_a_heartbeat_comes_when_nothing_else_does() -> None:
-    stage = Stage()
-    wire, subscriber = stage.join(Subscription(mode="changes"))
-    stage.hub.leave(subscriber)
-    subscriber.heartbeat = 2.0
-    stage.hub.join(subscriber, CHANGES)
-    stage.trade("ABS")
-    stage.clock.advance(1.9)
-    assert "heartbeat" not in wire.kinds()
-    stage.clock.advance(0.5)
-    assert wire.kinds().count("heartbeat") == 1
-    assert wire.read[-1]["position"] == {"epoch": "e", "offset": 1}
-    stage.clock.advance(1.0)
-    stage.trade("ABS")
-    stage.clock.advance(1.5)
-    assert wire.kinds().count("heartbeat") == 1
-    stage.clock.advance(10)
-    assert wire.kinds().count("heartbeat") in (4, 5, 6)
-    stage.hub.leave(subscriber)
-    before = len(wire.read)
-    stage.clock.advance(10)
-    assert len(wire.read) == before
-
-
 # Channels
 
 
@@ -277,43 +251,6 @@ def test_a_laggard_gets_the_newest_event_about_each_thing() -> None:
     newest, lost = wire.read[-2:]
     assert (newest["status"], lost["type"]) == ("19", "lost")
     assert lost["count"] == 20 - (len(wire.read) - 2)
-
-
-async def test_candles_run_and_close_for_who_wants_them() -> None:
-    stage = Stage()
-    stage.trade("ABS", timestamp="2025-04-30T07:00:05.000Z", volume=10)
-    assert stage.hub.candles is not None
-    await stage.hub.candles.start(lambda: stage.hub.position)
-    wire, _ = stage.join(Subscription(channels=("candles:1m",), symbols=("ABS",)))
-    [running] = wire.read
-    assert (running["type"], running["closed"], running["volume"]) == ("candle", False, 10)
-    stage.market_time = utc_time("2025-04-30T07:00:40Z")
-    stage.trade("ABS", "ACG", timestamp="2025-04-30T07:00:35.000Z", volume=15)
-    assert [(one["close"], one["ticks"]) for one in wire.read[1:]] == [(2.0, 2)]
-    stage.market_time = utc_time("2025-04-30T07:01:10Z")
-    stage.trade()
-    assert (wire.read[-1]["closed"], wire.read[-1]["close"]) == (True, 2.0)
-    stage.trade("ABS", timestamp="2025-04-30T07:00:59.000Z", volume=20)
-    assert (wire.read[-1]["correction"], wire.read[-1]["close"], wire.read[-1]["volume"]) == (True, 3.0, 20)
-    assert len(wire.read) == 4
-
-
-async def test_candles_that_begin_late_know_the_day_from_the_journal() -> None:
-    stage = Stage()
-    stage.trade("ABS", timestamp="2025-04-29T15:00:00.000Z", volume=900)
-    for minute in range(200):
-        stamp = f"2025-04-30T{7 + minute // 60:02}:{minute % 60:02}:05.000Z"
-        stage.trade("ABS", timestamp=stamp, volume=minute)
-    assert stage.hub.candles is not None
-    stage.hub.tail._entries.clear()  # as after a restart
-    starting = asyncio.create_task(stage.hub.candles.start(lambda: stage.hub.position))
-    await asyncio.sleep(0)
-    stage.trade("ABS", timestamp="2025-04-30T10:20:30.000Z", volume=250)  # while it reads
-    await starting
-    wire, _ = stage.join(Subscription(channels=("candles:1d",)))
-    [day] = wire.read
-    assert (day["start"], day["ticks"], day["volume"]) == ("2025-04-30T00:00:00.000Z", 201, 250)
-    assert (day["open"], day["close"]) == (2.0, 202.0)
 
 
 def test_giving_up_a_channel_has_no_seam() -> None:

@@ -449,6 +449,72 @@ async def test_ping_frames_without_reading_are_bounded_too() -> None:
         writer.transport.abort()
 
 
+async def test_a_slow_reader_resumes_within_its_bound_and_misses_nothing() -> None:
+    async with serving() as gateway, connected(gateway) as quick:
+        for offset in range(101):
+            quotes = wide(80, float(offset))
+            gateway.publish(report(quotes, quotes, offset=offset))
+        await quick.subscribe(mode="changes")
+        reader, writer = await raw(gateway, receive_buffer=16_384)
+        writer.write(masked(b'{"type":"subscribe","mode":"changes","since":{"epoch":"e1","offset":0}}'))
+        await until(lambda: any(session._throttled for session in gateway._sessions))
+        slow = next(session for session in gateway._sessions if session._throttled)
+        for offset in range(101, 111):  # goes on meanwhile
+            quotes = wide(80, float(offset))
+            gateway.publish(report(quotes, quotes, offset=offset))
+            assert (await quick.hear())["position"]["offset"] == offset
+            assert slow._transport.get_write_buffer_size() < 65_536 + 30_000
+        messages = await _read_all(reader, lambda found: bool(found) and found[-1]["type"] == "snapshot_end")
+        assert [one["position"]["offset"] for one in messages[2:-1]] == list(range(1, 111))
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"], offset=111))
+        [live] = await _read_all(reader, lambda found: len(found) == 1)
+        assert (live["position"]["offset"], live["count"]) == (111, 1)
+        writer.close()
+
+
+@pytest.mark.usefixtures("short_grace")
+async def test_one_that_resumes_and_never_reads_is_closed_like_any_other() -> None:
+    async with serving(slow_timeout=0.3) as gateway:
+        for offset in range(101):
+            quotes = wide(80, float(offset))
+            gateway.publish(report(quotes, quotes, offset=offset))
+        _, writer = await raw(gateway, receive_buffer=16_384)
+        writer.write(masked(b'{"type":"subscribe","since":{"epoch":"e1","offset":0}}'))
+        await until(lambda: len(gateway._sessions) == 1)
+        await until(lambda: not gateway._sessions)
+        assert not gateway._hub._groups  # type: ignore[union-attr]
+        writer.close()
+
+
+@pytest.mark.usefixtures("short_grace")
+async def test_on_slow_disconnect_closes_with_4001_as_soon_as_it_is_late() -> None:
+    async with serving() as gateway:
+        reader, writer = await raw(gateway, receive_buffer=16_384)
+        writer.write(masked(b'{"type":"subscribe","on_slow":"disconnect"}'))
+        await until(lambda: bool(gateway._hub._groups))  # type: ignore[union-attr]
+        for cycle in range(60):
+            gateway.publish(report(wide(80, float(cycle)), offset=cycle))
+        assert gateway._hub.traffic.evicted == 1  # type: ignore[union-attr]
+        data = await asyncio.wait_for(reader.read(-1), 5)
+        assert struct.pack("!H", 4001) + b"slow consumer" in data[-20:]
+        writer.close()
+
+
+async def test_a_journal_that_cannot_be_read_is_503_and_the_session_goes_on() -> None:
+    service = Service()
+    async with serving(service) as gateway, connected(gateway) as client:
+        gateway.publish(report(QUOTES, SYMBOLS, offset=7))
+        service.journal = JournalError("the disk is gone")
+        since = {"epoch": "e1", "offset": 3}
+        assert (await client.ask(type="subscribe", since=since, id=5))["type"] == "subscription_confirmed"
+        answer = await client.hear()
+        assert (answer["code"], answer["id"], answer["retryable"]) == (503, 5, True)
+        gateway.publish(report(QUOTES, SYMBOLS, offset=8))
+        assert (await client.ask(type="ping"))["type"] == "pong"
+        answer = await client.ask(type="subscribe", channels=["candles:1m"], id=6)
+        assert (answer["code"], answer["id"]) == (503, 6)
+
+
 # permessage-deflate
 
 

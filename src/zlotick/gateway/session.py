@@ -216,7 +216,10 @@ class Session:
             text = message.type is WSMsgType.TEXT  # which is JSON whatever was agreed on
             await self._answer(parse(message.data) if text else parse_packed(message.data))
         except BadMessage as bad:
-            self._refuse(bad.code, bad.message, bad.request_id)
+            if bad.code is ErrorCode.UNAVAILABLE:  # no fault of the client's
+                self.send(error_message(bad.code, bad.message, bad.request_id))
+            else:
+                self._refuse(bad.code, bad.message, bad.request_id)
 
     def _within_rate(self, *, answered: bool) -> bool:
         """Whether the client may ask once more now. Its refusals are forgotten when it has been quiet."""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from tests.gateway.stage import Stage
+
+from zlotick.gateway.subscription import Subscription
+
+CHANGES = Subscription(mode="changes")
+
+
+def test_a_heartbeat_comes_when_nothing_else_does() -> None:
+    stage = Stage()
+    wire, subscriber = stage.join(CHANGES)
+    stage.hub.leave(subscriber)
+    subscriber.heartbeat = 2.0
+    stage.hub.join(subscriber, CHANGES)
+    stage.trade("ABS")
+    stage.clock.advance(1.9)
+    assert "heartbeat" not in wire.kinds()
+    stage.clock.advance(0.5)
+    assert wire.kinds().count("heartbeat") == 1
+    assert wire.read[-1]["position"] == {"epoch": "e", "offset": 1}
+    stage.clock.advance(1.0)
+    stage.trade("ABS")
+    stage.clock.advance(1.5)
+    assert wire.kinds().count("heartbeat") == 1
+    stage.clock.advance(10)
+    assert wire.kinds().count("heartbeat") in (4, 5, 6)
+    stage.hub.leave(subscriber)
+    before = len(wire.read)
+    stage.clock.advance(10)
+    assert len(wire.read) == before
+
+
+def test_a_laggard_is_not_sent_signs_of_life() -> None:
+    stage = Stage()
+    wire, subscriber = stage.join(CHANGES)
+    subscriber.heartbeat = 1.0
+    stage.hub.join(subscriber, CHANGES)
+    wire.stuck = True
+    stage.trade("ABS")
+    stage.trade("ABS")
+    assert stage.hub.laggards
+    held = wire.get_write_buffer_size()
+    stage.clock.advance(10)
+    assert wire.get_write_buffer_size() == held
+
+
+def test_there_is_no_clock_when_nobody_wants_it() -> None:
+    stage = Stage()
+    _, subscriber = stage.join(CHANGES)
+    assert stage.clock.later == []
+    subscriber.heartbeat = 1.0
+    stage.hub.join(subscriber, CHANGES)
+    stage.hub.leave(subscriber)
+    stage.clock.advance(1)
+    assert stage.clock.later == []
