@@ -326,6 +326,7 @@ class Session:
         try:
             async with asyncio.timeout(self._config.slow_timeout):
                 await self._writer.drain()
+            self.heard = asyncio.get_running_loop().time()  # who reads is alive
         except TimeoutError:
             self._evict()
         except ConnectionError:
