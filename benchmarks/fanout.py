@@ -1,312 +1,113 @@
-"""Fan-out of one 80-quote message to 1,000 WebSocket clients, beside a raw C write() loop of the same bytes.
+"""Fan-out of a cycle to WebSocket clients, beside a raw C write() loop of the same bytes.
 
-The server has one core, the clients another. Both servers run at once and take turns, so what else the
-machine does meets both; only the ratios mean something. The gateway encodes all 80 quotes in every cycle.
+The message is what 80 quotes make. The gateway encodes all that changed in every cycle; the loop in C writes bytes
+that it was given. The compressed frame is compared with the loop's PLAIN bytes: it carries the same quotes.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import resource
-import shutil
-import socket
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import ExitStack
 
-import structlog
+from benchmarks import fanout_gateway, fanout_peers
+from benchmarks.fanout_gateway import QUOTES, SYMBOLS, Stage
+from benchmarks.fanout_legs import Bench, Crowd, Leg, Rounds, bench, in_turns, median, speed, spread
 
-from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway, GatewayContext
-from zlotick.gateway.frames import Envelope, frame, quote_json
-from zlotick.journal.base import JournalStats
-from zlotick.model import ConnectionStatus, CycleReport, Entry, Position, StockUpdate, UpdateBatch, now_text
-from zlotick.telemetry.metrics import Metrics
-
-CLIENTS = 1000
-QUOTES = 80
-ROUNDS = 9
-CYCLES = 100
-BUDGET = 25.0  # seconds; a busy machine gets fewer rounds
-IN_FLIGHT = 3
-TARGET = 0.75
-SOURCE = Path(__file__).with_name("fanout_limit.c")
-SYMBOLS = [f"S{number:05}" for number in range(QUOTES)]
-FIRST_OFFSET = 100_000  # so that every message has the same length
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-class Turn(NamedTuple):
-    """One round of one server."""
-
-    seconds: float
-    cpu: float  # seconds that the server computed
-
-    def per_message(self) -> float:
-        return self.cpu / (CLIENTS * CYCLES) * 1e6
+FEW, MANY = 1000, 10_000
+CHANGED = 6
+CHANGES: dict[str, object] = {"type": "subscribe", "mode": "changes"}
 
 
 def main() -> None:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        print("fan-out: skipped: the limit it is measured against is written in C, and there is no cc here")
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * CLIENTS)), hard))
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "fanout_limit"
-        subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE)], check=True)
-        _against_the_limit(program, Path(folder))
-        _distinct_subscriptions(program, Path(folder))
+    with bench(MANY) as ready:
+        if ready is not None:
+            _thousand(ready)
+            _ten_thousand(ready)
+            _distinct_subscriptions(ready)
 
 
-def _against_the_limit(program: Path, folder: Path) -> None:
-    message = folder / "frame"
-    message.write_bytes(frame(_message()))
-    everything = _lines(folder / "all", [{"type": "subscribe"}])
+def _thousand(ready: Bench) -> None:
+    whole, delta = fanout_gateway.message(), fanout_gateway.message(CHANGED)
+    quick = Stage(changed=CHANGED)
     with ExitStack() as stack:
-        limit = stack.enter_context(_leg(program, [str(program), "serve", str(message)], everything))
-        ours = stack.enter_context(_leg(program, _gateway_command(), everything))
-        rounds = _paired(limit, ours, ROUNDS)
-    speed = statistics.median(slow.seconds / quick.seconds for slow, quick in rounds)
-    cpu = statistics.median(slow.cpu / quick.cpu for slow, quick in rounds)
-    rate = statistics.median(CLIENTS * CYCLES / quick.seconds for _, quick in rounds)
+        legs = {
+            "C": Leg(ready, ready.limit(whole), Crowd(FEW), stack),
+            "plain": Leg(ready, fanout_gateway.command(), Crowd(FEW), stack),
+            "deflate": Leg(ready, fanout_gateway.command(), Crowd(FEW, deflate=True), stack),
+            "C delta": Leg(ready, ready.limit(delta), Crowd(FEW), stack),
+            "delta": Leg(ready, fanout_gateway.command(quick), Crowd(FEW, [CHANGES]), stack),
+            "broadcast": Leg(ready, fanout_peers.command(ready.file(whole)), Crowd(FEW), stack),
+        }
+        rounds = in_turns(legs, cycles=100, in_flight=3, most=9, budget=40)
     print(
-        f"fan-out, {CLIENTS} clients, {len(_message())} B, {len(rounds)} paired rounds: "
-        f"{speed:.2f} of the C limit's messages/s (target {TARGET}), {cpu:.2f} of its CPU; {rate:,.0f} messages/s"
+        f"{FEW} clients, {len(rounds)} rounds, messages/s as a ratio to the C loop writing the plain bytes:"
+    )
+    _tell(rounds, "plain", "C", f"{len(whole):,} B plain", 0.80)
+    _tell(rounds, "deflate", "C", "the same, shared deflate", 0.95)
+    _tell(rounds, "delta", "C delta", f"delta of {CHANGED} quotes, {len(delta):,} B", 0.80)
+    _tell(rounds, "plain", "broadcast", "plain, to websockets.broadcast", 1.4)
+    _tell_cost(rounds)
+
+
+def _ten_thousand(ready: Bench) -> None:
+    with ExitStack() as stack:
+        legs = {
+            "C": Leg(ready, ready.limit(fanout_gateway.message()), Crowd(MANY), stack),
+            "plain": Leg(ready, fanout_gateway.command(Stage(watch=True)), Crowd(MANY), stack),
+            "deflate": Leg(ready, fanout_gateway.command(), Crowd(MANY, deflate=True), stack),
+        }
+        idle = {name: legs[name].connection_kb for name in ("plain", "deflate")}
+        alone = in_turns({"plain": legs["plain"]}, cycles=15, in_flight=1, most=1, budget=0)
+        held = legs["plain"].numbers().held_ms
+        rounds = in_turns(legs, cycles=15, in_flight=2, most=5, budget=45)
+    print(f"{MANY} clients, {len(rounds)} rounds:")
+    _tell(rounds, "plain", "C", "plain", 0.75)
+    _tell(rounds, "deflate", "C", "shared deflate", 1.05)
+    _tell_cost(rounds)
+    print(
+        f"  event loop held by one cycle: {held:.1f} ms (required 10); "
+        f"the whole cycle {alone[0]['plain'].median_ms:.0f} ms"
     )
     print(
-        "  CPU a message: "
-        f"C {statistics.median(slow.per_message() for slow, _ in rounds):.2f} us, "
-        f"gateway {statistics.median(quick.per_message() for _, quick in rounds):.2f} us; "
-        f"ratios of the rounds {', '.join(f'{slow.seconds / quick.seconds:.2f}' for slow, quick in rounds)}"
+        f"  idle connection: {idle['plain']:.1f} KB, with deflate {idle['deflate']:.1f} KB (required 18 and 20)"
     )
 
 
-def _distinct_subscriptions(program: Path, folder: Path) -> None:
-    few = _lines(folder / "few", [_five(number) for number in range(20)])
-    many = _lines(folder / "many", [_five(number) for number in range(CLIENTS)])
+def _distinct_subscriptions(ready: Bench) -> None:
+    shared, own = ([_five(number) for number in range(count)] for count in (20, FEW))
     with ExitStack() as stack:
-        shared = stack.enter_context(_leg(program, _gateway_command(), few))
-        own = stack.enter_context(_leg(program, _gateway_command(), many))
-        rounds = _paired(shared, own, 5)
-    extra = statistics.median(b.per_message() - a.per_message() for a, b in rounds) * CLIENTS / (CLIENTS - 20)
-    print(f"  one more distinct subscription (5 of {QUOTES} symbols): {extra:.1f} us of CPU a cycle")
+        legs = {
+            "shared": Leg(ready, fanout_gateway.command(), Crowd(FEW, shared), stack),
+            "own": Leg(ready, fanout_gateway.command(), Crowd(FEW, own), stack),
+        }
+        rounds = in_turns(legs, cycles=100, in_flight=3, most=9, budget=20)
+    more = median(rounds, lambda turns: turns["own"].per_message() - turns["shared"].per_message())
+    print(
+        f"one more distinct subscription (5 of {QUOTES} symbols): {more * FEW / (FEW - 20):.1f} us of CPU a cycle "
+        f"(required 3.5); a message of a shared one {_cost(rounds, 'shared'):.1f} us"
+    )
 
 
-def _paired(one: Leg, other: Leg, most: int) -> list[tuple[Turn, Turn]]:
-    """Both in turns, so that what else the machine does meets both."""
-    began = time.monotonic()
-    rounds = [(one.turn(), other.turn())]
-    while len(rounds) < most and time.monotonic() - began < BUDGET:
-        rounds.append((one.turn(), other.turn()))
-    return rounds
+def _tell(rounds: Rounds, one: str, other: str, what: str, required: float) -> None:
+    ratio = speed(rounds, one, other)
+    print(f"  {what}: {ratio:.2f} ({spread(rounds, one, other)}; required {required:.2f})")
+
+
+def _tell_cost(rounds: Rounds) -> None:
+    costs = [f"{name} {_cost(rounds, name):.2f}" for name in rounds[0]]
+    rate = median(rounds, lambda turns: turns["plain"].rate())
+    print(f"  CPU a message, us: {', '.join(costs)}; plain {rate:,.0f} messages/s")
+
+
+def _cost(rounds: Rounds, name: str) -> float:
+    return median(rounds, lambda turns: turns[name].per_message())
 
 
 def _five(number: int) -> dict[str, object]:
     """A set of five symbols, another for each number."""
     rest, first = divmod(number, QUOTES)
-    picked = {
-        first,
-        (first + 1 + rest) % QUOTES,
-        (first + 20) % QUOTES,
-        (first + 40) % QUOTES,
-        (first + 60) % QUOTES,
-    }
-    return {"type": "subscribe", "symbols": [SYMBOLS[place] for place in picked]}
-
-
-def _lines(path: Path, messages: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(message) + "\n" for message in messages), encoding="utf-8")
-    return path
-
-
-class Leg:
-    """A server and its clients, both idle until :meth:`turn`."""
-
-    def __init__(self, server: subprocess.Popen[str], clients: subprocess.Popen[str]) -> None:
-        self._server = server
-        self._clients = clients
-
-    def turn(self) -> Turn:
-        before = self._cpu()
-        assert self._clients.stdin is not None
-        self._clients.stdin.write(f"run {CYCLES} {IN_FLIGHT}\n")
-        self._clients.stdin.flush()
-        elapsed = int(_line(self._clients))
-        if elapsed < 0:
-            raise RuntimeError("fan-out: the clients waited 20 s in vain for a message")
-        return Turn(elapsed / 1e9, self._cpu() - before)
-
-    def _cpu(self) -> float:
-        """Seconds that the server's main thread ran, by the scheduler's own count."""
-        return int(Path(f"/proc/{self._server.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-
-
-@contextmanager
-def _leg(program: Path, command: list[str], subscribe: Path) -> Iterator[Leg]:
-    trigger, pull = os.pipe()
-    server = _start(command, core=0, stdin=trigger)
-    os.close(trigger)
-    port = _line(server)
-    clients = _start([str(program), "drain", port, str(CLIENTS), str(subscribe)], core=1, pull=pull)
-    os.close(pull)
-    try:
-        if _line(clients) != "ready":
-            raise RuntimeError("fan-out: the clients could not connect")
-        yield Leg(server, clients)
-    finally:
-        for process in (clients, server):
-            process.kill()
-            process.communicate()
-
-
-def _start(
-    command: list[str], *, core: int, stdin: int = subprocess.PIPE, pull: int | None = None
-) -> subprocess.Popen[str]:
-    """A process on its own core; ``pull`` becomes its descriptor 3, by which it asks for cycles."""
-
-    def prepare() -> None:
-        if len(CORES) > 1:
-            os.sched_setaffinity(0, {CORES[core]})
-        if pull is not None:
-            os.dup2(pull, 3)
-
-    return subprocess.Popen(
-        command,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=prepare,
-        pass_fds=() if pull is None else (pull, 3),
-        cwd=Path(__file__).parent.parent,
-    )
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-# The gateway's side, in its own process
-
-
-def _gateway_command() -> list[str]:
-    return [sys.executable, "-m", "benchmarks.fanout", "serve"]
-
-
-def _quotes(offset: int) -> dict[str, StockUpdate]:
-    moment = now_text()
-    return {
-        symbol: StockUpdate(
-            timestamp=moment,
-            symbol=symbol,
-            price=65.25 + offset % 2,
-            change=1.25,
-            change_percent=1.94,
-            volume=125_000,
-            high=66.75,
-            low=64.25,
-            open=64.75,
-            market_status="open",
-            data_source="simulator",
-            previous_close=64.75,
-            received_at=moment,
-        )
-        for symbol in SYMBOLS
-    }
-
-
-def _message() -> bytes:
-    fragments = [quote_json(quote, stale=False) for quote in _quotes(0).values()]
-    return Envelope(position=Position("bench", FIRST_OFFSET), market_status="open").around(fragments).payload
-
-
-def _report(offset: int) -> CycleReport:
-    quotes = _quotes(offset)
-    position = Position("bench", offset)
-    batch = UpdateBatch(now_text(), "open", list(quotes.values()))
-    return CycleReport(now_text(), 0.0, QUOTES, 0, QUOTES, "open", Entry(position, batch), position, quotes)
-
-
-async def _journal_stats() -> JournalStats:
-    return JournalStats(Position("bench", FIRST_OFFSET), 1, 0, 0, {}, {}, {}, 0)
-
-
-async def _read_journal(after: int, limit: int) -> list[Entry]:
-    return []
-
-
-def _context() -> GatewayContext:
-    started = time.monotonic()
-    return GatewayContext(
-        version="bench",
-        metrics=Metrics(),
-        questdb_status=lambda: ConnectionStatus.DISCONNECTED,
-        pocketbase_status=lambda: ConnectionStatus.DISCONNECTED,
-        providers=list,
-        symbols=lambda: frozenset(SYMBOLS),
-        market_status=lambda: "open",
-        session_phase=lambda: "continuous",
-        origin=lambda: "simulated",
-        delay_seconds=lambda: None,
-        update_interval=lambda: 30.0,
-        stale=frozenset,
-        next_cycle=lambda: None,
-        journal_stats=_journal_stats,
-        read_journal=_read_journal,
-        uptime=lambda: time.monotonic() - started,
-    )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def _serve() -> None:
-    config = GatewayConfig(
-        host="127.0.0.1", port=_free_port(), ping_interval=3600
-    )  # the drains answer no pings
-    gateway = Gateway(config, _context())
-    await gateway.start()
-    offset = FIRST_OFFSET
-    ended = asyncio.Event()
-
-    def cycle() -> None:
-        nonlocal offset
-        asked = os.read(0, 64)
-        if not asked:
-            ended.set()
-        for _ in asked:
-            offset += 1
-            gateway.publish(_report(offset))
-
-    asyncio.get_running_loop().add_reader(0, cycle)
-    print(gateway.port, flush=True)
-    await ended.wait()
-    await gateway.stop()
-
-
-def _serve_here() -> None:
-    import uvloop
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # errors only
-    uvloop.run(_serve())
+    places = {first, first + 1 + rest, first + 20, first + 40, first + 60}
+    return {"type": "subscribe", "symbols": [SYMBOLS[place % QUOTES] for place in places]}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        _serve_here()
-    else:
-        main()
+    main()

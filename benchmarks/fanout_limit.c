@@ -1,8 +1,12 @@
 /* The limit of a fan-out: what the kernel allows, without any language or library in the way.
  *
- *   fanout_limit serve FRAME_FILE         listens, prints its port; each byte on stdin sends the frame to every client
- *   fanout_limit drain PORT N SUBSCRIBE   N WebSocket clients that only count bytes; commands on stdin:
- *                                         "run CYCLES IN_FLIGHT" answers the nanoseconds that took, or -1
+ *   fanout_limit serve FRAME_FILE    listens, prints its port; each byte on stdin sends the frame to every client
+ *   fanout_limit drain PORT N SUBSCRIBE plain|deflate STALLED
+ *                                    N WebSocket clients that only count bytes; the first STALLED read nothing
+ *                                    once all are there. It prints "ready NANOSECONDS LIVE": how long all took to
+ *                                    arrive, and how many were told snapshot_end. Commands on stdin:
+ *                                    "run CYCLES IN_FLIGHT" answers the nanoseconds of all, and of the median and
+ *                                    the 99th percentile of cycles, from the asking to the last client's last byte
  *
  * A drain asks the server for a cycle by one byte on descriptor 3, the other end of the server's stdin.
  * SUBSCRIBE is a file of one subscribe message a line; client i sends line i modulo their number.
@@ -22,10 +26,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 20000, EVENTS = 1024, QUIET_MS = 300, DEADLINE_MS = 20000 };
-static const char HELLO[] =
-    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+enum { MAX_CLIENTS = 20000, MAX_CYCLES = 10000, AT_ONCE = 1000, EVENTS = 1024, QUIET_MS = 300, DEADLINE_MS = 20000 };
+#define ASK \
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+static const char HELLO[] = ASK "\r\n", HELLO_DEFLATE[] = ASK "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 static const char WELCOME[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -128,20 +133,17 @@ static int serve(const char *path) {
 
 /* drain: count what arrives */
 
-static int drain_poll;
+static const char LIVE[] = "\"type\":\"snapshot_end\""; /* short messages are never deflated */
+enum { CARRY = sizeof LIVE - 2 };
+static struct reader {
+    const char *line;  /* what it says after the handshake; NULL when said */
+    char carry[CARRY]; /* the end of the last read: LIVE may be cut in two */
+    int carried;
+} readers[MAX_CLIENTS * 4]; /* by descriptor */
+static int drain_poll, arriving, live;
+static const char *hello = HELLO;
 static uint64_t received;
-
-static int take(int timeout_ms) {
-    static char scratch[1 << 18];
-    struct epoll_event events[EVENTS];
-    int n = epoll_wait(drain_poll, events, EVENTS, timeout_ms);
-    for (int i = 0; i < n; i++) {
-        ssize_t got = read(events[i].data.fd, scratch, sizeof scratch);
-        if (got > 0) received += got;
-        else if (got == 0) { fprintf(stderr, "a connection was closed\n"); exit(1); }
-    }
-    return n;
-}
+static int64_t last_arrival;
 
 static void send_masked(int fd, const char *text, size_t size) { /* the mask is zero: the bytes stay as they are */
     char data[8 + 65536] = {(char)0x81};
@@ -152,27 +154,67 @@ static void send_masked(int fd, const char *text, size_t size) { /* the mask is 
     if (write(fd, data, head + 4 + size) < 0) die("subscribe");
 }
 
-static void join(int port, const char *line) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(fd, (void *)&a, sizeof a)) die("connect");
-    if (write(fd, HELLO, sizeof HELLO - 1) < 0) die("hello");
-    char reply[4096];
-    size_t got = 0;
-    while (!memmem(reply, got, "\r\n\r\n", 4)) {
-        ssize_t more = read(fd, reply + got, sizeof reply - got);
-        if (more <= 0) die("handshake");
-        got += more;
-    }
-    if (strncmp(reply, "HTTP/1.1 101", 12)) { fprintf(stderr, "refused: %.*s\n", (int)got, reply); exit(1); }
-    send_masked(fd, line, strcspn(line, "\n"));
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    watch(drain_poll, fd, EPOLLIN, 0);
-    take(0);
+static void look_for_live(struct reader *r, const char *data, size_t size) {
+    char seam[2 * CARRY];
+    size_t head = size < CARRY ? size : CARRY;
+    memcpy(seam, r->carry, r->carried);
+    memcpy(seam + r->carried, data, head);
+    live += memmem(seam, r->carried + head, LIVE, sizeof LIVE - 1) || memmem(data, size, LIVE, sizeof LIVE - 1);
+    r->carried = head;
+    memcpy(r->carry, data + size - head, head);
 }
 
-static int64_t run(int cycles, int in_flight) {
+static void begin(int fd, struct reader *r, const char *reply, size_t size) { /* the answer comes in one piece */
+    if (!memmem(reply, size, "\r\n\r\n", 4) || strncmp(reply, "HTTP/1.1 101", 12)) {
+        fprintf(stderr, "refused: %.*s\n", (int)size, reply);
+        exit(1);
+    }
+    send_masked(fd, r->line, strcspn(r->line, "\n"));
+    r->line = NULL;
+    arriving--;
+}
+
+static int joining = 1;
+
+static int take(int timeout_ms) {
+    static char scratch[1 << 18];
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(drain_poll, events, EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        int fd = events[i].data.fd;
+        ssize_t got = read(fd, scratch, sizeof scratch);
+        if (got == 0) { fprintf(stderr, "a connection was closed\n"); exit(1); }
+        if (got < 0) continue;
+        received += got;
+        if (!joining) continue;
+        if (readers[fd].line) begin(fd, &readers[fd], scratch, got);
+        look_for_live(&readers[fd], scratch, got);
+    }
+    if (n) last_arrival = now_ns();
+    return n;
+}
+
+static int join(int port, const char *line) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, (void *)&a, sizeof a)) die("connect");
+    if (write(fd, hello, strlen(hello)) < 0) die("hello");
+    readers[fd].line = line;
+    arriving++;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    watch(drain_poll, fd, EPOLLIN, 0);
+    while (take(arriving < AT_ONCE ? 0 : DEADLINE_MS)) {}
+    return fd;
+}
+
+static int by_size(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void run(int cycles, int in_flight) {
     static uint64_t per_cycle;
+    static int64_t asked_at[MAX_CYCLES], took[MAX_CYCLES];
     if (!per_cycle) { /* one cycle first, to learn its size */
         uint64_t before = received;
         if (write(3, "c", 1) != 1) die("trigger");
@@ -181,29 +223,38 @@ static int64_t run(int cycles, int in_flight) {
     }
     uint64_t start = received;
     int64_t began = now_ns();
-    for (int asked = 0, done = 0; done < cycles; done = (received - start) / per_cycle) {
-        for (; asked < cycles && asked < done + in_flight; asked++)
+    for (int asked = 0, done = 0; done < cycles;) {
+        for (; asked < cycles && asked < done + in_flight; asked++) {
+            asked_at[asked] = now_ns();
             if (write(3, "c", 1) != 1) die("trigger");
-        if (!take(DEADLINE_MS)) return -1;
+        }
+        if (!take(DEADLINE_MS)) { printf("-1 0 0\n"); return; }
+        for (; done < cycles && received - start >= (done + 1) * per_cycle; done++) took[done] = now_ns() - asked_at[done];
     }
-    return now_ns() - began;
+    int64_t all = now_ns() - began;
+    qsort(took, cycles, sizeof *took, by_size);
+    printf("%lld %lld %lld\n", (long long)all, (long long)took[cycles / 2], (long long)took[cycles * 99 / 100]);
 }
 
-static int drain(int port, int clients_wanted, const char *path) {
+static int drain(int port, int clients_wanted, const char *path, int stalled) {
     size_t size;
     char *lines = slurp(path, &size), *line = lines;
+    int *fds = malloc(clients_wanted * sizeof *fds);
     drain_poll = epoll_create1(0);
+    int64_t began = now_ns();
     for (int i = 0; i < clients_wanted; i++) {
-        join(port, line);
+        fds[i] = join(port, line);
         line = strchr(line, '\n') + 1;
         if (!*line) line = lines;
     }
-    while (take(QUIET_MS)) {}
-    printf("ready\n");
+    while (take(QUIET_MS) || arriving) {}
+    joining = 0;
+    for (int i = 0; i < stalled; i++) epoll_ctl(drain_poll, EPOLL_CTL_DEL, fds[i], NULL);
+    printf("ready %lld %d\n", (long long)(last_arrival - began), live);
     fflush(stdout);
     int cycles, in_flight;
     while (scanf(" run %d %d", &cycles, &in_flight) == 2) {
-        printf("%lld\n", (long long)run(cycles, in_flight));
+        run(cycles < MAX_CYCLES ? cycles : MAX_CYCLES, in_flight);
         fflush(stdout);
     }
     return 0;
@@ -211,7 +262,10 @@ static int drain(int port, int clients_wanted, const char *path) {
 
 int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "serve")) return serve(argv[2]);
-    if (argc == 5 && !strcmp(argv[1], "drain")) return drain(atoi(argv[2]), atoi(argv[3]), argv[4]);
+    if (argc == 7 && !strcmp(argv[1], "drain")) {
+        if (!strcmp(argv[5], "deflate")) hello = HELLO_DEFLATE;
+        return drain(atoi(argv[2]), atoi(argv[3]), argv[4], atoi(argv[6]));
+    }
     fprintf(stderr, "see the top of fanout_limit.c\n");
     return 2;
 }

@@ -1,0 +1,209 @@
+"""The gateway's side of the fan-out benchmarks, in its own process: each byte ``c`` on stdin is a cycle, ``s`` asks
+for a line of numbers. ``python -m benchmarks.fanout_gateway '{"changed": 6}'``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway.frames import Envelope, quote_json
+from zlotick.journal.base import JournalStats
+from zlotick.model import ConnectionStatus, CycleReport, Entry, Position, StockUpdate, UpdateBatch, now_text
+from zlotick.telemetry.metrics import Metrics, Sample
+
+QUOTES = 80
+SYMBOLS = [f"S{number:05}" for number in range(QUOTES)]
+FIRST_OFFSET = 100_000  # so that every message has the same length
+TICK = 0.001
+
+
+class Stage(msgspec.Struct, forbid_unknown_fields=True):
+    """How a gateway begins, and what its market does."""
+
+    changed: int = QUOTES  # quotes that change in every cycle
+    before: int = 0  # cycles published before anybody is there
+    watch: bool = False  # note how long the event loop is held by a cycle
+
+
+class Numbers(msgspec.Struct):
+    """What the gateway tells when asked."""
+
+    journal_reads: int
+    laggards: int
+    evicted: int
+    held_ms: float  # by the median cycle
+
+
+def command(stage: Stage | None = None) -> list[str]:
+    """What starts it."""
+    return [sys.executable, "-m", "benchmarks.fanout_gateway", msgspec.json.encode(stage or Stage()).decode()]
+
+
+def message(count: int = QUOTES) -> bytes:
+    """What a client gets in a cycle, for so many quotes."""
+    quotes = list(quotes_of(0).values())[:count]
+    fragments = [quote_json(quote, stale=False) for quote in quotes]
+    return Envelope(position=Position("bench", FIRST_OFFSET), market_status="open").around(fragments).payload
+
+
+def quotes_of(offset: int) -> dict[str, StockUpdate]:
+    """All quotes as they are at an offset."""
+    moment = now_text()
+    return {
+        symbol: StockUpdate(
+            timestamp=moment,
+            symbol=symbol,
+            price=65.25 + offset % 2,
+            change=1.25,
+            change_percent=1.94,
+            volume=125_000,
+            high=66.75,
+            low=64.25,
+            open=64.75,
+            market_status="open",
+            data_source="simulator",
+            previous_close=64.75,
+            received_at=moment,
+        )
+        for symbol in SYMBOLS
+    }
+
+
+class Market:
+    """Makes cycles, and counts how often the journal is asked."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.offset = FIRST_OFFSET
+        self.journal_reads = 0
+        self._changed = SYMBOLS[: stage.changed]
+        self._quotes = quotes_of(FIRST_OFFSET)
+
+    def cycle(self) -> CycleReport:
+        self.offset += 1
+        newer = quotes_of(self.offset)
+        self._quotes = {**self._quotes, **{symbol: newer[symbol] for symbol in self._changed}}
+        batch = UpdateBatch(now_text(), "open", [newer[symbol] for symbol in self._changed])
+        position = Position("bench", self.offset)
+        entry = Entry(position, batch)
+        count = len(self._changed)
+        return CycleReport(now_text(), 0.0, QUOTES, 0, count, "open", entry, position, self._quotes)
+
+    async def read_journal(self, after: int, limit: int) -> list[Entry]:
+        self.journal_reads += 1
+        return []
+
+
+async def _journal_stats() -> JournalStats:
+    return JournalStats(Position("bench", FIRST_OFFSET), 1, 0, 0, {}, {}, {}, 0)
+
+
+def _context(market: Market, metrics: Metrics) -> GatewayContext:
+    started = time.monotonic()
+    return GatewayContext(
+        version="bench",
+        metrics=metrics,
+        questdb_status=lambda: ConnectionStatus.DISCONNECTED,
+        pocketbase_status=lambda: ConnectionStatus.DISCONNECTED,
+        providers=list,
+        symbols=lambda: frozenset(SYMBOLS),
+        market_status=lambda: "open",
+        session_phase=lambda: "continuous",
+        origin=lambda: "simulated",
+        delay_seconds=lambda: None,
+        update_interval=lambda: 30.0,
+        stale=frozenset,
+        next_cycle=lambda: None,
+        journal_stats=_journal_stats,
+        read_journal=market.read_journal,
+        uptime=lambda: time.monotonic() - started,
+    )
+
+
+def free_port() -> int:
+    """One that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Ticker:
+    """Notices how late the event loop lets it tick: so long something else held the loop."""
+
+    def __init__(self) -> None:
+        self._worst = 0.0
+        self._held: list[float] = []
+        self._due = asyncio.get_running_loop().time()
+        self._tick()
+
+    def cycle(self) -> None:
+        """The next cycle begins."""
+        self._held.append(self._worst)
+        self._worst = 0.0
+
+    def median_ms(self) -> float:
+        return statistics.median(self._held[1:]) * 1000 if len(self._held) > 1 else 0.0
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._worst = max(self._worst, loop.time() - self._due)
+        self._due = loop.time() + TICK
+        loop.call_at(self._due, self._tick)
+
+
+def _numbers(samples: Mapping[str, float], market: Market, ticker: Ticker | None) -> Numbers:
+    return Numbers(
+        market.journal_reads,
+        int(samples["zlotick_gateway_sessions_late"]),
+        int(samples["zlotick_gateway_sessions_evicted"]),
+        ticker.median_ms() if ticker else 0.0,
+    )
+
+
+async def _serve(stage: Stage) -> None:
+    config = GatewayConfig(
+        host="127.0.0.1", port=free_port(), ping_interval=3600
+    )  # the drains answer no pings
+    market = Market(stage)
+    gateway = Gateway(config, _context(market, Metrics()))
+    await gateway.start()
+    for _ in range(stage.before):
+        gateway.publish(market.cycle())
+    ticker = Ticker() if stage.watch else None
+    ended = asyncio.Event()
+
+    def asked() -> None:
+        requests = os.read(0, 64)
+        if not requests:
+            ended.set()
+        for request in requests:
+            if request == ord("c"):
+                if ticker:
+                    ticker.cycle()
+                gateway.publish(market.cycle())
+            else:
+                samples = {one.name: one.value for one in gateway.samples() if isinstance(one, Sample)}
+                print(msgspec.json.encode(_numbers(samples, market, ticker)).decode(), flush=True)
+
+    asyncio.get_running_loop().add_reader(0, asked)
+    print(gateway.port, flush=True)
+    await ended.wait()
+    await gateway.stop()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # errors only
+    uvloop.run(_serve(msgspec.json.decode(sys.argv[1], type=Stage)))

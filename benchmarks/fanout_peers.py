@@ -1,0 +1,47 @@
+"""A peer for the fan-out benchmark: ``websockets.broadcast`` of one message, read from a file, to all connections.
+
+It does no more than that, where the gateway encodes all quotes in every cycle. Each byte on stdin is a cycle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+import websockets
+from benchmarks.fanout_gateway import free_port
+
+
+def command(message: Path) -> list[str]:
+    """What starts it."""
+    return [sys.executable, "-m", "benchmarks.fanout_peers", str(message)]
+
+
+async def _serve(text: str) -> None:
+    connections: set[websockets.ServerConnection] = set()
+    ended = asyncio.Event()
+
+    async def stay(connection: websockets.ServerConnection) -> None:
+        await connection.recv()
+        connections.add(connection)
+        await connection.wait_closed()
+
+    def asked() -> None:
+        requests = os.read(0, 64)
+        if not requests:
+            ended.set()
+        for _ in requests:
+            websockets.broadcast(connections, text)
+
+    port = free_port()
+    async with websockets.serve(stay, "127.0.0.1", port, compression=None, ping_interval=None):
+        asyncio.get_running_loop().add_reader(0, asked)
+        print(port, flush=True)
+        await ended.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(Path(sys.argv[1]).read_text(encoding="utf-8")))
