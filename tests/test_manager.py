@@ -207,6 +207,22 @@ async def test_dead_letters_are_listed_over_the_control_socket(manager: RealTime
     assert [(row["symbol"], row["reason"]) for row in answer] == [("ABS", "the store says no")]
 
 
+async def test_events_reach_the_clients_that_asked_for_them(manager: RealTimeStreamManager) -> None:
+    await manager.start()
+    async with (
+        asyncio.timeout(10),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"ws://localhost:{manager.gateway.port}") as ws,
+    ):
+        await ws.send_json({"type": "subscribe", "channels": ["providers"]})
+        while (await ws.receive_json())["type"] != "snapshot_end":
+            pass
+        manager.data_providers.append(YourCustomProvider())
+        messages = [await ws.receive_json() for _ in range(2)]
+    assert [message["type"] for message in messages] == ["data_provider_status"] * 2
+    assert [message["status"] for message in messages] == ["connecting", "connected"]
+
+
 async def test_metrics_and_health_tell_what_the_service_does(manager: RealTimeStreamManager) -> None:
     manager.data_providers.append(YourCustomProvider())
     await manager.start()
