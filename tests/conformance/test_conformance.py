@@ -1,4 +1,4 @@
-"""Scenarios of the protocol as data, played in this process, over a socket, as MessagePack, and over TLS.
+"""Scenarios of the protocol as data, played in this process, over a socket, as MessagePack, over TLS, and in Chromium.
 
 A scenario is a list of steps: ``connect`` (and what the greeting must say), ``say`` (a message) or ``send`` (a
 text), ``hear`` (what the next message must say), ``silence`` (nothing came), ``drop`` (the line), ``publish`` (a
@@ -25,6 +25,7 @@ import trustme
 import websockets
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.abc import AbstractStreamWriter
+from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
 from tests.gateway.serving import Client, Service, quote, report, serving
 from tests.gateway.stage import Wire
 
@@ -227,7 +228,48 @@ async def over_tls(service: Service, folder: Path) -> AsyncIterator[Server]:
         yield Remote(gateway._hub, gateway.publish, f"wss://localhost:{gateway.port}", ssl=trust)
 
 
-@pytest.mark.parametrize("how", ["in process", "over a socket", "over MessagePack", "over TLS"])
+# In a browser
+
+
+class Tab(Peer):
+    """A connection that a page made."""
+
+    def __init__(self, page: Page, number: int) -> None:
+        self._page, self._number = page, number
+
+    async def send(self, text: str) -> None:
+        await self._page.say(self._number, text)
+
+    async def hear(self) -> dict[str, Any]:
+        return await self._page.hear(self._number)
+
+
+class InChromium(Server):
+    """A whole gateway, and a page as the client."""
+
+    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None], url: str, page: Page) -> None:
+        super().__init__(hub, publish)
+        self._url, self._page = url, page
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[Peer]:
+        number = await self._page.open(self._url)
+        yield Tab(self._page, number)
+        await self._page.close(number)
+
+
+@contextlib.asynccontextmanager
+async def in_chromium(service: Service, folder: Path) -> AsyncIterator[Server]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    async with serving(service) as gateway, page_in_chromium(folder) as page:
+        assert gateway._hub is not None
+        yield InChromium(gateway._hub, gateway.publish, f"ws://127.0.0.1:{gateway.port}", page)
+
+
+@pytest.mark.parametrize(
+    "how", ["in process", "over a socket", "over MessagePack", "over TLS", "in Chromium"]
+)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
     steps = json.loads(scenario.read_text("utf-8"))["steps"]
@@ -237,6 +279,7 @@ async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
         "over a socket": lambda: over_a_socket(service),
         "over MessagePack": lambda: over_messagepack(service),
         "over TLS": lambda: over_tls(service, tmp_path),
+        "in Chromium": lambda: in_chromium(service, tmp_path),
     }
     async with servers[how]() as server:
         await Play(service, server).run(steps)
