@@ -182,6 +182,8 @@ class Door:
             request.headers.getall("Host", ()), request.headers.getall("Origin", ())
         ):
             raise web.HTTPForbidden(text=problem)
+        if not _is_text("".join(request.headers.values())):
+            raise web.HTTPBadRequest(text="a header is not UTF-8")
         if any(_is_token(name, value) for name, value in request.query.items()):
             raise _unauthorized(_IN_THE_ADDRESS)
 
@@ -239,6 +241,15 @@ def _is_token(name: str, value: str) -> bool:
 
 def _unauthorized(text: str) -> web.HTTPUnauthorized:
     return web.HTTPUnauthorized(text=text, headers=_CHALLENGE)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a header was UTF-8: aiohttp lets other bytes through, and stumbles over them later."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parsed(text: str) -> Address:

@@ -107,10 +107,18 @@ class Socket(web.WebSocketResponse):
         )
         self.on_violation: Callable[[int], Coroutine[Any, Any, None]] | None = None
 
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """The handshake. A client that left meanwhile is no error of ours: 400 instead, which nobody hears."""
+        try:
+            return await super().prepare(request)
+        except ConnectionError:
+            raise web.HTTPBadRequest(text="the connection is gone") from None
+
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         """Called by aiohttp itself when a frame breaks RFC 6455 or is too big: the session answers first."""
         if self.on_violation is not None:
-            await self.on_violation(code)
+            # 1000 is what it says of an error of zlib: of a compressed message that is not so.
+            await self.on_violation(1007 if code == 1000 else code)
         return await super().close(code=code, message=message, drain=drain)
 
 
