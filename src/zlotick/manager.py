@@ -20,6 +20,7 @@ from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
 from zlotick.events import EventBus
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
+from zlotick.gateway.workers import Workers
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
@@ -84,7 +85,7 @@ class RealTimeStreamManager:
         self.symbols: set[str] = set()  # the universe, and what sources add that define their own
         self._members: list[universe.Member] = []
         self.cycle = self._make_cycle()
-        self.gateway = Gateway(self.settings.gateway, self._gateway_context())
+        self.gateway = self._make_gateway()
         self._update_interval = self.settings.service.update_interval
         self._lineup = Lineup()
         self._control: ControlServer | None = None
@@ -253,7 +254,9 @@ class RealTimeStreamManager:
         await asyncio.gather(*(server.stop() for server in servers))
 
     def kill(self) -> None:
-        """End the embedded servers at once (a second Ctrl+C). The journal survives that at any moment."""
+        """End the other processes at once (a second Ctrl+C). The journal survives that at any moment."""
+        if isinstance(self.gateway, Workers):
+            self.gateway.kill()
         for server in self._servers:
             server.kill()
 
@@ -301,6 +304,12 @@ class RealTimeStreamManager:
             symbols=self.symbols,
             interval=lambda: self.update_interval,
             listeners=[lambda report: self.gateway.publish(report), self._cycle_metrics.count],
+        )
+
+    def _make_gateway(self) -> Gateway | Workers:
+        config, context = self.settings.gateway, self._gateway_context()
+        return (
+            Workers(config, context, self.settings.market) if config.workers > 1 else Gateway(config, context)
         )
 
     # What the gateway asks

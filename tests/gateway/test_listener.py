@@ -79,7 +79,7 @@ def test_accepted_sockets_inherit_a_small_send_buffer() -> None:
 
 
 def test_a_port_that_this_user_may_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("zlotick.gateway.listener._bound", refuse)

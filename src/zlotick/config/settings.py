@@ -144,6 +144,9 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
         "localhost"
     )
     port: Annotated[Port, Meta(description="one port for WebSocket and HTTP")] = 8765
+    workers: Annotated[
+        int, Meta(ge=1, le=64, description="processes that share the port (Linux); 1: the service's own")
+    ] = 1
     max_sessions: Annotated[
         int, Meta(ge=1, le=1_000_000, description="connections at once; one more gets 503")
     ] = 20_000

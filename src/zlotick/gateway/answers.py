@@ -74,7 +74,7 @@ class Answers:
             questdb_status=context.questdb_status(),
             pocketbase_status=context.pocketbase_status(),
             data_providers=[row.name for row in providers],
-            subscribers=self.sessions,
+            subscribers=self.sessions + context.other_sessions(),
             timestamp=now_text(),
             market_status=context.market_status(),
             session_phase=context.session_phase(),

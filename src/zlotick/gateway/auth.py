@@ -129,15 +129,20 @@ class _Badge:
     ends: set[End] = field(default_factory=set)
 
 
+def new_house_token() -> str:
+    """A token that nobody can guess."""
+    return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
 class Guard:
     """Checks tokens, and looks at those in use again: expired ends with 4003, revoked with 4500.
 
     When nobody can tell (PocketBase is down), new sessions are refused and the old ones stay until they expire.
     """
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, house_token: str | None = None) -> None:
         self._verifier = verifier
-        self.house_token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+        self.house_token = house_token or new_house_token()
         """Of this run and this machine's user, who gets it over the control socket."""
         self._badges: dict[str, _Badge] = {}
         self._watch: asyncio.Task[None] | None = None

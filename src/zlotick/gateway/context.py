@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,3 +41,5 @@ class GatewayContext:
     home: Path | None = None  # the profile's folder: tokens.json is there
     pocketbase_url: Callable[[], str | None] = lambda: None  # where PocketBase is; None: there is none
     history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store
+    other_sessions: Callable[[], int] = lambda: 0  # of the other processes on this port
+    house_token: str | None = field(default=None, repr=False)  # what the guard takes; None: it makes one

@@ -30,16 +30,20 @@ _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def listening_sockets(host: str, port: int) -> list[socket.socket]:
+def listening_sockets(
+    host: str, port: int, *, shared: bool = False, listen: bool = True
+) -> list[socket.socket]:
     """Bind every address of a host; ``localhost`` means both loopback addresses, where IPv6 exists.
 
-    Raises :class:`GatewayError` that names the setting and the remedy; no socket is left open then.
+    ``shared``: other processes of this user may bind them too, and the kernel (Linux) shares out the connections
+    among those that listen. Raises :class:`GatewayError` that names the setting and the remedy; no socket is left
+    open then.
     """
     sockets: list[socket.socket] = []
     try:
         for family, address in _addresses(host, port):
             try:
-                sockets.append(_bound(family, address, port))
+                sockets.append(_bound(family, address, port, shared=shared, listen=listen))
             except OSError as error:
                 if not (sockets and error.errno in _NO_SUCH_ADDRESS):
                     raise
@@ -51,6 +55,18 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+def reserved_sockets(host: str, port: int) -> list[socket.socket]:
+    """Keep a port for the processes that are to share it, without listening.
+
+    Raises :class:`GatewayError`, also when others share that port already: they would take our clients.
+    """
+    alone = listening_sockets(host, port)
+    port = alone[0].getsockname()[1]
+    for listener in alone:
+        listener.close()
+    return listening_sockets(host, port, shared=True, listen=False)
+
+
 def _addresses(host: str, port: int) -> Iterator[tuple[int, str]]:
     if host == "localhost":
         yield from _LOOPBACK
@@ -59,16 +75,19 @@ def _addresses(host: str, port: int) -> Iterator[tuple[int, str]]:
     yield from dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
 
 
-def _bound(family: int, address: str, port: int) -> socket.socket:
+def _bound(family: int, address: str, port: int, *, shared: bool, listen: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":  # elsewhere this would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind((address, port))
-        listener.listen(BACKLOG)  # only now is it certain that the port is ours
+        if listen:
+            listener.listen(BACKLOG)  # only now is it certain that the port is ours
         listener.setblocking(False)
     except OSError:
         listener.close()

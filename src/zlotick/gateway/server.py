@@ -80,7 +80,10 @@ class Gateway:
         if self._door.guard:
             await self._door.guard.start()
         try:
-            sockets = await asyncio.to_thread(listening_sockets, self._config.host, self._config.port)
+            shared = self._config.workers > 1
+            sockets = await asyncio.to_thread(
+                listening_sockets, self._config.host, self._config.port, shared=shared
+            )
         except GatewayError:
             await self._end_guard()
             raise
@@ -245,7 +248,7 @@ class Gateway:
     ) -> web.StreamResponse:
         if self._draining:
             return refused(503, "the server is stopping; come back in a moment")
-        if len(self._sessions) >= self._config.max_sessions:
+        if len(self._sessions) + self._context.other_sessions() >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         assert self._door is not None
         admission = request[ADMISSION]
@@ -352,8 +355,10 @@ def _guard(config: GatewayConfig, context: GatewayContext) -> Guard | None:
             raise GatewayError(
                 "gateway.auth 'tokens': there is no folder for the tokens (GatewayContext.home)"
             )
-        return Guard(TokenVerifier(context.home))
-    return Guard(PocketbaseUsers(context.pocketbase_url)) if config.auth == "pocketbase" else None
+        return Guard(TokenVerifier(context.home), context.house_token)
+    if config.auth == "pocketbase":
+        return Guard(PocketbaseUsers(context.pocketbase_url), context.house_token)
+    return None
 
 
 def _certificate(config: GatewayConfig) -> Certificate | None:
