@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import random
 import resource
 import socket
 import struct
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -349,7 +351,7 @@ async def test_a_message_without_end_counts_as_silence(piece: bytes) -> None:
 
 
 class Turns:
-    """Takes turns of the event loop and notes how long each kept it waiting."""
+    """Takes turns of the event loop and notes how much was computed between two, at the most."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -357,11 +359,10 @@ class Turns:
         self._taking = asyncio.create_task(self._take())
 
     async def _take(self) -> None:
-        loop = asyncio.get_running_loop()
         while not self._over:
-            before = loop.time()
+            before = time.thread_time()  # what other processes take does not count
             await asyncio.sleep(0)
-            self.longest = max(self.longest, loop.time() - before)
+            self.longest = max(self.longest, time.thread_time() - before)
 
     async def longest_wait(self) -> float:
         self._over = True
@@ -378,6 +379,15 @@ FLOODS = {
 }
 
 
+@pytest.fixture
+def no_rubbish() -> Iterable[None]:
+    """Collecting garbage among all that the tests have loaded takes longer than what is measured."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_rubbish")
 @pytest.mark.parametrize("case", FLOODS)
 async def test_a_flood_leaves_others_their_turn(case: str) -> None:
     first, flood = FLOODS[case]
@@ -390,7 +400,7 @@ async def test_a_flood_leaves_others_their_turn(case: str) -> None:
         client.vanish()
         with contextlib.suppress(ConnectionError):
             await reading
-    assert await turns.longest_wait() < 0.1, turns.longest
+    assert await turns.longest_wait() < 0.04, turns.longest
 
 
 async def test_many_who_lie_about_lengths_cost_little_memory() -> None:
@@ -411,17 +421,23 @@ async def test_many_who_lie_about_lengths_cost_little_memory() -> None:
 
 
 def conversation(port: int, sent: bytes, *, deflate: bool) -> bytes:
-    """Say this, then no more; all that the server said after its handshake."""
+    """Say this, then goodbye; all that the server said after its handshake."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as end:
         end.sendall(HANDSHAKE + (DEFLATE if deflate else b"") + b"\r\n")
         data = b""
         while b"\r\n\r\n" not in data:
             data += end.recv(65_536)
         with contextlib.suppress(ConnectionError):
-            end.sendall(sent)
-            end.shutdown(socket.SHUT_WR)
-            while more := end.recv(65_536):
-                data += more
+            end.sendall(sent + frame(b"\x03\xe8", CLOSE))
+            end.settimeout(0.05)
+            try:
+                while more := end.recv(65_536):
+                    data += more
+            except TimeoutError:  # it waits for the rest of a frame
+                end.shutdown(socket.SHUT_WR)
+                end.settimeout(10)
+                while more := end.recv(65_536):
+                    data += more
     return data.partition(b"\r\n\r\n")[2]
 
 

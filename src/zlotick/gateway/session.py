@@ -207,7 +207,7 @@ class Session:
             return False
         if not self.closing and message.type is not WSMsgType.PONG:
             await self._take(message)
-            await self._room()
+        await self._room()  # for pongs, too: somebody may send a million
         return True
 
     async def _take(self, message: WSMessage) -> None:
