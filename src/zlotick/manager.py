@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from zlotick.config import Settings
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
-from zlotick.events import EventBus
+from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
@@ -175,6 +176,8 @@ class RealTimeStreamManager:
         self.gateway.restore(self.cycle.last_values, self.journal.position)
         self.metrics.add(self._samples)
         await self.gateway.start()
+        for kind in (MARKET_STATUS, CONNECTION_STATUS, DATA_PROVIDER_STATUS):
+            await self.event_bus.subscribe(kind, partial(self.gateway.publish_event, kind))
 
     async def _start_control(self) -> None:
         commands = {
