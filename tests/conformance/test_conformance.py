@@ -38,7 +38,8 @@ from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.resume import Tail
-from zlotick.gateway.session import Session, SessionCounts, Socket
+from zlotick.gateway.session import Session, SessionCounts
+from zlotick.gateway.socket import Socket
 from zlotick.model import CycleReport, StockUpdate, utc_time
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))

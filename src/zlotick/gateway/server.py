@@ -28,7 +28,8 @@ from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.rest import Rest
 from zlotick.gateway.resume import Tail, warm
 from zlotick.gateway.routes import refused, web_routes
-from zlotick.gateway.session import PROTOCOLS, Session, SessionCounts, Socket
+from zlotick.gateway.session import Session, SessionCounts
+from zlotick.gateway.socket import PROTOCOLS, Socket
 from zlotick.gateway.sse import EventStream, stream_route
 from zlotick.gateway.tls import Certificate
 from zlotick.gateway.users import PocketbaseUsers

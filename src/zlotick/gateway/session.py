@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSMessage, WSMsgType
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
@@ -50,6 +48,7 @@ from zlotick.gateway.protocol import (
     parse,
     parse_packed,
 )
+from zlotick.gateway.socket import PACKED, Socket
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import NOTHING, Subscription
 from zlotick.model import now_text, utc_text
@@ -58,10 +57,6 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_BAD_MESSAGES = 100
 MAX_RATE_REFUSALS = 100
-PACKED = "v1.msgpack"
-PROTOCOLS = (PACKED, "v1.json")
-"""Subprotocols; of those that a client offers, its first."""
-
 CLOSE_GRACE = 2.0
 """Seconds that a client has to answer a close frame before the connection is cut."""
 
@@ -92,34 +87,6 @@ def _authenticated(identity: Identity, request_id: str | int | UnsetType = UNSET
     return Authenticated(
         timestamp=now_text(), user=identity.name, scopes=identity.scopes, expires=expires, id=request_id
     )
-
-
-class Socket(web.WebSocketResponse):
-    """aiohttp's reader of WebSocket frames. What is written, it leaves to the session."""
-
-    def __init__(self, config: GatewayConfig, *, deflate: bool) -> None:
-        super().__init__(
-            protocols=PROTOCOLS,
-            compress=deflate,
-            max_msg_size=config.max_message_bytes + 1,  # aiohttp refuses a message of exactly this size
-            autoping=False,  # its answers would know no bound
-            autoclose=False,
-        )
-        self.on_violation: Callable[[int], Coroutine[Any, Any, None]] | None = None
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """The handshake. A client that left meanwhile is no error of ours: 400 instead, which nobody hears."""
-        try:
-            return await super().prepare(request)
-        except ConnectionError:
-            raise web.HTTPBadRequest(text="the connection is gone") from None
-
-    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Called by aiohttp itself when a frame breaks RFC 6455 or is too big: the session answers first."""
-        if self.on_violation is not None:
-            # 1000 is what it says of an error of zlib: of a compressed message that is not so.
-            await self.on_violation(1007 if code == 1000 else code)
-        return await super().close(code=code, message=message, drain=drain)
 
 
 class Session:
