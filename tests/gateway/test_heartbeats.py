@@ -31,6 +31,22 @@ def test_a_heartbeat_comes_when_nothing_else_does() -> None:
     assert len(wire.read) == before
 
 
+def test_a_heartbeat_promises_nothing_that_still_waits() -> None:
+    """It told the hub's position while a slow pace held values back: who resumed from it never got them."""
+    stage = Stage()
+    slowly = Subscription(mode="changes", max_rate=0.01)
+    wire, subscriber = stage.join(slowly)
+    subscriber.heartbeat = 1.0
+    stage.hub.join(subscriber, slowly)
+    stage.trade("ABS")  # goes at once
+    stage.trade("ACG")  # waits for the pace
+    stage.clock.advance(3)
+    assert wire.read[-1]["type"] == "heartbeat"
+    assert wire.read[-1]["position"] is None
+    stage.clock.advance(100)  # the pace lets it go
+    assert wire.read[-1]["position"] == {"epoch": "e", "offset": 2}
+
+
 def test_a_laggard_is_not_sent_signs_of_life() -> None:
     stage = Stage()
     wire, subscriber = stage.join(CHANGES)

@@ -57,10 +57,17 @@ class Heartbeats:
         """Laggards have other worries than our silence."""
         self._next = None
         now, position = self._loop.time(), self._position()
-        shared = SharedMessage(Heartbeat(timestamp=now_text(), position=position).encode(), position)
+        placed, unplaced = _heartbeat(position), _heartbeat(None)
         for subscriber, interval in self._intervals.items():
             group = subscriber.group
-            silent = group is not None and now - max(subscriber.sent, group.sent) >= interval
-            if silent and subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
-                self._send(subscriber, shared)
+            if group is None or now - max(subscriber.sent, group.sent) < interval:
+                continue
+            if subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
+                # Who resumes after a position must have all that came before it.
+                waits = group.pace is not None and group.pace.waiting
+                self._send(subscriber, unplaced if waits else placed)
         self._look_later()
+
+
+def _heartbeat(position: Position | None) -> SharedMessage:
+    return SharedMessage(Heartbeat(timestamp=now_text(), position=position).encode(), position)
