@@ -58,26 +58,30 @@ def message(count: int = QUOTES) -> bytes:
 
 
 def quotes_of(offset: int) -> dict[str, StockUpdate]:
-    """All quotes as they are at an offset."""
+    """All quotes as they are at an offset: no two alike, so that deflate has what it has in life."""
     moment = now_text()
-    return {
-        symbol: StockUpdate(
-            timestamp=moment,
-            symbol=symbol,
-            price=65.25 + offset % 2,
-            change=1.25,
-            change_percent=1.94,
-            volume=125_000,
-            high=66.75,
-            low=64.25,
-            open=64.75,
-            market_status="open",
-            data_source="simulator",
-            previous_close=64.75,
-            received_at=moment,
-        )
-        for symbol in SYMBOLS
-    }
+    return {symbol: _quote(symbol, number, offset, moment) for number, symbol in enumerate(SYMBOLS)}
+
+
+def _quote(symbol: str, number: int, offset: int, moment: str) -> StockUpdate:
+    """Prices between 20.00 and 99.99, volumes of six digits: every message has the same length, or nearly."""
+    step = number * 7919 + offset * 31
+    previous, price = 2013 + step * 13 % 7900, 2017 + step * 17 % 7900
+    return StockUpdate(
+        timestamp=moment,
+        symbol=symbol,
+        price=price / 100,
+        change=(price - previous) / 100,
+        change_percent=round((price - previous) * 100 / previous, 2),
+        volume=100_000 + step * 37 % 900_000,
+        high=(price + step % 53) / 100,
+        low=(previous - step % 59) / 100,
+        open=(previous + step % 61) / 100,
+        market_status="open",
+        data_source="simulator",
+        previous_close=previous / 100,
+        received_at=moment,
+    )
 
 
 class Market:

@@ -2,7 +2,7 @@
  *
  *   fanout_limit serve FRAME_FILE    listens, prints its port; each byte on stdin sends the frame to every client
  *   fanout_limit drain PORT N SUBSCRIBE plain|deflate STALLED
- *                                    N WebSocket clients that only count bytes; the first STALLED read nothing
+ *                                    N WebSocket clients that only count frames; the first STALLED read nothing
  *                                    once all are there. It prints "ready NANOSECONDS LIVE": how long all took to
  *                                    arrive, and how many were told snapshot_end. Commands on stdin:
  *                                    "run CYCLES IN_FLIGHT" answers the nanoseconds of all, and of the median and
@@ -139,10 +139,13 @@ static struct reader {
     const char *line;  /* what it says after the handshake; NULL when said */
     char carry[CARRY]; /* the end of the last read: LIVE may be cut in two */
     int carried;
+    unsigned char head[10]; /* of the frame that comes now, so far */
+    int head_size;
+    uint64_t left; /* of its payload */
 } readers[MAX_CLIENTS * 4]; /* by descriptor */
 static int drain_poll, arriving, live;
 static const char *hello = HELLO;
-static uint64_t received;
+static uint64_t received; /* whole frames: the sizes of deflated ones vary */
 static int64_t last_arrival;
 
 static void send_masked(int fd, const char *text, size_t size) { /* the mask is zero: the bytes stay as they are */
@@ -164,14 +167,34 @@ static void look_for_live(struct reader *r, const char *data, size_t size) {
     memcpy(r->carry, data + size - head, head);
 }
 
-static void begin(int fd, struct reader *r, const char *reply, size_t size) { /* the answer comes in one piece */
-    if (!memmem(reply, size, "\r\n\r\n", 4) || strncmp(reply, "HTTP/1.1 101", 12)) {
+static void count_frames(struct reader *r, const char *data, size_t size) {
+    while (size) {
+        if (r->left) {
+            size_t part = size < r->left ? size : r->left;
+            data += part, size -= part, r->left -= part;
+            received += !r->left;
+            continue;
+        }
+        r->head[r->head_size++] = *data++, size--;
+        int whole = r->head_size < 2 ? 2 : r->head[1] < 126 ? 2 : r->head[1] == 126 ? 4 : 10;
+        if (r->head_size < whole) continue;
+        if (whole == 2) r->left = r->head[1];
+        else for (int i = 2; i < whole; i++) r->left = r->left << 8 | r->head[i];
+        received += !r->left;
+        r->head_size = 0;
+    }
+}
+
+static size_t begin(int fd, struct reader *r, const char *reply, size_t size) { /* the answer comes in one piece */
+    const char *end = memmem(reply, size, "\r\n\r\n", 4);
+    if (!end || strncmp(reply, "HTTP/1.1 101", 12)) {
         fprintf(stderr, "refused: %.*s\n", (int)size, reply);
         exit(1);
     }
     send_masked(fd, r->line, strcspn(r->line, "\n"));
     r->line = NULL;
     arriving--;
+    return end + 4 - reply;
 }
 
 static int joining = 1;
@@ -185,10 +208,10 @@ static int take(int timeout_ms) {
         ssize_t got = read(fd, scratch, sizeof scratch);
         if (got == 0) { fprintf(stderr, "a connection was closed\n"); exit(1); }
         if (got < 0) continue;
-        received += got;
-        if (!joining) continue;
-        if (readers[fd].line) begin(fd, &readers[fd], scratch, got);
-        look_for_live(&readers[fd], scratch, got);
+        struct reader *r = &readers[fd];
+        size_t start = r->line ? begin(fd, r, scratch, got) : 0;
+        count_frames(r, scratch + start, got - start);
+        if (joining) look_for_live(r, scratch, got);
     }
     if (n) last_arrival = now_ns();
     return n;
@@ -215,7 +238,7 @@ static int by_size(const void *a, const void *b) {
 static void run(int cycles, int in_flight) {
     static uint64_t per_cycle;
     static int64_t asked_at[MAX_CYCLES], took[MAX_CYCLES];
-    if (!per_cycle) { /* one cycle first, to learn its size */
+    if (!per_cycle) { /* one cycle first, to learn how many frames it is */
         uint64_t before = received;
         if (write(3, "c", 1) != 1) die("trigger");
         while (take(QUIET_MS)) {}
