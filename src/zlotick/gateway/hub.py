@@ -24,7 +24,7 @@ from zlotick.gateway.live_candles import LiveCandles, Told
 from zlotick.gateway.protocol import Lost, Message
 from zlotick.gateway.resume import Tail
 from zlotick.gateway.strides import Parcel, Strides
-from zlotick.gateway.subscriber import Group, Late, Subscriber, Traffic, View
+from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic, View
 from zlotick.gateway.subscription import Selection, Subscription
 from zlotick.model import Entry, Position, StockUpdate
 
@@ -140,7 +140,7 @@ class Hub:
             group = self._groups[subscription] = Group(subscription, self._view(subscription.selection))
             if group.pace is not None:
                 self._paced[group] = None
-        group.members.setdefault(subscriber.encoding, {})[subscriber] = subscriber.transport
+        group.members.setdefault(subscriber.encoding, Members()).add(subscriber)
         subscriber.group = group
         subscriber.joined = self._cycle
 
@@ -157,8 +157,7 @@ class Hub:
         if group is None:
             return
         subscriber.group = None
-        members = group.members[subscriber.encoding]
-        del members[subscriber]
+        group.members[subscriber.encoding].remove(subscriber)
         if not any(group.members.values()):
             del self._groups[group.subscription]
             self._paced.pop(group, None)

@@ -235,6 +235,7 @@ class Gateway:
             return await api.page(request)
 
         app = web.Application(middlewares=[errors_as_json, door.judge])
+        app.on_response_prepare.append(_share_deflate)
         app.add_routes([web.get("/", root), web.get("/ws", self._converse), *web_routes(routes)])
         return app
 
@@ -261,11 +262,9 @@ class Gateway:
         assert self._answers is not None
         assert self._arrivals is not None
         deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
-        if deflate or PROTOCOL_HEADER in request.headers:
+        if PROTOCOL_HEADER in request.headers:
             headers = request.headers.copy()
             keep_protocols(headers, PROTOCOLS)
-            if deflate:
-                headers[_EXTENSIONS] = _SHARED_DEFLATE
             request = request.clone(headers=headers)
         socket = Socket(self._config, deflate=deflate)
         writer = await socket.prepare(request)
@@ -375,6 +374,12 @@ async def _reload(certificate: Certificate) -> None:
         log.error("TLS certificate not reloaded: the old one stays in use", mark="❌", error=str(error))
     else:
         log.info("TLS certificate reloaded", mark="🔄")
+
+
+async def _share_deflate(_: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client that no frame leans on an earlier one: then the same bytes serve every session."""
+    if isinstance(response, Socket) and _EXTENSIONS in response.headers:
+        response.headers[_EXTENSIONS] = _SHARED_DEFLATE
 
 
 def _wants_shared_deflate(offer: str) -> bool:

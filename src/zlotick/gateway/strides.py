@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from zlotick.gateway.frames import Encoding, SharedMessage
-from zlotick.gateway.subscriber import Group, Newest, Subscriber, Traffic
+from zlotick.gateway.subscriber import Group, Listed, Members, Newest, Subscriber, Traffic
 
 STRIDE = 250
 """Writes between two turns of the event loop: 1 to 3 ms. A longer stride is no faster."""
@@ -81,41 +81,48 @@ class Strides:
         written, yielded = 0, False
         for group, parcel in parcels:
             group.sent = self._loop.time()
-            check = yielded or group.pace is not None
             for encoding, members in list(group.members.items()):
                 if not members:
                     continue
                 data = parcel.encoded(encoding)
-                everyone = list(members.items())
-                for start in range(0, len(everyone), STRIDE):
-                    stride = everyone[start : start + STRIDE]
-                    if check:  # some may have left, or joined with these values
-                        stride = [
-                            pair for pair in stride if pair[0] in members and pair[0].joined < parcel.fence
-                        ]
+                everyone = members.listed()
+                some_have_it = yielded or group.pace is not None  # who joined since this cycle began
+                for start in range(0, len(everyone.subscribers), STRIDE):
+                    stride = _part(everyone, start)
+                    if some_have_it or not members.are(everyone):
+                        stride = _still_without(stride, members, parcel.fence)
                     self._write_one(stride, data, parcel)
-                    written += len(stride)
+                    written += len(stride.subscribers)
                     if written >= STRIDE:
-                        written, yielded, check = 0, True, True
+                        written, yielded = 0, True
                         yield
 
-    def _write_one(
-        self, stride: list[tuple[Subscriber, asyncio.WriteTransport]], data: bytes, parcel: Parcel
-    ) -> None:
+    def _write_one(self, stride: Listed, data: bytes, parcel: Parcel) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
         limit = self._buffer_bytes
         slow, gone = [], 0
-        for subscriber, transport in stride:
+        for place, transport in enumerate(stride.transports):
             if transport.get_write_buffer_size() > limit:
-                slow.append(subscriber)
+                slow.append(place)
             else:
                 try:
                     transport.write(data)
                 except RuntimeError:
                     # uvloop, of a transport that closed in this turn: its session ends in the next.
                     gone += 1
-        sent = len(stride) - len(slow) - gone
+        sent = len(stride.transports) - len(slow) - gone
         self._traffic.messages += sent * len(parcel.messages)
         self._traffic.bytes += sent * len(data)
-        for subscriber in slow:
-            self._slow(subscriber, parcel)
+        for place in slow:
+            self._slow(stride.subscribers[place], parcel)
+
+
+def _part(everyone: Listed, start: int) -> Listed:
+    end = start + STRIDE
+    return Listed(everyone.subscribers[start:end], everyone.transports[start:end])
+
+
+def _still_without(stride: Listed, members: Members, fence: int) -> Listed:
+    """Those that neither left nor joined with these values."""
+    subscribers = [one for one in stride.subscribers if one in members and one.joined < fence]
+    return Listed(subscribers, [one.transport for one in subscribers])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from zlotick.gateway.frames import Encoding, SharedMessage
 from zlotick.gateway.subscription import Selection, Subscription
@@ -47,7 +48,53 @@ class Subscriber:
         self.late: Late | None = None
 
 
-Members = dict[Subscriber, asyncio.WriteTransport]
+class Members:
+    """The sessions that get the same bytes, listed anew only when somebody came or went.
+
+    Two lists side by side, for whoever writes to thousands: each transport is touched then, no subscriber.
+    """
+
+    __slots__ = ("_listed", "_members")
+
+    def __init__(self) -> None:
+        self._members: dict[Subscriber, None] = {}
+        self._listed: Listed | None = None
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, subscriber: Subscriber) -> bool:
+        return subscriber in self._members
+
+    def add(self, subscriber: Subscriber) -> None:
+        """It comes."""
+        self._members[subscriber] = None
+        self._listed = None
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """It goes. Raises KeyError when it is not here."""
+        del self._members[subscriber]
+        self._listed = None
+
+    def listed(self) -> Listed:
+        """Everybody now. The very same object as long as nobody comes or goes."""
+        if self._listed is None:
+            subscribers = list(self._members)
+            self._listed = Listed(subscribers, [one.transport for one in subscribers])
+        return self._listed
+
+    def are(self, listed: Listed) -> bool:
+        """Whether they are still those of a list."""
+        return self._listed is listed
+
+
+class Listed(NamedTuple):
+    """Sessions and their transports, in the same order."""
+
+    subscribers: list[Subscriber]
+    transports: list[asyncio.WriteTransport]
+
+
 Newest = dict[tuple[str, ...], SharedMessage]
 """Messages of which the newest says all, by what they are about: a candle's symbol, an event's service."""
 
