@@ -177,8 +177,12 @@ def test_without_a_server_the_embedded_one_runs_for_as_long_as_it_takes(tmp_path
     assert "Starting QuestDB" in service.said()
 
 
-def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["in the foreground", "in the background"])
+def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str) -> None:
+    """In the background of a script the shell ignores SIGINT for us, and SIGTERM was ignored with it."""
     service = Service(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 2000)))
+    if start == "in the background":
+        service._command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *service._command]
     service.share_the_jar()
     service.start()
     try:

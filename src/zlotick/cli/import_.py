@@ -187,4 +187,6 @@ async def _of_the_running(settings: Settings) -> QuestDBConfig:
 
 def _let_sigterm_interrupt() -> None:
     """As Ctrl+C does, so that an embedded server is stopped and not left behind."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell makes its background jobs deaf to Ctrl+C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
