@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -137,6 +137,57 @@ class ProviderRow(msgspec.Struct, frozen=True):
     next_attempt: str | None = None  # when it is asked again after the refusal in force
     budget_left: int | None = None  # requests that it still grants today
     refusals: dict[str, int] = {}  # how many since the start, by reason
+
+
+class AlertCondition(StrEnum):
+    """What a rule watches for. A price, change or volume is compared with the rule's threshold."""
+
+    PRICE_ABOVE = "price_above"
+    PRICE_BELOW = "price_below"
+    PRICE_CROSSES = "price_crosses"  # either way
+    CHANGE_ABOVE = "change_pct_above"  # percent against the previous close
+    CHANGE_BELOW = "change_pct_below"
+    VOLUME_ABOVE = "volume_above"  # shares since the session began
+    NEW_HIGH = "new_high"  # of the day
+    NEW_LOW = "new_low"
+    STALE = "stale"  # the source says nothing new of the stock
+    PHASE = "phase"  # the market entered a phase
+
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A question asked of every validated quote. Checked where it is read: config file or PocketBase."""
+
+    id: str  # its name for a rule of the config file, the record's id for one of PocketBase
+    condition: AlertCondition
+    symbols: tuple[str, ...] | None = None  # None: all; means nothing for a phase
+    threshold: float | None = None  # None where the condition has none
+    phase: str | None = None  # which phase; None: any
+    name: str = ""  # for people; empty: made of the condition
+    severity: Severity = "info"
+    cooldown: float = 0.0  # seconds of market time after an alert in which the stock raises no further one
+    once: bool = False  # a rule that has spoken of a stock is done with it
+    expires: str | None = None  # from this moment on it is asked no more
+    user: str | None = None  # whose rule it is: a record id of PocketBase's users; None: everybody's
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that came true. Recorded once for each crossing, before anybody is told."""
+
+    id: str  # 15 of a-z and 0-9, made of rule, symbol and the quote's moment: the same crossing has the same id
+    rule: str  # the rule's id
+    name: str  # the rule's name
+    symbol: str | None  # None: of the market
+    condition: AlertCondition
+    threshold: float | None
+    observed: float | str | None  # the number that crossed, or the phase
+    severity: Severity
+    message: str  # one sentence for people
+    triggered_at: str  # the moment of the quote, not of the evaluation
+    origin: str  # what the quote may be called: live, delayed, replayed or simulated
+    user: str | None = None  # whose it is; None: everybody's
 
 
 def utc_text(moment: datetime) -> str:
