@@ -1,0 +1,28 @@
+/** The market's clock, known only by what the server says now and then. Pure. */
+
+export interface Clock {
+  /** The market's time at a moment of ours. */
+  at(now: number): number;
+  readonly told: number;
+  readonly toldAt: number;
+  /** Market seconds in a second of ours: 1, but for a replay. */
+  readonly rate: number;
+}
+
+/** Shorter between two answers, and the network's delay would look like a rate. */
+const SHORTEST_MS = 2_000;
+/** A live clock that seems to run a little off is only a slow answer. */
+const NEARLY_ONE = 0.1;
+
+/** The clock after the server told its time; the rate comes from two answers in a row. */
+export function clockOf(before: Clock | null, told: number, toldAt: number): Clock {
+  const rate = before ? rateOf(before, told, toldAt) : 1;
+  return { told, toldAt, rate, at: (now) => told + Math.max(0, now - toldAt) * rate };
+}
+
+function rateOf(before: Clock, told: number, toldAt: number): number {
+  const ours = toldAt - before.toldAt;
+  if (ours < SHORTEST_MS) return before.rate;
+  const rate = Math.max(0, told - before.told) / ours;
+  return Math.abs(rate - 1) < NEARLY_ONE ? 1 : rate;
+}

@@ -1,0 +1,71 @@
+/** Numbers and times as the reader's language writes them. What is unknown is an en dash, never 0. */
+
+export const UNKNOWN = "–";
+const MINUS = "\u2212";
+
+const formats = new Map<string, Intl.NumberFormat>();
+
+function numberFormat(tag: string, digits: number): Intl.NumberFormat {
+  const key = `${tag} ${digits}`;
+  let format = formats.get(key);
+  if (!format) {
+    const fraction = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(key, (format = new Intl.NumberFormat(tag, { ...fraction, useGrouping: "always" })));
+  }
+  return format;
+}
+
+type Unsure = number | null | undefined;
+
+export function number(value: Unsure, digits: number, tag: string): string {
+  if (value == null || !Number.isFinite(value)) return UNKNOWN;
+  return numberFormat(tag, digits).format(value).replace("-", MINUS);
+}
+
+/** A price in PLN: grosze, and more digits where the tick is finer. */
+export function price(value: Unsure, tag: string): string {
+  return number(value, value == null ? 2 : digitsOf(value), tag);
+}
+
+/** With its sign, also for a rise; exactly nothing has none. */
+export function signed(value: Unsure, tag: string, digits = value == null ? 2 : digitsOf(value)): string {
+  const text = number(value, digits, tag);
+  return value != null && value > 0 ? `+${text}` : text;
+}
+
+export function percent(value: Unsure, tag: string): string {
+  return value == null ? UNKNOWN : `${signed(value, tag, 2)}\u00a0%`;
+}
+
+function digitsOf(value: number): number {
+  const grosze = value * 100;
+  return Math.abs(grosze - Math.round(grosze)) < 1e-6 ? 2 : 4;
+}
+
+const times = new Map<string, Intl.DateTimeFormat>();
+
+/** A moment on the Warsaw clock. */
+export function warsawTime(moment: number, tag: string, options: Intl.DateTimeFormatOptions): string {
+  const key = tag + JSON.stringify(options);
+  let format = times.get(key);
+  if (!format) times.set(key, (format = new Intl.DateTimeFormat(tag, { ...options, timeZone: "Europe/Warsaw" })));
+  return format.format(moment);
+}
+
+/** How long ago or until, short: `42 s`, `5 min`, `3 h`, `2 d`. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds}\u00a0s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)}\u00a0h`;
+  return `${Math.floor(seconds / 86400)}\u00a0d`;
+}
+
+/** A countdown: `1:05`, `2:13:09`; days apart. */
+export function countdown(ms: number): { days: number; clock: string } {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (value: number) => String(value).padStart(2, "0");
+  const days = Math.floor(seconds / 86400);
+  return { days, clock: days || hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}` };
+}

@@ -1,0 +1,19 @@
+import { computed } from "@preact/signals";
+import { locale } from "../store/preferences.ts";
+import { en, pl } from "./words.ts";
+
+export type Locale = "en" | "pl";
+type Words<K extends string> = Record<Locale, Record<K, string>>;
+type Values = Readonly<Record<string, string | number>>;
+
+/** A function that says a word in the reader's language; `{name}` in it is replaced by `values.name`. */
+export function translator<K extends string>(words: Words<K>): (key: K, values?: Values) => string {
+  return (key, values = {}) =>
+    words[locale.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+export const t = translator({ en, pl });
+export type Key = keyof typeof en;
+
+/** The language tag for Intl: English as Europe writes it. */
+export const languageTag = computed(() => (locale.value === "pl" ? "pl-PL" : "en-GB"));

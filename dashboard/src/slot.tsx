@@ -1,0 +1,34 @@
+/** A panel that is loaded when it is first shown. */
+import { signal } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { t } from "./i18n/index.ts";
+
+type Load<P> = () => Promise<{ default: ComponentType<P> }>;
+
+/** A component in place of the panel, until it is there. A load that failed says so, and a click tries again. */
+export function slot<P extends object>(load: Load<P>): ComponentType<P> {
+  const loaded = signal<ComponentType<P> | "failed" | null>(null);
+  let loading = false;
+
+  function fetchIt(): void {
+    if (loading) return;
+    loading = true;
+    load()
+      .then((module) => (loaded.value = module.default))
+      .catch(() => (loaded.value = "failed"))
+      .finally(() => (loading = false));
+  }
+
+  return (props) => {
+    const Panel = loaded.value;
+    if (Panel === "failed")
+      return (
+        <button class="quiet" onClick={fetchIt}>
+          {t("panelFailed")}
+        </button>
+      );
+    if (Panel) return <Panel {...props} />;
+    fetchIt();
+    return <p class="quiet">{t("loading")}</p>;
+  };
+}

@@ -1,0 +1,95 @@
+/** The line to the gateway: what it tells goes into the store, at most once a frame. */
+import { RealtimeStreamClient, type Quote, type Subscription } from "@zlotick/client";
+import { api } from "./api.ts";
+import { greeting, line } from "./connection.ts";
+import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
+import { askMarket, keepTime } from "./market.ts";
+import { askNames } from "./names.ts";
+import { take } from "./quotes.ts";
+import { forgetToken, token, tokenNeeded } from "./token.ts";
+
+const CHANNELS = ["quotes", "market", "connections", "providers"] as const;
+const HEARTBEAT_SECONDS = 15;
+/** In mode `changes` nobody tells that a quote has grown stale: it is asked for. */
+const STALENESS_EVERY_MS = 30_000;
+const UNAUTHORIZED = new Set([4500, 4503]);
+
+/** A client of its own for who wants another subscription: the candles of one stock. */
+export function newClient(): RealtimeStreamClient {
+  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+  return new RealtimeStreamClient(url, token.value ? { token: token.value } : {});
+}
+
+/** What came since the last frame: the newest of each symbol. */
+const waiting = new Map<string, Quote>();
+
+function show(news: readonly Quote[]): void {
+  if (waiting.size === 0 && news.length > 0) requestAnimationFrame(showWaiting);
+  for (const quote of news) waiting.set(quote.symbol, quote);
+}
+
+function showWaiting(): void {
+  take(waiting.values());
+  waiting.clear();
+}
+
+let client: RealtimeStreamClient | null = null;
+
+/** Connect, or connect anew: with another token. */
+export function open(): void {
+  client?.disconnect();
+  const stream = newClient();
+  client = stream;
+  const subscription = (alerts: boolean): Subscription => ({
+    channels: alerts ? [...CHANNELS, "alerts"] : [...CHANNELS],
+    mode: "changes",
+    heartbeat: HEARTBEAT_SECONDS,
+  });
+  stream.subscribe("state", ({ state, retryInMs, code, reason }) => {
+    if (stream !== client) return;
+    line.value = { state, retryAt: retryInMs == null ? null : Date.now() + retryInMs, reason: reason ?? "" };
+    if (code != null && UNAUTHORIZED.has(code)) forgetToken();
+  });
+  stream.subscribe("connection", (told) => {
+    greeting.value = told;
+    if (told.auth === "required" && !token.value) {
+      tokenNeeded.value = true;
+      stream.disconnect();
+    }
+  });
+  stream.subscribe("subscription_confirmed", () => void askAll());
+  stream.subscribe("stock_updates", ({ data }) => show(data));
+  stream.subscribe("market_status", () => void askMarket());
+  stream.subscribe("data_provider_status", () => void askProviders());
+  stream.subscribe("status", (told) => {
+    providers.value = told.providers;
+    nextCycle.value = told.next_cycle;
+  });
+  stream.subscribe("alert", takeAlert);
+  stream.subscribe("error", ({ code, message }) => {
+    if (code === 404 && message.includes("alerts")) stream.select(subscription(false));
+    else console.warn(`zlotick: ${message}`);
+  });
+  stream.select(subscription(true));
+  stream.connect();
+}
+
+async function askAll(): Promise<void> {
+  await Promise.all([askMarket(), askProviders(), askAlerts(), askNames()]);
+}
+
+async function askStaleness(): Promise<void> {
+  if (document.hidden || line.value.state !== "connected") return;
+  try {
+    show((await api<{ data: Quote[] }>("/quotes")).data);
+  } catch {
+    // the line's state tells
+  }
+}
+
+/** Open the line and keep the clocks. */
+export function start(): void {
+  open();
+  keepTime(() => line.value.state === "connected");
+  setInterval(() => void askStaleness(), STALENESS_EVERY_MS);
+}

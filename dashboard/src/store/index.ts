@@ -1,0 +1,11 @@
+/** What the board knows, as signals. */
+export * from "./api.ts";
+export * from "./connection.ts";
+export * from "./events.ts";
+export { newClient, open, start } from "./feed.ts";
+export * from "./market.ts";
+export * from "./names.ts";
+export * from "./preferences.ts";
+export { quoteOf, quotes, symbols } from "./quotes.ts";
+export * from "./token.ts";
+export * from "./view.ts";
