@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 from tests.gateway.serving import Service, quote, report, serving
 
 from zlotick.errors import JournalError
-from zlotick.gateway import Gateway
+from zlotick.gateway import Gateway, dashboard
 from zlotick.journal.base import JournalStats
 from zlotick.model import ConnectionStatus, Position, ProviderRow
 
@@ -110,10 +112,15 @@ async def test_http_errors_are_json() -> None:
             assert answered.status == 200
 
 
-async def test_the_page_calls_simulated_quotes_invented() -> None:
+async def test_without_the_board_a_page_says_so_and_calls_simulated_quotes_invented(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dashboard, "STATIC", tmp_path)
     async with (
         serving(Service(origin="simulated")) as gateway,
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{gateway.port}/") as answer,
     ):
-        assert "invented, not of any market" in await answer.text()
+        text = await answer.text()
+    assert "The board was left out of this build" in text
+    assert "invented, not of any market" in text

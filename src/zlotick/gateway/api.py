@@ -66,7 +66,7 @@ class HttpApi:
         return json(Providers(context.next_cycle(), list(context.providers())))
 
     async def page(self, request: web.Request) -> web.Response:
-        """A page for people who open the port in a browser."""
+        """A page for people who open the port in a browser, where the board was not built."""
         context = self._answers.context
         origin = context.origin()
         delay = context.delay_seconds()
@@ -114,6 +114,7 @@ pre {{ background: #8882; padding: 1rem; overflow-x: auto }}
 <h1>zlotick</h1>
 <p>A stream of quotes of the Warsaw exchange's small companies.</p>
 <p><strong>{origin}</strong>{delay}. Source: {sources}. Market: {market}. One cycle every {interval} s.</p>
+<p>The board was left out of this build: <code>make clean install</code> without <code>ZLOTICK_BOARD=skip</code> builds it.</p>
 <h2>Connect</h2>
 <pre>const ws = new WebSocket('{url}');
 ws.onopen = () =&gt; ws.send(JSON.stringify({{type: 'subscribe'}}));

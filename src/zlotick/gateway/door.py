@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from zlotick.config import GatewayConfig
 from zlotick.errors import Transient
 from zlotick.gateway.auth import EVERYBODY, End, Guard, Identity, Unauthorized
+from zlotick.gateway.dashboard import ASSETS
 from zlotick.gateway.limits import Address, Addresses, TokenBucket
 from zlotick.gateway.pages import Pages
 from zlotick.telemetry.metrics import Sample, Samples
@@ -27,7 +28,7 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN_PATHS = frozenset({"/", "/ws", "/health/live", "/api/v1/openapi.json", "/api/v1/asyncapi.json"})
+OPEN_PATHS = frozenset({"/", ASSETS, "/ws", "/health/live", "/api/v1/openapi.json", "/api/v1/asyncapi.json"})
 """Answered without a token: sessions say who they are themselves, and the rest tells nothing of the quotes."""
 
 TOKEN_PROTOCOL = "zlotick.token."  # noqa: S105  no secret: what a token follows in the list of subprotocols

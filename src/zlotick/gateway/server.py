@@ -19,6 +19,7 @@ from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.dashboard import ASSETS, Dashboard
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.door import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
 from zlotick.gateway.events import event
@@ -104,7 +105,7 @@ class Gateway:
             await self._remember(tail, self._restored[1])
         self._answers = Answers(self._context, self._hub)
         self._runner = web.AppRunner(
-            self._application(self._answers, self._hub, self._door),
+            self._application(self._answers, self._hub, self._door, await Dashboard.load()),
             access_log=None,
             logger=HTTP_LOG,
             keepalive_timeout=FIRST_REQUEST_TIMEOUT,
@@ -224,7 +225,7 @@ class Gateway:
 
     # Sessions
 
-    def _application(self, answers: Answers, hub: Hub, door: Door) -> web.Application:
+    def _application(self, answers: Answers, hub: Hub, door: Door, board: Dashboard) -> web.Application:
         api = HttpApi(answers)
         routes = [*api.routes(), *Rest(answers, hub).routes(), stream_route(self._stream)]
         routes += Documents(routes, self._context.version).routes()
@@ -232,11 +233,12 @@ class Gateway:
         async def root(request: web.Request) -> web.StreamResponse:
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await self._converse(request)
-            return await api.page(request)
+            return await (board.page(request) if board.built else api.page(request))
 
         app = web.Application(middlewares=[errors_as_json, door.judge])
         app.on_response_prepare.append(_share_deflate)
-        app.add_routes([web.get("/", root), web.get("/ws", self._converse), *web_routes(routes)])
+        app.add_routes([web.get("/", root), web.get("/ws", self._converse), web.get(ASSETS, board.asset)])
+        app.add_routes(web_routes(routes))
         return app
 
     async def _converse(self, request: web.Request) -> web.StreamResponse:
