@@ -60,7 +60,7 @@ async def server(pocketbase_server: PocketbaseConfig, session: aiohttp.ClientSes
     """The shared server, without rows."""
     server = Server(session, pocketbase_server)
     await server.login()
-    for name in ("stock_data", "market_updates", "alerts"):
+    for name in ("stock_data", "market_updates", "alerts", "alert_rules"):
         await server.ask("DELETE", f"/api/collections/{name}/truncate")
     return server
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as escape
@@ -187,11 +188,18 @@ class Account:
         requests = [{"method": "PUT", "url": url, "body": row} for row in rows]
         await self.call("POST", "/api/batch", {"requests": requests})
 
-    async def records(self, collection: str, *, filter: str = "") -> list[dict[str, Any]]:  # noqa: A002  PocketBase's word
-        """All records that match."""
+    async def records(
+        self,
+        collection: str,
+        *,
+        filter: str = "",  # noqa: A002  PocketBase's word
+        sort: str = "id",
+        limit: float = math.inf,  # a multiple of PAGE
+    ) -> list[dict[str, Any]]:
+        """All records that match, or the first of them."""
         found: list[dict[str, Any]] = []
-        query = f"?perPage={PAGE}&skipTotal=1&sort=id&filter={escape(filter)}"
-        while len(found) % PAGE == 0:
+        query = f"?perPage={PAGE}&skipTotal=1&sort={sort}&filter={escape(filter)}"
+        while len(found) % PAGE == 0 and len(found) < limit:
             page = len(found) // PAGE + 1
             answer = await self.call("GET", f"{records_path(collection)}{query}&page={page}")
             items: list[dict[str, Any]] = answer["items"]

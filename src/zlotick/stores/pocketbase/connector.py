@@ -17,6 +17,7 @@ from zlotick.connections.monitor import ConnectionMonitor
 from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.events import EventBus
 from zlotick.model import (
+    Alert,
     ConnectionStatus,
     DeadLetter,
     Entry,
@@ -28,6 +29,7 @@ from zlotick.model import (
 )
 from zlotick.stores.pocketbase import setup
 from zlotick.stores.pocketbase.api import (
+    PAGE,
     Account,
     FieldErrors,
     GuestAnswer,
@@ -36,9 +38,12 @@ from zlotick.stores.pocketbase.api import (
     reason,
     records_path,
 )
-from zlotick.stores.pocketbase.rows import MarketPicture, quote_of, stock_row
+from zlotick.stores.pocketbase.rows import MarketPicture, alert_row, quote_of, stock_row
 
 log = structlog.stdlib.get_logger("zlotick.stores")
+
+MAX_RULES = 20 * PAGE
+"""So many rules of alerts are read, the oldest: who writes a million of them takes nobody else's away."""
 
 
 class PocketbaseConnector:
@@ -136,6 +141,28 @@ class PocketbaseConnector:
         Returns those that PocketBase refused (index -> reason); all others are stored.
         """
         return {index: reason(errors) for index, errors in (await self._put(collection, rows)).items()}
+
+    async def alert_rules(self) -> list[dict[str, Any]]:
+        """All users' rules of alerts, as PocketBase has them: at most :data:`MAX_RULES`, oldest first.
+
+        An empty list where ``pocketbase.collections`` leaves ``alerts`` out. Raises Transient or Fatal.
+        """
+        self._connected()
+        if setup.ALERTS not in self.collections:
+            return []
+        # An expired token is a guest's, and a guest would be told of no rule at all: ask what refuses guests first.
+        await self._writer.call("POST", f"/api/collections/{setup.INGESTERS}/auth-refresh")
+        return await self._writer.records(setup.RULES, sort="created,id", limit=MAX_RULES)
+
+    async def record_alert(self, alert: Alert) -> None:
+        """Keep an alert under its id: a repetition changes nothing, nor does it undo ``acknowledged``.
+
+        Nothing is kept where ``pocketbase.collections`` leaves ``alerts`` out. Raises Rejected (a Fatal), as when
+        its user was deleted meanwhile, or Transient.
+        """
+        self._connected()
+        if setup.ALERTS in self.collections:
+            await self._writer.put(setup.ALERTS, [alert_row(alert)])
 
     async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
         """Store the newest quote of each symbol. Returns those that PocketBase refused for good.

@@ -1,4 +1,4 @@
-"""What PocketBase holds: quotes as rows of ``stock_data``, and the market at a glance for ``market_updates``.
+"""What PocketBase holds: quotes as rows of ``stock_data``, the market at a glance for ``market_updates``, alerts.
 
 PocketBase numbers cannot be null (null becomes 0), so every number that may be unknown is a ``json`` field: it
 keeps null, and filters and sorts as a number (``change_percent > 2``, ``-volume``, ``high = null``).
@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from zlotick.model import StockUpdate, UpdateBatch, plain, utc_text, utc_time
+from zlotick.model import Alert, StockUpdate, UpdateBatch, plain, utc_text, utc_time
 
 WARSAW = ZoneInfo("Europe/Warsaw")
 _TIMES = ("timestamp", "exchange_time", "received_at")
 _MOVERS = 5
+_MAX_NAME = 200
+_MAX_MESSAGE = 2000
 
 
 def stock_row(quote: StockUpdate) -> dict[str, Any]:
@@ -35,6 +37,18 @@ def quote_of(record: Mapping[str, Any]) -> StockUpdate | None:
         return msgspec.convert({**record, **times, **empty}, StockUpdate)
     except (ValueError, msgspec.ValidationError):
         return None
+
+
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """The row of an alert. Whether somebody has ``acknowledged`` it is not ours to say, so a repetition keeps that."""
+    return {
+        **plain(alert),
+        "rule": alert.rule[:_MAX_NAME],
+        "name": alert.name[:_MAX_NAME],
+        "message": alert.message[:_MAX_MESSAGE],
+        "symbol": alert.symbol or "",
+        "user": alert.user or "",
+    }
 
 
 @lru_cache(maxsize=4096)

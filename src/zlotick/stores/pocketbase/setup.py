@@ -1,7 +1,8 @@
 """Makes a PocketBase server ready, as its superuser: collections, settings, the account that writes.
 
-It may be a server that also serves others: what it has is kept. Nothing is deleted, read rules that the user
-chose stay, and sign-up is closed only on a server that was empty.
+It may be a server that also serves others: what it has is kept. Nothing is deleted, and sign-up is closed only on
+a server that was empty. Read rules that the user chose stay, but not where records have an owner: whose alerts
+one may see is our promise, and only "nobody" is stricter.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ SCHEMA: list[dict[str, Any]] = json.loads(
     files("zlotick.stores").joinpath("schema/pocketbase.json").read_text()
 )
 INGESTERS = "ingesters"
-COLLECTIONS = tuple(one["name"] for one in SCHEMA if one["name"] != INGESTERS)
+ALERTS, RULES = "alerts", "alert_rules"
+COLLECTIONS = tuple(one["name"] for one in SCHEMA if one["name"] not in (INGESTERS, RULES))
+"""Those that zlotick writes, and one may do without. The rules of alerts come with the alerts."""
+
 MAX_BATCH = 200  # rows in one request; PocketBase's own default of 50 is less than one cycle
 
 _INGESTER_ID = "zlotickingester"
 _INGESTER_EMAIL = "ingester@zlotick.invalid"
 _READ_RULES = ("listRule", "viewRule")
+_OWNER = "user"
 _BATCH_SECONDS = 10
 _LOGS = {"maxDays": 1, "minLevel": 4}  # warnings only: a log row for each batch would fill the disk
 
@@ -45,7 +50,8 @@ async def prepare(admin: Account, wanted: Sequence[str]) -> int:
     # Sign-up is closed before our collections exist: they are what says later that the server was empty.
     if all(one["system"] or name == "users" for name, one in there.items()):
         await _furnish(admin, there)
-    await _import([one for one in SCHEMA if one["name"] in (INGESTERS, *wanted)], there, admin)
+    names = {INGESTERS, *wanted} | ({RULES} if ALERTS in wanted else set())
+    await _import([one for one in SCHEMA if one["name"] in names], there, admin)
     return await _allow_batches(admin)
 
 
@@ -105,6 +111,7 @@ async def _allow_batches(admin: Account) -> int:
 
 
 async def _import(schema: list[dict[str, Any]], there: dict[str, Any], admin: Account) -> None:
+    _check_owners(schema, there)
     merged = [_merge(one, there[one["name"]]) if one["name"] in there else one for one in schema]
     try:
         # deleteMissing would delete every other collection, `users` included, and columns that we do not name.
@@ -122,10 +129,22 @@ def _merge(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
     """Our collection with the user's read rules and indexes. Raises Fatal when theirs is something else."""
     _check_shape(ours, theirs)
     merged = copy.copy(ours)
-    merged.update({rule: theirs[rule] for rule in _READ_RULES})
+    owned = any(field["name"] == _OWNER for field in ours["fields"])
+    merged.update({rule: theirs[rule] for rule in _READ_RULES if theirs[rule] is None or not owned})
     names = {_index_name(index) for index in ours["indexes"]}
     merged["indexes"] = ours["indexes"] + [one for one in theirs["indexes"] if _index_name(one) not in names]
     return merged
+
+
+def _check_owners(schema: list[dict[str, Any]], there: dict[str, Any]) -> None:
+    """Alerts and their rules belong to users; somebody may have deleted the collection that every server has."""
+    ids = {one["id"] for one in there.values()}
+    owners = {field["collectionId"] for one in schema for field in one["fields"] if field["name"] == _OWNER}
+    if owners - ids:
+        raise Fatal(
+            "PocketBase has no collection 'users' any more, to whom alerts belong; restore it from a backup, or set "
+            'pocketbase.collections to ["stock_data", "market_updates"] to keep no alerts there'
+        )
 
 
 def _check_shape(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
