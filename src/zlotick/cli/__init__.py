@@ -46,6 +46,8 @@ _SUMMARIES = {
     "replay": "Serve recorded bars, or a recording of the sources, instead of live quotes.",
     "import": "Put bars of files into QuestDB's history: Stooq's bulk files, or our own CSV.",
     "status": "Show what a running zlotick is doing.",
+    "history": "Write the stored quotes of a stock as a table, CSV, JSON or Parquet.",
+    "candles": "Write the candles of a stock likewise.",
     "providers": "Show how the sources of a running zlotick are, or try one of them.",
     "health": "Check a running zlotick and its databases; exit code 0 well, 1 not.",
     "doctor": "Check this machine, the databases and the sources; say what to do.",
@@ -58,6 +60,10 @@ _SUMMARIES = {
 for _name, _summary in _SUMMARIES.items():
     _module = _name.replace("-", "_") + "_" * keyword.iskeyword(_name)
     app.command(f"zlotick.cli.{_module}:{_module}", name=_name, help=_summary)
+
+
+class WrongUsage(ZlotickError):
+    """What was asked for makes no sense, and will not the next time either."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except ZlotickError as error:
         _say(error)
-        return WRONG_USAGE if isinstance(error, ConfigError) else CANNOT_RUN
+        return WRONG_USAGE if isinstance(error, ConfigError | WrongUsage) else CANNOT_RUN
     return result if isinstance(result, int) else OK
 
 

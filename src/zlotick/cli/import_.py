@@ -135,6 +135,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
 @contextlib.asynccontextmanager
 async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
+    from zlotick.cli.reach import reach_questdb
     from zlotick.embedded import provide_questdb
     from zlotick.errors import AlreadyRunning
     from zlotick.journal.lock import OwnerLock
@@ -146,7 +147,7 @@ async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     try:
         await asyncio.to_thread(lock.acquire)
     except AlreadyRunning:
-        yield await _of_the_running(settings)
+        yield await reach_questdb(settings)
         return
     server = None
     try:
@@ -162,27 +163,6 @@ async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
         if server:
             await server.stop()
         lock.release()
-
-
-async def _of_the_running(settings: Settings) -> QuestDBConfig:
-    """The QuestDB of the zlotick that owns this profile: as configured, or its embedded one."""
-    import msgspec
-
-    from zlotick.embedded import credentials
-    from zlotick.embedded.provide import questdb_there
-    from zlotick.errors import EmbeddedError
-
-    config, home = settings.questdb, settings.service.home
-    password = await asyncio.to_thread(credentials.password_for, home, "questdb", config.user)
-    embedded = msgspec.structs.replace(config, password=password)
-    for candidate in [embedded] if config.mode == "embedded" else [config, embedded]:
-        with contextlib.suppress(EmbeddedError):  # it does not let us in: the other password will do
-            if await questdb_there(candidate):
-                return candidate
-    raise EmbeddedError(
-        f"zlotick is running in {home}, but no QuestDB lets us in on {config.host}:{config.http_port}; "
-        "see zlotick status, and try again when it is connected"
-    )
 
 
 def _let_sigterm_interrupt() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zlotick.control import ask, socket_path
-from zlotick.errors import ZlotickError
+from zlotick.errors import EmbeddedError, ZlotickError
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from zlotick.config import Settings
+    from zlotick.config import QuestDBConfig, Settings
 
 _TIMEOUT = 5.0
 
@@ -45,6 +47,26 @@ async def reach(settings: Settings) -> Reach:
     if gateway.auth != "none" and (token := await _token(settings)):
         headers["Authorization"] = f"Bearer {token}"
     return Reach(f"{host}:{gateway.port}", _trust(settings), headers)
+
+
+async def reach_questdb(settings: Settings) -> QuestDBConfig:
+    """The QuestDB of the zlotick that owns this profile: as configured, or its embedded one. Raises EmbeddedError."""
+    import msgspec
+
+    from zlotick.embedded import credentials
+    from zlotick.embedded.provide import questdb_there
+
+    config, home = settings.questdb, settings.service.home
+    password = await asyncio.to_thread(credentials.password_for, home, "questdb", config.user)
+    embedded = msgspec.structs.replace(config, password=password)
+    for candidate in [embedded] if config.mode == "embedded" else [config, embedded]:
+        with contextlib.suppress(EmbeddedError):  # it does not let us in: the other password will do
+            if await questdb_there(candidate):
+                return candidate
+    raise EmbeddedError(
+        f"zlotick is running in {home}, but no QuestDB lets us in on {config.host}:{config.http_port}; "
+        "see zlotick status, and try again when it is connected"
+    )
 
 
 async def _token(settings: Settings) -> str | None:
