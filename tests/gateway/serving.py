@@ -18,6 +18,8 @@ from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, GatewayContext
 from zlotick.journal.base import JournalStats
 from zlotick.model import (
+    Alert,
+    AlertCondition,
     ConnectionStatus,
     CycleReport,
     Entry,
@@ -49,6 +51,23 @@ def quote(symbol: str, price: float = 10.0, **changes: Any) -> StockUpdate:
         "received_at": now_text(),
     }
     return StockUpdate(**{**known, **changes})
+
+
+def alert(number: int = 0, **changes: Any) -> Alert:
+    known = {
+        "id": f"alert{number:010}",
+        "rule": "r1",
+        "name": "above 70",
+        "symbol": "ABS",
+        "condition": AlertCondition.PRICE_ABOVE,
+        "threshold": 70.0,
+        "observed": 71.5,
+        "severity": "warning",
+        "message": "ABS is at 71.5, above 70",
+        "triggered_at": "2025-04-30T07:00:00.000Z",
+        "origin": "replayed",
+    }
+    return Alert(**{**known, **changes})
 
 
 def report(
@@ -98,6 +117,7 @@ class Service:
     market_time: datetime | None = None  # None: now
     home: Path | None = None
     pocketbase_url: str | None = None
+    alerts: list[Alert] | None = None  # newest first; None: there is no engine
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         self.reads += 1
@@ -110,6 +130,9 @@ class Service:
         if isinstance(self.journal, Exception):
             raise self.journal
         return self.journal
+
+    async def recent_alerts(self, limit: int) -> list[Alert]:
+        return (self.alerts or [])[:limit]
 
     def context(self) -> GatewayContext:
         started = time.monotonic()
@@ -132,6 +155,7 @@ class Service:
             market_time=lambda: self.market_time or datetime.now(UTC),
             uptime=lambda: time.monotonic() - started,
             home=self.home,
+            recent_alerts=None if self.alerts is None else self.recent_alerts,
             pocketbase_url=lambda: self.pocketbase_url,
         )
 

@@ -6,16 +6,17 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gateway.serving import alert
 
 from zlotick.gateway.protocol import BadMessage, Subscribe, Unsubscribe
-from zlotick.gateway.subscription import SERVED, WIRE_FIELDS, Subscription
-from zlotick.model import Position
+from zlotick.gateway.subscription import CHANNELS, WIRE_FIELDS, Subscription
+from zlotick.model import Alert, Position
 
 KNOWN = frozenset({"ABS", "ACG", "AGO"})
 
 
-def wanted(**wishes: Any) -> Subscription:
-    return Subscription.of(Subscribe(**wishes), KNOWN.__contains__)
+def wanted(user: str | None = None, **wishes: Any) -> Subscription:
+    return Subscription.of(Subscribe(**wishes), KNOWN.__contains__, user=user)
 
 
 def refusal(**wishes: Any) -> BadMessage:
@@ -49,10 +50,10 @@ def test_the_confirmed_state_can_be_sent_back_as_a_subscription() -> None:
         on_slow="disconnect",
         heartbeat=5,
     )
-    first = Subscription.of(request, KNOWN.__contains__)
+    first = Subscription.of(request, KNOWN.__contains__, user=None)
     state = msgspec.json.encode(first.state(request))
     again = msgspec.json.decode(state, type=Subscribe)
-    assert Subscription.of(again, KNOWN.__contains__) == first
+    assert Subscription.of(again, KNOWN.__contains__, user=None) == first
     assert (again.on_slow, again.heartbeat, again.filter) == ("disconnect", 5, "price > 1")
 
 
@@ -82,18 +83,39 @@ def test_what_cannot_be_served_as_asked_is_refused_and_named() -> None:
     assert (bad.code, bad.message[:6]) == (422, "since:")
 
 
-@pytest.mark.parametrize("channel", sorted(SERVED))
-def test_served_channels(channel: str) -> None:
+@pytest.mark.parametrize("channel", sorted(CHANNELS))
+def test_channels(channel: str) -> None:
     subscription = wanted(channels=[channel])
     assert subscription.channels == (channel,)
     assert (subscription.selection is not None) == (channel == "quotes")
     assert bool(subscription.intervals) == channel.startswith("candles:")
 
 
-def test_alerts_are_named_as_not_served_yet() -> None:
-    bad = refusal(channels=["quotes", "alerts"])
-    assert bad.code == 404
-    assert "not served by this version yet" in bad.message
+def told(symbol: str | None, user: str | None) -> Alert:
+    return alert(symbol=symbol, user=user)
+
+
+def test_alerts_are_heard_by_channel_symbol_and_owner() -> None:
+    everything = wanted(channels=["alerts"])
+    assert everything.hears(told("ABS", "u1"))
+    assert not wanted(channels=["market"]).hears(told("ABS", None))
+    some = wanted(channels=["alerts"], symbols=["ABS"])
+    assert [some.hears(told(symbol, None)) for symbol in ("ABS", "ACG", None)] == [True, False, True]
+    mine = wanted("u1", channels=["alerts"])
+    assert [mine.hears(told("ABS", user)) for user in ("u1", "u2", None)] == [True, False, True]
+
+
+def test_only_who_hears_alerts_is_told_apart_by_user() -> None:
+    """Frames are shared by key: one user's alerts must not be another's, and quotes are the same for all."""
+    both = ["quotes", "alerts"]
+    assert wanted("u1", channels=both) != wanted("u2", channels=both)
+    assert wanted("u1") == wanted("u2") == wanted()
+    left = wanted("u1", channels=both).without(Unsubscribe(channels=["alerts"]))
+    assert left == wanted()
+    assert wanted("u1", channels=both).without(Unsubscribe(channels=["quotes"])) == wanted(
+        "u1", channels=["alerts"]
+    )
+    assert wanted("u1", channels=both).of_user(None) == wanted(channels=both)
 
 
 def test_unknown_names_are_404_and_empty_lists_422() -> None:

@@ -47,6 +47,8 @@ class Identity:
     scopes: tuple[str, ...]
     expires: float | None
     """Seconds since 1970; None: never."""
+    user: str | None = None
+    """A record id of PocketBase's users, who sees everybody's alerts and his own; None: the owner, who sees all."""
 
 
 EVERYBODY = Identity("everybody", ("read",), None)

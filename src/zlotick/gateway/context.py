@@ -11,7 +11,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.market.history import History
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Member
-from zlotick.model import ConnectionStatus, Entry, ProviderRow
+from zlotick.model import Alert, ConnectionStatus, Entry, ProviderRow
 from zlotick.telemetry.metrics import Metrics
 
 
@@ -41,5 +41,7 @@ class GatewayContext:
     home: Path | None = None  # the profile's folder: tokens.json is there
     pocketbase_url: Callable[[], str | None] = lambda: None  # where PocketBase is; None: there is none
     history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store
+    recent_alerts: Callable[[int], Awaitable[list[Alert]]] | None = None
+    """All users' alerts, newest first, at most so many; None where no rule is evaluated."""
     other_sessions: Callable[[], int] = lambda: 0  # of the other processes on this port
     house_token: str | None = field(default=None, repr=False)  # what the guard takes; None: it makes one

@@ -17,6 +17,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakValueDictionary
 
+from zlotick.gateway.alerts import alert_told
 from zlotick.gateway.composer import Composer
 from zlotick.gateway.frames import Book, Envelope, SharedMessage
 from zlotick.gateway.heartbeats import Heartbeats
@@ -26,7 +27,7 @@ from zlotick.gateway.resume import Tail
 from zlotick.gateway.strides import Parcel, Strides
 from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic, View
 from zlotick.gateway.subscription import Selection, Subscription
-from zlotick.model import Entry, Position, StockUpdate
+from zlotick.model import Alert, Entry, Position, StockUpdate
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
@@ -197,11 +198,18 @@ class Hub:
         """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""
         key = (channel, about)
         shared = SharedMessage(message.encode())
-        parcel = Parcel([shared], newest={key: shared})
+        self._publish(Parcel([shared], newest={key: shared}), lambda wish: channel in wish.channels)
+
+    def publish_alert(self, alert: Alert) -> None:
+        """Write an alert to every session that may see it. For a laggard the newest ones wait, each of them."""
+        shared = SharedMessage(alert_told(alert).encode())
+        self._publish(Parcel([shared], alert=shared), lambda wish: wish.hears(alert))
+
+    def _publish(self, parcel: Parcel, wanted: Callable[[Subscription], bool]) -> None:
         for subscriber, late in self.laggards.items():
-            if subscriber.subscription is not None and channel in subscriber.subscription.channels:
+            if subscriber.subscription is not None and wanted(subscriber.subscription):
                 self._note(late, parcel)
-        wanting = [group for group in self._groups.values() if channel in group.subscription.channels]
+        wanting = [group for group in self._groups.values() if wanted(group.subscription)]
         self._strides.write(((group, parcel) for group in wanting), at_once=False)
 
     def _note_waiting(self, changed: dict[str, None], told: Told) -> None:
@@ -302,6 +310,9 @@ class Hub:
         late.names.update(parcel.names)
         late.newest.update(parcel.newest)
         missed = parcel.quotes + len(parcel.newest)
+        if parcel.alert is not None:
+            missed += len(late.alerts) == late.alerts.maxlen  # the oldest has to go
+            late.alerts.append(parcel.alert)
         late.missed += missed
         self.traffic.conflated += missed
 
@@ -342,9 +353,10 @@ class Hub:
             message = self.composer.newest(subscription.selection, sorted(late.names))
             if message is not None:
                 self.send(subscriber, message)
-        for message in late.newest.values():
+        for message in (*late.newest.values(), *late.alerts):
             self.send(subscriber, message)
-        self.send(subscriber, Lost(count=late.missed, since=late.since_text))
+        if late.missed:
+            self.send(subscriber, Lost(count=late.missed, since=late.since_text))
         self._enter_group(subscriber, subscription)
 
     # Small things

@@ -17,7 +17,7 @@ from zlotick.config.settings import MarketConfig
 from zlotick.errors import Fatal, JournalError, Transient, ZlotickError
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.market.universe import Member
-from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow, StockUpdate
+from zlotick.model import Alert, ConnectionStatus, CycleReport, Position, ProviderRow, StockUpdate
 from zlotick.telemetry.metrics import Sample
 
 TELL_EVERY = 1.0
@@ -51,6 +51,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     market_time: datetime
     pocketbase_url: str | None
     has_history: bool
+    has_alerts: bool
     sessions: dict[int, int]  # how many each worker has
 
 
@@ -86,6 +87,12 @@ class EventTold(msgspec.Struct, frozen=True, tag=True):
 
     event_type: str
     data: dict[str, Any]
+
+
+class AlertRaised(msgspec.Struct, frozen=True, tag=True):
+    """One alert, for :meth:`Gateway.publish_alert`."""
+
+    alert: Alert
 
 
 class StateNow(msgspec.Struct, frozen=True, tag=True):
@@ -172,6 +179,12 @@ class AskMetrics(msgspec.Struct, frozen=True, tag=True):
     """Answered with the Prometheus text of the whole service."""
 
 
+class RecentAlerts(msgspec.Struct, frozen=True, tag=True):
+    """Answered with the newest alerts of all users."""
+
+    limit: int
+
+
 class NextPage(msgspec.Struct, frozen=True, tag=True):
     """Answered with the next rows of a query; with none at its end. ``interval``: candles instead of quotes."""
 
@@ -186,7 +199,7 @@ class EndExport(msgspec.Struct, frozen=True, tag=True):
     export: int
 
 
-Question = ReadJournal | AskStats | AskMetrics | NextPage | EndExport
+Question = ReadJournal | AskStats | AskMetrics | RecentAlerts | NextPage | EndExport
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
@@ -196,7 +209,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     question: Question
 
 
-FromOwner = Setup | CycleDone | EventTold | StateNow | Answer | Refused | ReloadTls | Stop
+FromOwner = Setup | CycleDone | EventTold | AlertRaised | StateNow | Answer | Refused | ReloadTls | Stop
 FromWorker = Ready | Failed | Report | LogLine | Ask
 
 

@@ -22,6 +22,7 @@ from zlotick.gateway.link import (
     NextPage,
     Question,
     ReadJournal,
+    RecentAlerts,
     Refused,
     Setup,
     State,
@@ -30,7 +31,7 @@ from zlotick.gateway.link import (
 from zlotick.journal.base import JournalStats
 from zlotick.market import sessions
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
-from zlotick.model import Entry, StockUpdate
+from zlotick.model import Alert, Entry, StockUpdate
 from zlotick.telemetry.metrics import Metrics, Sample
 
 ASK_TIMEOUT = 15.0
@@ -106,6 +107,10 @@ class Owner:
         except Transient as error:
             raise JournalError(str(error)) from error
 
+    async def recent_alerts(self, limit: int) -> list[Alert]:
+        """The newest. Raises Transient or Fatal."""
+        return await self.ask(RecentAlerts(limit), list[Alert])
+
     def next_export(self) -> int:
         """A number of its own for each export."""
         return next(self._ids)
@@ -180,6 +185,7 @@ def context(setup: Setup, owner: Owner, metrics: Metrics) -> GatewayContext:
         read_journal=owner.read_journal,
         journal_stats=owner.journal_stats,
         history=owner.history,
+        recent_alerts=owner.recent_alerts if setup.state.has_alerts else None,
         other_sessions=owner.other_sessions,
         **_told(owner),
     )
@@ -187,5 +193,5 @@ def context(setup: Setup, owner: Owner, metrics: Metrics) -> GatewayContext:
 
 def _told(owner: Owner) -> dict[str, Any]:
     """The questions that the newest state answers: they have its fields' names."""
-    names = set(State.__struct_fields__) - {"has_history", "sessions"}
+    names = set(State.__struct_fields__) - {"has_history", "has_alerts", "sessions"}
     return {name: (lambda name=name: getattr(owner.state, name)) for name in names}

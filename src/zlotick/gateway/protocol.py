@@ -1,8 +1,4 @@
-"""The messages of the wire protocol, version 1, in and out, and its codes. Pure: no I/O, no asyncio.
-
-What this version does not serve yet is refused in plain words, never ignored: a client must not believe that it
-would be told of alerts.
-"""
+"""The messages of the wire protocol, version 1, in and out, and its codes. Pure: no I/O, no asyncio."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from zlotick.errors import ZlotickError
-from zlotick.model import ConnectionStatus, Position, ProviderRow
+from zlotick.model import AlertCondition, ConnectionStatus, Position, ProviderRow, Severity
 
 VERSION = 1
 INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
@@ -372,6 +368,22 @@ class CandleTold(Message, frozen=True, kw_only=True, tag="candle"):
     closed: bool
     correction: bool
     data_source: str
+
+
+class AlertTold(Message, frozen=True, kw_only=True, tag="alert"):
+    """A rule that came true: :class:`zlotick.model.Alert`, without its user. ``id`` is the alert's own."""
+
+    rule: str
+    symbol: str | None  # null: of the market
+    condition: AlertCondition
+    threshold: float | None
+    observed: float | str | None
+    severity: Severity
+    message: str
+    triggered_at: str  # the moment of the quote
+    id: str
+    name: str  # the rule's
+    origin: str  # live, delayed, replayed or simulated
 
 
 class Lost(Message, frozen=True, kw_only=True, tag="lost"):

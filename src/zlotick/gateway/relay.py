@@ -30,6 +30,7 @@ from zlotick.gateway.link import (
     Question,
     ReadJournal,
     Ready,
+    RecentAlerts,
     Refused,
     Report,
     frame,
@@ -208,6 +209,10 @@ class Desk:
                 return await self._context.journal_stats()
             case AskMetrics():
                 return await self._context.metrics.text()
+            case RecentAlerts(limit=limit):
+                if self._context.recent_alerts is None:
+                    raise Transient("no rule is evaluated")
+                return await self._context.recent_alerts(limit)
             case NextPage():
                 return await self._next_page(question)
             case EndExport(export=number):

@@ -34,7 +34,7 @@ from zlotick.gateway.socket import PROTOCOLS, Socket
 from zlotick.gateway.sse import EventStream, stream_route
 from zlotick.gateway.tls import Certificate
 from zlotick.gateway.users import PocketbaseUsers
-from zlotick.model import CycleReport, Position, StockUpdate
+from zlotick.model import Alert, CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -196,17 +196,22 @@ class Gateway:
         if self._hub is not None:
             self._hub.publish_event(*event(event_type, data))
 
+    def publish_alert(self, alert: Alert) -> None:
+        """Tell an alert to the sessions that asked for alerts and may see it."""
+        if self._hub is not None:
+            self._hub.publish_alert(alert)
+
     def samples(self) -> Samples:
         """The gateway's numbers, for metrics."""
         if self._hub is None:
             return []
         traffic, counts = self._hub.traffic, self._counts
         gauges = {
-            "sessions": ("Connected WebSocket clients", len(self._sessions)),
+            "sessions": ("Connected clients: WebSockets and event streams", len(self._sessions)),
             "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.laggards)),
         }
         counters = {
-            "sessions_opened": ("WebSocket clients that connected", counts.opened),
+            "sessions_opened": ("Clients that connected: WebSockets and event streams", counts.opened),
             "messages_sent": ("Messages written to clients", traffic.messages),
             "sent_bytes": ("Bytes written to clients", traffic.bytes),
             "messages_conflated": ("Messages that slow clients got only as newest values", traffic.conflated),

@@ -242,14 +242,23 @@ class Session:
             if self._unauthenticated is not None:
                 self._unauthenticated.cancel()
             if not self.closing:
+                self._change_user(identity)
                 self.send(_authenticated(identity, request.id))
+
+    def _change_user(self, identity: Identity) -> None:
+        """A token of somebody else: the alerts are somebody else's, too."""
+        subscription = self._subscriber.subscription
+        if subscription is not None and subscription.user != subscription.of_user(identity.user).user:
+            self._hub.change(self._subscriber, subscription.of_user(identity.user))
 
     def _give_up_on_auth(self) -> None:
         self.close(CloseCode.AUTH_TIMEOUT, "no token came")
 
     async def _subscribe(self, request: Subscribe) -> None:
         """Leave the old subscription, confirm the new one, and become live in it."""
-        subscription = Subscription.of(request, self._answers.knows_symbol)
+        assert self._admission.identity is not None
+        user = self._admission.identity.user
+        subscription = Subscription.of(request, self._answers.knows_symbol, user=user)
         try:
             await self._arrivals.prepare(subscription)
             if self.closing:

@@ -101,7 +101,8 @@ class EventStream:
         self._arrivals = arrivals
         self._admission = admission
         self._wishes = read(request.query, Wishes).subscribe(request.headers.get("Last-Event-ID"))
-        self._subscription = Subscription.of(self._wishes, answers.knows_symbol)
+        assert admission.identity is not None  # the door asks for a token before it opens a stream
+        self._subscription = Subscription.of(self._wishes, answers.knows_symbol, user=admission.identity.user)
         self._in_chunks = request.version >= HttpVersion11
         self._ended = asyncio.Event()
         self._commented = asyncio.get_running_loop().time()

@@ -25,6 +25,7 @@ class Parcel(NamedTuple):
     quotes: bool = False
     names: Collection[str] = ()
     newest: Newest = {}  # noqa: RUF012  never changed
+    alert: SharedMessage | None = None
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The bytes to write: one message is the very object that all groups share."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -99,10 +100,14 @@ Newest = dict[tuple[str, ...], SharedMessage]
 """Messages of which the newest says all, by what they are about: a candle's symbol, an event's service."""
 
 
-class Late:
-    """What waits for a laggard, and since when: the names of what changed, never a queue of messages."""
+MAX_ALERTS = 100
+"""So many alerts wait for a laggard, the newest: none says what another one said."""
 
-    __slots__ = ("missed", "names", "newest", "quotes", "since", "since_text")
+
+class Late:
+    """What waits for a laggard, and since when: the names of what changed, never a queue of messages but alerts."""
+
+    __slots__ = ("alerts", "missed", "names", "newest", "quotes", "since", "since_text")
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -111,6 +116,7 @@ class Late:
         self.quotes = False  # a message with quotes was missed
         self.names: set[str] = set()
         self.newest: Newest = {}
+        self.alerts: deque[SharedMessage] = deque(maxlen=MAX_ALERTS)
 
 
 class Pace:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from zlotick.gateway import filters
+from zlotick.gateway.alerts import may_see
 from zlotick.gateway.protocol import (
     BadMessage,
     ErrorCode,
@@ -21,12 +22,11 @@ from zlotick.gateway.protocol import (
     shown,
 )
 from zlotick.market.candles import INTERVALS
-from zlotick.model import StockUpdate
+from zlotick.model import Alert, StockUpdate
 
 QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS = "quotes", "market", "connections", "providers", "alerts"
 CANDLES = {f"candles:{interval}": interval for interval in INTERVALS}
-DOCUMENTED = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
-SERVED = DOCUMENTED - {ALERTS}
+CHANNELS = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
 
 WIRE_FIELDS = (*StockUpdate.__struct_fields__, "stale")
 """A quote's fields in the order of the wire."""
@@ -63,10 +63,13 @@ class Subscription(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] | None = None
     filter: str | None = None
     max_rate: float | None = None
+    user: str | None = (
+        None  # whose alerts, beside everybody's; None: all. Frames of others must not be shared with it
+    )
 
     @classmethod
-    def of(cls, request: Subscribe, is_known: Callable[[str], bool]) -> Self:
-        """What a request asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
+    def of(cls, request: Subscribe, is_known: Callable[[str], bool], *, user: str | None) -> Self:
+        """What a request of a user asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
         check_channels(request)
         channels = tuple(sorted(set(request.channels))) if request.channels else (QUOTES,)
         if request.since is not None and QUOTES not in channels:
@@ -78,7 +81,11 @@ class Subscription(msgspec.Struct, frozen=True):
             fields=_fields(request),
             filter=_filter(request),
             max_rate=request.max_rate,
-        )
+        ).of_user(user)
+
+    def of_user(self, user: str | None) -> Self:
+        """The same for somebody else. What is the same for everybody has no user, so that its frames are shared."""
+        return msgspec.structs.replace(self, user=user if ALERTS in self.channels else None)
 
     @property
     def selection(self) -> Selection | None:
@@ -92,12 +99,17 @@ class Subscription(msgspec.Struct, frozen=True):
         """Of which candles."""
         return frozenset(CANDLES[channel] for channel in self.channels if channel in CANDLES)
 
+    def hears(self, alert: Alert) -> bool:
+        """Whether an alert is for it. One of the market has no symbol, and is for whichever symbols."""
+        selected = self.symbols is None or alert.symbol is None or alert.symbol in self.symbols
+        return ALERTS in self.channels and selected and may_see(self.user, alert)
+
     def without(self, request: Unsubscribe) -> Self | None:
         """What is left after an ``unsubscribe``. Raises :class:`BadMessage` for an unknown channel."""
         check_channels(request)
         gone = self.channels if request.channels is None else request.channels
         left = tuple(channel for channel in self.channels if channel not in gone)
-        return msgspec.structs.replace(self, channels=left) if left else None
+        return msgspec.structs.replace(self, channels=left).of_user(self.user) if left else None
 
     def state(self, request: Subscribe | None = None) -> SubscriptionState:
         """As ``subscription_confirmed`` tells it; what concerns one session alone is read from its request."""
@@ -119,18 +131,14 @@ NOTHING = Subscription(channels=())
 
 
 def check_channels(request: Subscribe | Unsubscribe) -> None:
-    """Raise :class:`BadMessage` unless every channel it names is served."""
+    """Raise :class:`BadMessage` for a channel that there is not."""
     if request.channels is None:
         return
     if not request.channels:
         raise _invalid(request, "channels: an empty list names nothing; leave it out for the default")
     for channel in request.channels:
-        if channel not in DOCUMENTED:
-            text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(DOCUMENTED))}"
-            raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
-        if channel not in SERVED:
-            served = ", ".join(sorted(SERVED))
-            text = f"channel {shown(channel)} is not served by this version yet; served: {served}"
+        if channel not in CHANNELS:
+            text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(CHANNELS))}"
             raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
 
 

@@ -115,7 +115,7 @@ class PocketbaseUsers:
             ) from error
         if user != claims.id:
             raise Unauthorized(_BAD)
-        return Identity(user, ("read",), claims.exp)
+        return Identity(user, ("read",), claims.exp, user)
 
     async def _refresh(self, token: str) -> tuple[int, bytes]:
         url = self._url()

@@ -19,6 +19,7 @@ import structlog
 from zlotick.errors import GatewayError
 from zlotick.gateway.link import (
     TELL_EVERY,
+    AlertRaised,
     Answer,
     CycleDone,
     EventTold,
@@ -96,6 +97,8 @@ class Worker:
                     self._gateway.publish(report)
                 case EventTold(event_type=event_type, data=data):
                     self._gateway.publish_event(event_type, data)
+                case AlertRaised(alert=alert):
+                    self._gateway.publish_alert(alert)
                 case StateNow(state=state):
                     self._owner.state = state
                 case ReloadTls():

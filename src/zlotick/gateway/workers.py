@@ -26,6 +26,7 @@ from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.events import event
 from zlotick.gateway.link import (
     TELL_EVERY,
+    AlertRaised,
     CycleDone,
     EventTold,
     FromOwner,
@@ -38,7 +39,7 @@ from zlotick.gateway.link import (
 )
 from zlotick.gateway.listener import reserved_sockets
 from zlotick.gateway.relay import Relay, merged
-from zlotick.model import CycleReport, Position, StockUpdate
+from zlotick.model import Alert, CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -222,6 +223,10 @@ class Workers:
         self._tell(StateNow(self._state()))
         self._tell(EventTold(event_type, dict(data)))
 
+    def publish_alert(self, alert: Alert) -> None:
+        """Tell an alert to the sessions that asked for alerts and may see it."""
+        self._tell(AlertRaised(alert))
+
     async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(TELL_EVERY)
@@ -260,6 +265,7 @@ class Workers:
         return State(
             **told,
             has_history=context.history() is not None,
+            has_alerts=context.recent_alerts is not None,
             sessions={relay.number: relay.sessions for relay in self.relays},
         )
 

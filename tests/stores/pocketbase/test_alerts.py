@@ -9,11 +9,12 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from tests.gateway.serving import alert
 from tests.servers import start_pocketbase
 from tests.stores.pocketbase.conftest import Server
 
 from zlotick.errors import Fatal, Transient
-from zlotick.model import Alert, AlertCondition, Severity
+from zlotick.model import AlertCondition, Severity
 from zlotick.stores.pocketbase import PocketbaseConnector, Rejected
 from zlotick.stores.pocketbase import connector as connector_room
 from zlotick.stores.pocketbase.setup import SCHEMA
@@ -62,28 +63,11 @@ FORMER = {
 """The collection as version 0.1 left it."""
 
 
-def alert(number: int = 0, **changes: Any) -> Alert:
-    known = {
-        "id": f"alert{number:010}",
-        "rule": "r1",
-        "name": "ABS above 70",
-        "symbol": "ABS",
-        "condition": AlertCondition.PRICE_ABOVE,
-        "threshold": 70.0,
-        "observed": 71.5,
-        "severity": "warning",
-        "message": "ABS is at 71.5, above 70",
-        "triggered_at": "2025-04-30T07:00:00.000Z",
-        "origin": "replayed",
-    }
-    return Alert(**{**known, **changes})
-
-
 class User:
     """Speaks to PocketBase as one of its users."""
 
-    def __init__(self, server: Server, id: str, token: str) -> None:
-        self.id = id
+    def __init__(self, server: Server, number: str, token: str) -> None:
+        self.id = number
         self._server, self._token = server, token
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -1,0 +1,20 @@
+"""Alerts as the wire tells them, and who may be told. Pure.
+
+Alerts have no position: ``since`` does not bring them again. Who was away asks ``GET /api/v1/alerts?since=`` for those
+since the last one it knows, and drops by ``id`` what it has.
+"""
+
+from __future__ import annotations
+
+from zlotick.gateway.protocol import AlertTold
+from zlotick.model import Alert
+
+
+def may_see(user: str | None, alert: Alert) -> bool:
+    """Whether an alert is for a user of PocketBase; None: for somebody who sees everybody's."""
+    return user is None or alert.user is None or alert.user == user
+
+
+def alert_told(alert: Alert) -> AlertTold:
+    """The message, the same for all who may see it."""
+    return AlertTold(**{name: getattr(alert, name) for name in AlertTold.__struct_fields__})
