@@ -1,7 +1,7 @@
 /** What the server tells beside quotes: sources, stores, alerts. */
 import { signal } from "@preact/signals";
 import type { Alert, ProviderRow } from "@zlotick/client";
-import { api } from "./api.ts";
+import { api, Refused } from "./api.ts";
 
 const ALERTS_KEPT = 200;
 
@@ -9,8 +9,10 @@ const ALERTS_KEPT = 200;
 export const providers = signal<readonly ProviderRow[]>([]);
 /** When the next cycle is due; null: not known. */
 export const nextCycle = signal<string | null>(null);
-/** Newest first; null: this server evaluates none, or they were not told yet. */
+/** Newest first; null: not told yet. */
 export const alerts = signal<readonly Alert[] | null>(null);
+/** What is known of the list: `off` where the server evaluates no rules, `failed` when it did not answer. */
+export const alertsAre = signal<"unknown" | "known" | "off" | "failed">("unknown");
 
 export async function askProviders(): Promise<void> {
   try {
@@ -26,8 +28,9 @@ export async function askAlerts(): Promise<void> {
   try {
     const told = await api<{ alerts: Alert[] }>("/alerts");
     alerts.value = told.alerts;
-  } catch {
-    // 503: alerts are off
+    alertsAre.value = "known";
+  } catch (error) {
+    alertsAre.value = error instanceof Refused && error.status === 503 ? "off" : "failed";
   }
 }
 

@@ -1,0 +1,170 @@
+/** The chart of one stock: candles, or the line of the day, with their volume. */
+import { effect, signal, useSignal, type Signal } from "@preact/signals";
+import type { RefObject } from "preact";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { number, price } from "../i18n/format.ts";
+import { languageTag } from "../i18n/index.ts";
+import { quoteOf } from "../store/index.ts";
+import { shownTheme } from "../theme.ts";
+import type { Bar } from "./chart/candles.ts";
+import { Drawing, moments, type Look } from "./chart/drawing.ts";
+import { CandleFeed } from "./chart/feed.ts";
+import { DAY } from "./chart/sessions.ts";
+import { p, word } from "./strings.ts";
+import "./panels.css";
+
+const VIEWS = ["day", "1m", "5m", "1h", "1d"] as const;
+type View = (typeof VIEWS)[number];
+
+/** Stays from one stock to the next. */
+const view = signal<View>("5m");
+
+export default function ChartPanel({ symbol }: { symbol: string }) {
+  return (
+    <section class="chart" aria-label={p("chart", { symbol })}>
+      <div class="choices" role="group" aria-label={p("interval")}>
+        {VIEWS.map((one) => (
+          <button key={one} type="button" aria-pressed={view.value === one} onClick={() => (view.value = one)}>
+            {word("view", one)}
+          </button>
+        ))}
+      </div>
+      <Chart key={`${symbol} ${view.value}`} symbol={symbol} view={view.value} />
+      <p class="small">
+        {p("warsawTime")} · {p("madeWith")}
+      </p>
+    </section>
+  );
+}
+
+interface Shown {
+  symbol: string;
+  view: View;
+}
+
+function Chart({ symbol, view }: Shown) {
+  const box = useRef<HTMLDivElement>(null);
+  const pointed = useSignal<number | null>(null);
+  const feed = useMemo(() => {
+    const source = quoteOf(symbol)?.peek().data_source ?? null;
+    return new CandleFeed(symbol, view === "day" ? "1m" : view, source);
+  }, []);
+  const drawing = useDrawing(box, feed, { symbol, view }, pointed);
+
+  void feed.version.value; // the candles are read below
+  const { candles } = feed;
+  const bar = (pointed.value !== null && candles.at(pointed.value)) || candles.last;
+  const step = (event: KeyboardEvent): void => {
+    const steps = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const next = steps && candles.last && candles.beside(pointed.value ?? candles.last.time, steps);
+    if (!next) return;
+    event.preventDefault();
+    event.stopPropagation();
+    pointed.value = next.time;
+    drawing.current?.point(next);
+  };
+  const told = {
+    symbol,
+    view: word("view", view),
+    count: candles.size,
+    price: price(candles.last?.close, languageTag.value),
+  };
+  return (
+    <>
+      <Readout bar={bar} daily={view === "1d"} spoken={pointed.value !== null} />
+      <div ref={box} class="plot" role="group" tabIndex={0} aria-label={p("chartOf", told)} onKeyDown={step} />
+      <Notice feed={feed} symbol={symbol} />
+    </>
+  );
+}
+
+/** Draws what the feed knows as long as the component lives. */
+function useDrawing(
+  box: RefObject<HTMLDivElement | null>,
+  feed: CandleFeed,
+  { symbol, view }: Shown,
+  pointed: Signal<number | null>,
+): RefObject<Drawing | null> {
+  const drawing = useRef<Drawing>(null);
+  useEffect(() => {
+    const element = box.current as HTMLDivElement;
+    const base = quoteOf(symbol)?.peek().previous_close ?? null;
+    const chart = new Drawing(element, view === "day" ? { candles: false, base } : { candles: true }, look(element, view));
+    drawing.current = chart;
+    chart.onHover((time) => (pointed.value = time));
+    if (view !== "day") chart.onLeftEdge(() => void feed.earlier());
+    const stops = [
+      effect(() => draw(chart, feed, view)),
+      effect(() => {
+        void shownTheme.value; // the style sheet has its colours a frame later
+        void languageTag.value;
+        requestAnimationFrame(() => drawing.current?.restyle(look(element, view)));
+      }),
+    ];
+    feed.start();
+    return () => {
+      drawing.current = null;
+      stops.forEach((stop) => stop());
+      feed.stop();
+      chart.remove();
+    };
+  }, []);
+  return drawing;
+}
+
+function draw(chart: Drawing, feed: CandleFeed, view: View): void {
+  void feed.version.value;
+  const { last } = feed.candles;
+  if (!last) return;
+  if (!feed.redraw()) return chart.update(last);
+  const points = feed.candles.drawn();
+  if (view !== "day") return chart.draw(points);
+  chart.draw(points.filter(({ time }) => time >= last.time - (last.time % DAY)));
+  chart.fit();
+}
+
+/** The colours of the style sheet, as a canvas wants them. */
+function look(element: HTMLElement, view: View): Look {
+  const probe = element.appendChild(document.createElement("i"));
+  const colour = (name: string): string => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const [ink, faint, up, down, muted] = ["ink", "line", "up", "down", "muted"].map(colour) as [string, string, string, string, string];
+  probe.remove();
+  return { ink, faint, up, down, muted, language: languageTag.peek(), daily: view === "1d" };
+}
+
+/** One candle in words. It is spoken only where the reader went to it, for the newest one never rests. */
+function Readout({ bar, daily, spoken }: { bar: Bar | undefined; daily: boolean; spoken: boolean }) {
+  const tag = languageTag.value;
+  if (!bar) return <p class="readout">&nbsp;</p>;
+  const { open, high, low, close, volume } = bar;
+  const words = {
+    open: price(open, tag),
+    high: price(high, tag),
+    low: price(low, tag),
+    close: price(close, tag),
+    volume: number(volume, 0, tag),
+  };
+  return (
+    <p class="readout" aria-live={spoken ? "polite" : "off"}>
+      <b>{moments(tag, daily)(bar.time)}</b> {p("ohlc", words)} <span class="quiet">{bar.data_source}</span>
+    </p>
+  );
+}
+
+/** What is missing, in plain words; nothing when all is there. */
+function Notice({ feed, symbol }: { feed: CandleFeed; symbol: string }) {
+  const history = feed.history.value;
+  if (history === "ready") return feed.candles.size ? null : <p class="notice">{p("chartEmpty", { symbol })}</p>;
+  if (history === "loading") return <p class="notice">{p("chartLoading")}</p>;
+  return (
+    <p class="notice" role="status">
+      {p(history === "off" ? "chartOff" : "chartFailed")}{" "}
+      <button type="button" onClick={() => void feed.load()}>
+        {p("again")}
+      </button>
+    </p>
+  );
+}

@@ -1,0 +1,168 @@
+/** The chart on the page: lightweight-charts, in Warsaw time and the reader's language. */
+import {
+  BaselineSeries,
+  CandlestickSeries,
+  createChart,
+  CrosshairMode,
+  HistogramSeries,
+  TickMarkType,
+  type DeepPartial,
+  type IChartApi,
+  type ISeriesApi,
+  type Time,
+  type TimeChartOptions,
+  type UTCTimestamp,
+} from "lightweight-charts";
+import type { Bar, Hole } from "./candles.ts";
+
+export interface Look {
+  ink: string;
+  faint: string;
+  up: string;
+  down: string;
+  muted: string;
+  /** For Intl. */
+  language: string;
+  /** Whether a point is a whole day: then the time of day means nothing. */
+  daily: boolean;
+}
+
+/** Candles, or a line around the previous close (null: not known, and the line has one colour). */
+export type Kind = { candles: true } | { candles: false; base: number | null };
+
+type Point = Bar | Hole;
+const WARSAW = "Europe/Warsaw";
+/** So many points from the left edge, older ones are asked for. */
+const NEAR = 20;
+
+export class Drawing {
+  private readonly chart: IChartApi;
+  private readonly prices: ISeriesApi<"Candlestick"> | ISeriesApi<"Baseline">;
+  private readonly volumes: ISeriesApi<"Histogram">;
+  private readonly kind: Kind;
+  private points: readonly Point[] = [];
+
+  constructor(box: HTMLElement, kind: Kind, look: Look) {
+    this.kind = kind;
+    this.chart = createChart(box, { autoSize: true, ...options(look) });
+    this.prices = kind.candles ? this.chart.addSeries(CandlestickSeries) : this.chart.addSeries(BaselineSeries);
+    this.volumes = this.chart.addSeries(HistogramSeries, { priceLineVisible: false, lastValueVisible: false }, 1);
+    this.chart.panes()[0]?.setStretchFactor(4);
+    this.restyle(look);
+  }
+
+  restyle(look: Look): void {
+    this.chart.applyOptions(options(look));
+    this.prices.applyOptions(priceOptions(this.kind, look) as object);
+    this.volumes.applyOptions({ color: look.muted, priceFormat: { type: "custom", formatter: short(look.language), minMove: 1 } });
+    if (this.points.length) this.draw(this.points);
+  }
+
+  draw(points: readonly Point[]): void {
+    this.points = points;
+    this.prices.setData(points.map((point) => this.price(point)) as never);
+    this.volumes.setData(points.map(volume));
+  }
+
+  /** The newest candle as it is now. */
+  update(bar: Bar): void {
+    this.prices.update(this.price(bar) as never);
+    this.volumes.update(volume(bar));
+  }
+
+  /** Show the whole of it. */
+  fit(): void {
+    this.chart.timeScale().fitContent();
+  }
+
+  /** `told` gets the time of the point under the crosshair, or null. */
+  onHover(told: (time: number | null) => void): void {
+    this.chart.subscribeCrosshairMove(({ time }) => told(typeof time === "number" ? time : null));
+  }
+
+  onLeftEdge(reached: () => void): void {
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range && range.from < NEAR) reached();
+    });
+  }
+
+  point(bar: Bar): void {
+    this.chart.setCrosshairPosition(bar.close, bar.time as UTCTimestamp, this.prices);
+  }
+
+  remove(): void {
+    this.chart.remove();
+  }
+
+  private price(point: Point): object {
+    const time = point.time as UTCTimestamp;
+    if (!("close" in point)) return { time };
+    if (!this.kind.candles) return { time, value: point.close };
+    const { open, high, low, close } = point;
+    return { time, open, high, low, close };
+  }
+}
+
+function volume(point: Point): { time: UTCTimestamp; value?: number } {
+  const time = point.time as UTCTimestamp;
+  return "close" in point && point.volume !== null ? { time, value: point.volume } : { time };
+}
+
+function priceOptions(kind: Kind, look: Look): object {
+  if (kind.candles) {
+    const { up, down } = look;
+    return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false };
+  }
+  const [above, below] = kind.base === null ? [look.ink, look.ink] : [look.up, look.down];
+  return {
+    baseValue: { type: "price", price: kind.base ?? 0 },
+    topLineColor: above,
+    bottomLineColor: below,
+    topFillColor1: "transparent",
+    topFillColor2: "transparent",
+    bottomFillColor1: "transparent",
+    bottomFillColor2: "transparent",
+    lineWidth: 2,
+  };
+}
+
+function options(look: Look): DeepPartial<TimeChartOptions> {
+  const moment = moments(look.language, look.daily);
+  const price = new Intl.NumberFormat(look.language, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
+  return {
+    layout: { background: { color: "transparent" }, textColor: look.ink, attributionLogo: true, panes: { separatorColor: look.faint } },
+    grid: { vertLines: { color: look.faint }, horzLines: { color: look.faint } },
+    crosshair: { mode: CrosshairMode.Magnet },
+    rightPriceScale: { borderColor: look.faint },
+    timeScale: { borderColor: look.faint, timeVisible: true, rightOffset: 2, tickMarkFormatter: tickMarks(look.language) },
+    localization: { locale: look.language, priceFormatter: price.format, timeFormatter: (time: Time) => moment(Number(time)) },
+  };
+}
+
+function formatter(language: string, parts: Intl.DateTimeFormatOptions): (time: number) => string {
+  const format = new Intl.DateTimeFormat(language, { timeZone: WARSAW, ...parts });
+  return (time) => format.format(time * 1000);
+}
+
+/** What is written under the crosshair. */
+export function moments(language: string, daily: boolean): (time: number) => string {
+  const day: Intl.DateTimeFormatOptions = { weekday: "short", day: "numeric", month: "short" };
+  return formatter(language, daily ? { ...day, year: "numeric" } : { ...day, hour: "2-digit", minute: "2-digit" });
+}
+
+function tickMarks(language: string): (time: Time, kind: TickMarkType) => string {
+  const year = formatter(language, { year: "numeric" });
+  const month = formatter(language, { month: "short" });
+  const day = formatter(language, { day: "numeric", month: "short" });
+  const clock = formatter(language, { hour: "2-digit", minute: "2-digit" });
+  return (time, kind) => {
+    const seconds = Number(time); // ours always are
+    if (kind === TickMarkType.Year) return year(seconds);
+    if (kind === TickMarkType.Month) return month(seconds);
+    return (kind === TickMarkType.DayOfMonth ? day : clock)(seconds);
+  };
+}
+
+function short(language: string): (value: number) => string {
+  return new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 }).format;
+}
