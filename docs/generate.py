@@ -231,8 +231,10 @@ async def exposed() -> str:
         await manager.start()
         try:
             async with asyncio.timeout(30):
-                while "zlotick_gateway_sessions" not in (text := (await manager.metrics.text()).decode()):
-                    await asyncio.sleep(0.1)
+                text = ""
+                while "zlotick_gateway_sessions" not in text:
+                    await asyncio.sleep(0.1)  # the workers tell their numbers now and then
+                    text = (await manager.metrics.text()).decode()
         finally:
             await manager.stop()
     return text

@@ -1,0 +1,49 @@
+"""A QuestDB that holds the packaged session, as `zlotick demo` would have left it after one day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from tests.stores.questdb.samples import applied, drop_schema
+
+from zlotick.config import QuestDBConfig, ReplayConfig
+from zlotick.providers.replay import ReplayProvider
+from zlotick.stores.questdb import QuestDBConnector
+
+
+@pytest.fixture(scope="module")
+def session_day(questdb_server: QuestDBConfig) -> Iterator[QuestDBConfig]:
+    """2025-04-30: 78 stocks, sixty market seconds a cycle, each quote once."""
+    asyncio.run(load(questdb_server))
+    yield questdb_server
+    asyncio.run(unload(questdb_server))
+
+
+async def load(config: QuestDBConfig) -> None:
+    questdb, replay = QuestDBConnector(config), ReplayProvider(ReplayConfig(), step_seconds=60)
+    await drop_schema(questdb)
+    await questdb.connect()
+    recorded = {}
+    while not replay.finished:
+        quotes = await replay.fetch_data()
+        # The key of a row: what a cycle would have recorded, and no more.
+        recorded |= {(quote.symbol, quote.timestamp): quote for quote in quotes}
+    await questdb.insert_batch(list(recorded.values()))
+    await applied(questdb)
+    await views_follow(questdb)
+    await questdb.close()
+
+
+async def views_follow(questdb: QuestDBConnector) -> None:
+    behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn != base_table_txn"
+    async with asyncio.timeout(20):
+        while await questdb.execute_query(behind):
+            await asyncio.sleep(0.05)
+
+
+async def unload(config: QuestDBConfig) -> None:
+    questdb = QuestDBConnector(config)
+    await drop_schema(questdb)
+    await questdb.close()
