@@ -46,8 +46,10 @@ def test_a_secret_default_does_not_show():
         "questdb.password",
         "pocketbase.admin_password",
         "providers.alpha_vantage.api_key",
+        "alerts.notify",
+        "alerts.webhook_secret",
     ]
-    assert all(isinstance(option.default, DefaultSecret) for option in secrets)
+    assert all(option.default == [] or isinstance(option.default, DefaultSecret) for option in secrets)
     assert "quest'" not in repr(options()["questdb.password"])
 
 
@@ -65,6 +67,11 @@ def test_a_secret_default_does_not_show():
         ("questdb.host", "text, not empty"),
         ("pocketbase.url", "text that matches ^https?://"),
         ("universe.extra", 'a list of text, such as ["a", "b"]'),
+        ("alerts.notify", 'a list of secret text, such as ["a", "b"]'),
+        (
+            "alerts.rules",
+            "tables with name, symbols, condition, threshold, phase, cooldown, once, expires, severity",
+        ),
     ],
 )
 def test_kinds_in_words(name, kind):

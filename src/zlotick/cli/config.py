@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.config import Loaded, Option, Secret, describe, sections, value_of
+from zlotick.config import Loaded, Option, describe, fields_of, sections, value_of
 from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
 from zlotick.errors import ZlotickError
 
@@ -110,13 +110,16 @@ def _as_json(loaded: Loaded) -> str:
 
 
 def _shown(value: Any) -> Any:
-    return str(value) if isinstance(value, Secret | Path) else value
+    return msgspec.to_builtins(value, enc_hook=str)  # a secret as ***, a path as its text
 
 
 def _toml(value: Any) -> str:
     """A value as TOML; nothing, which TOML lacks, is empty text."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.asdict(value).items()
+        return f"{{{', '.join(f'{name} = {_toml(each)}' for name, each in fields if each is not None)}}}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -139,8 +142,19 @@ def _option(option: Option) -> Iterator[str]:
     yield ""
     for text in (option.description, f"{option.kind}; environment {option.env}"):
         yield from (f"# {line}" for line in textwrap.wrap(text, 100, break_on_hyphens=False))
+    if option.table:
+        yield from _table(option.name, fields_of(option.table).values())
     # Empty is how a secret stays unset: the well-known default, written down, would count as a choice.
-    yield f"#{option.name.rpartition('.')[2]} = {_toml('' if option.secret else option.default)}"
+    empty = [] if isinstance(option.default, list) else ""
+    yield f"#{option.name.rpartition('.')[2]} = {_toml(empty if option.secret else option.default)}"
+
+
+def _table(name: str, fields: Iterable[Option]) -> Iterator[str]:
+    """What a table of an array may hold. It is written in place of the option's line."""
+    yield f"#   [[{name}]]"
+    for each in fields:
+        about = f"{each.name} = {each.kind}; {each.description}"
+        yield from (f"#   {line}" for line in textwrap.wrap(about, 98, break_on_hyphens=False))
 
 
 def _replace(file: Path, text: str) -> None:

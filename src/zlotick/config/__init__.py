@@ -1,11 +1,12 @@
 """Configuration: the typed settings tree and its loader."""
 
+from zlotick.config.alerts import AlertRuleConfig, AlertsConfig
 from zlotick.config.loader import Loaded, load, value_of
-from zlotick.config.options import Option, describe, options, sections
+from zlotick.config.options import Option, describe, fields_of, options, sections
+from zlotick.config.secrets import DefaultSecret, Secret
 from zlotick.config.settings import (
     AlphaVantageConfig,
     BankierConfig,
-    DefaultSecret,
     GatewayConfig,
     GpwConfig,
     JournalConfig,
@@ -14,7 +15,6 @@ from zlotick.config.settings import (
     ProvidersConfig,
     QuestDBConfig,
     ReplayConfig,
-    Secret,
     ServerMode,
     ServiceConfig,
     Settings,
@@ -26,6 +26,8 @@ from zlotick.config.settings import (
 )
 
 __all__ = [
+    "AlertRuleConfig",
+    "AlertsConfig",
     "AlphaVantageConfig",
     "BankierConfig",
     "DefaultSecret",
@@ -49,6 +51,7 @@ __all__ = [
     "WebSourceConfig",
     "YahooConfig",
     "describe",
+    "fields_of",
     "load",
     "options",
     "sections",

@@ -15,7 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from zlotick.config.admission import admission
-from zlotick.config.settings import DefaultSecret, Settings
+from zlotick.config.alert_checks import alerts
+from zlotick.config.secrets import DefaultSecret
+from zlotick.config.settings import Settings
 
 Violation = tuple[tuple[str, ...], str]
 
@@ -28,7 +30,7 @@ def violations(settings: Settings) -> Iterator[Violation]:
     """Every rule that these settings break."""
     rules = (
         *(_hosts, admission, _ports, _questdb, _pocketbase, _journal),
-        *(_market, _universe, _replay, _providers, _paths),
+        *(_market, _universe, _replay, _providers, _paths, alerts),
     )
     return chain.from_iterable(rule(settings) for rule in rules)
 

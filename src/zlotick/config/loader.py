@@ -9,21 +9,24 @@ import difflib
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from zlotick.config.checks import violations
-from zlotick.config.options import ENV_PREFIX, Option, options, sections
+from zlotick.config.options import ENV_PREFIX, Option, fields_of, options, sections
 from zlotick.config.settings import Settings
 from zlotick.errors import ConfigError
 
 DEFAULT_FILE = Path("zlotick.toml")
 DEFAULT_ORIGIN = "default"
+_FIELD = re.compile(r"(.+?)(?:\[(\d+)\])?")
 MAX_FILE_BYTES = 1_000_000  # a settings file or a secret is small; /dev/zero is neither
 
 
@@ -88,7 +91,10 @@ class _Reading:
             name = prefix + key
             line = lines.get(name) or lines.get(prefix.rstrip("."))
             origin = f"{path}:{line}" if line else path
-            if name in options():
+            if name in options() and options()[name].table:
+                places = {name: f"{path}:{line}" for name, line in lines.items()}
+                self._take_tables(options()[name], value, origin, places)
+            elif name in options():
                 self._take(options()[name], _plain(value), origin, strict=True)
             elif name not in sections():
                 self._unknown(_printable(name), "section" if isinstance(value, dict) else "option", origin)
@@ -130,7 +136,43 @@ class _Reading:
             else:
                 self._unknown(_printable(name), "option", origin)
 
+    def _take_tables(
+        self, option: Option, value: object, origin: str, places: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """An array of tables. Each field is taken by itself, so that every problem of it is found."""
+        self.bad = {name for name in self.bad if not name.startswith(option.name + "[")}
+        if not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
+            self._refuse(option, f"{_given(option, value)}: must be {option.kind}", origin)
+            return
+        rows = [
+            self._row(option, f"{option.name}[{number}]", row, origin, places)
+            for number, row in enumerate(value, 1)
+        ]
+        self.values[option.name], self.origins[option.name] = rows, origin
+        self.bad.discard(option.name)
+
+    def _row(
+        self, option: Option, name: str, row: Mapping[str, Any], origin: str, places: Mapping[str, str]
+    ) -> msgspec.Struct:
+        """One table, with what could be used of it."""
+        assert option.table
+        self.origins[name] = places.get(name, origin)
+        known = fields_of(option.table)
+        for key, value in row.items():
+            place = places.get(f"{name}.{key}", self.origins[name])
+            if key in known:
+                self._take(replace(known[key], name=f"{name}.{key}"), _plain(value), place, strict=True)
+            else:
+                self.problems.append(
+                    f"{name}.{_printable(key)}: unknown field{_closest(key, known)} ({place})"
+                )
+        taken = {key: self.values.pop(f"{name}.{key}", known[key].default) for key in known}
+        return option.table(**taken)
+
     def _take(self, option: Option, value: object, origin: str, *, strict: bool) -> None:
+        if option.table:
+            self._take_tables(option, _json(value), origin)
+            return
         try:
             self.values[option.name] = option.convert(value, strict=strict)
         except (ValueError, RuntimeError):  # RuntimeError: ~nobody in a path, deep JSON
@@ -152,21 +194,45 @@ class _Reading:
         for names, must in violations(settings):
             # A value that was refused above is a default here: judging it would only confuse.
             if self.bad.isdisjoint(names):
-                origins = dict.fromkeys(self.origins[name] for name in names if name in self.origins)
-                option = options()[names[0]]
+                origins = dict.fromkeys(filter(None, map(self._origin, names)))
+                option = _option(names[0])
                 given = _given(option, value_of(settings, option.name))
                 self._refuse(option, f"{given}: {must}", "; ".join(origins) or DEFAULT_ORIGIN)
         if self.problems:
             raise ConfigError(self.problems)
         return Loaded(settings, {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()})
 
+    def _origin(self, name: str) -> str | None:
+        """Where a value comes from; that of its table where a field was not given."""
+        return self.origins.get(name) or self.origins.get(name.rpartition(".")[0])
+
 
 def value_of(settings: Settings, name: str) -> Any:
-    """The value of an option by its dotted name."""
+    """The value of an option by its dotted name; of a field of a table by a name such as ``alerts.rules[2].name``."""
     value: Any = settings
     for part in name.split("."):
-        value = getattr(value, part)
+        attribute, number = _FIELD.fullmatch(part).groups()  # type: ignore[union-attr]  # it matches any name
+        value = getattr(value, attribute)
+        value = value[int(number) - 1] if number else value
     return value
+
+
+def _option(name: str) -> Option:
+    """The option of that name, or the field of a table."""
+    array, table, key = name.partition("].")
+    if not table:
+        return options()[name]
+    owner = options()[array.partition("[")[0]].table
+    assert owner
+    return replace(fields_of(owner)[key], name=name)
+
+
+def _json(value: object) -> object:
+    """What the text of a variable holds; the text itself when that is no JSON."""
+    try:
+        return msgspec.json.decode(str(value))
+    except (msgspec.MsgspecError, RecursionError):
+        return value
 
 
 def _build(struct: type[msgspec.Struct], prefix: str, values: Mapping[str, Any]) -> Any:
@@ -214,8 +280,14 @@ def _lines(text: str) -> dict[str, int]:
     """Where the keys and sections of a TOML file are: a hint for people, so plain layouts are enough."""
     lines: dict[str, int] = {}
     prefix = ""
+    tables: Counter[str] = Counter()
     for number, line in enumerate(text.split("\n"), 1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+        if table := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            tables[table[1]] += 1
+            prefix = f"{table[1]}[{tables[table[1]]}]."
+            lines[prefix.rstrip(".")] = number
+            lines.setdefault(table[1], number)
+        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
             prefix = header[1] + "."
             lines.setdefault(header[1], number)
         elif key := re.match(r"\s*([\w.-]+)\s*=", line):
@@ -243,7 +315,7 @@ def _closest(word: str, known: Iterable[str]) -> str:
 
 
 def _given(option: Option, value: object) -> str:
-    return "" if option.secret else f" = {_shown(value)}"
+    return "" if option.secret or (value is None and "[" in option.name) else f" = {_shown(value)}"
 
 
 def _shown(value: object) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import msgspec.inspect as mi
 
-from zlotick.config.settings import Secret, Settings
+from zlotick.config.secrets import Secret
+from zlotick.config.settings import Settings
 
 ENV_PREFIX = "ZLOTICK_"
 
@@ -36,10 +37,10 @@ class Option:
     description: str
     choices: tuple[str, ...]
     annotation: Any
-
-    @property
-    def secret(self) -> bool:
-        return isinstance(self.default, Secret)
+    secret: bool
+    """Whether it is never shown."""
+    table: type[msgspec.Struct] | None = None
+    """What each table of the option is, where it takes an array of tables."""
 
     def convert(self, value: object, *, strict: bool) -> Any:
         """The typed value. Raises ValueError, without the value in it, when it is not of this kind.
@@ -69,6 +70,12 @@ def sections() -> Mapping[str, str]:
     return MappingProxyType(dict(_sections(Settings, "")))
 
 
+@cache
+def fields_of(table: type[msgspec.Struct]) -> Mapping[str, Option]:
+    """The fields of one table of an array, by their names, as options."""
+    return MappingProxyType({option.name: option for option in _walk(table, table(), "")})
+
+
 def describe() -> list[Option]:
     """Every option, for people: ``config show``, ``config init``, the docs."""
     return list(options().values())
@@ -90,6 +97,8 @@ def _walk(struct: type[msgspec.Struct], defaults: msgspec.Struct, prefix: str) -
             description=(described or {}).get("description", ""),
             choices=_choices(info),
             annotation=field.type,
+            secret=_is_secret(info),
+            table=_table(info),
         )
 
 
@@ -118,6 +127,10 @@ def _kind(info: mi.Type) -> str:
             return f"text that matches {pattern}"
         case mi.LiteralType(values=values):
             return " | ".join(map(str, values))
+        case mi.EnumType():
+            return " | ".join(_choices(info))
+        case mi.ListType(item_type=mi.StructType(cls=cls)):
+            return f"tables with {', '.join(cls.__struct_fields__)}"
         case mi.ListType(item_type=item):
             example = ", ".join(f'"{choice}"' for choice in _choices(item) or ("a", "b"))
             return f"a list of {_kind(item)}, such as [{example}]"
@@ -142,7 +155,27 @@ def _choices(info: mi.Type) -> tuple[str, ...]:
             return _choices(inner)
         case mi.LiteralType(values=values):
             return tuple(map(str, values))
+        case mi.EnumType(cls=cls):
+            return tuple(str(member.value) for member in cls)
+        case mi.UnionType(types=types):
+            return tuple(choice for one in types for choice in _choices(one))
     return ()
+
+
+def _is_secret(info: mi.Type) -> bool:
+    match info:
+        case mi.Metadata(type=inner) | mi.ListType(item_type=inner):
+            return _is_secret(inner)
+    return isinstance(info, mi.CustomType) and info.cls is Secret
+
+
+def _table(info: mi.Type) -> type[msgspec.Struct] | None:
+    match info:
+        case mi.Metadata(type=inner):
+            return _table(inner)
+        case mi.ListType(item_type=mi.StructType(cls=cls)):
+            return cls
+    return None
 
 
 def _build(kind: type, value: object) -> object:

@@ -7,44 +7,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-
-class Secret(str):
-    """Text that never shows itself in logs, errors or ``config show``. Use ``reveal()`` where it is sent."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Self:
-        return super().__new__(cls, text.reveal() if isinstance(text, Secret) else text)
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return str.__str__(self)
-
-
-class DefaultSecret(Secret):
-    """A well-known default that nobody chose: an embedded server gets a generated secret in its place."""
-
-    __slots__ = ()
-
-
-def keep_secret(text: str) -> Secret:
-    """Plain text made secret (the guide's code passes plain text); a secret stays the object it is."""
-    return text if isinstance(text, Secret) else Secret(text)
-
+from zlotick.config.alerts import AlertsConfig
+from zlotick.config.secrets import DefaultSecret, Secret, keep_secret
 
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -360,3 +329,4 @@ class Settings(msgspec.Struct, kw_only=True):
     market: MarketConfig = msgspec.field(default_factory=MarketConfig)
     universe: UniverseConfig = msgspec.field(default_factory=UniverseConfig)
     providers: ProvidersConfig = msgspec.field(default_factory=ProvidersConfig)
+    alerts: AlertsConfig = msgspec.field(default_factory=AlertsConfig)

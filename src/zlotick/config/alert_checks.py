@@ -1,0 +1,67 @@
+"""Rules for ``alerts.*``: what single options, and single fields of a rule, cannot say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from zlotick.config.alerts import AlertRuleConfig, faults, repeated
+from zlotick.config.settings import Settings
+
+Violation = tuple[tuple[str, ...], str]
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_TICKER = re.compile("[A-Z0-9]{1,16}")
+_CONDITION = "must say what the rule watches for, such as 'price_above'"
+
+
+def alerts(s: Settings) -> Iterator[Violation]:
+    """The rules of ``alerts.*`` that these settings break. Which stocks there are is not known here."""
+    yield from _notify(s)
+    twice = repeated([rule.name for rule in s.alerts.rules])
+    for index, rule in enumerate(s.alerts.rules):
+        place = f"alerts.rules[{index + 1}]"
+        if not rule.name:
+            yield (f"{place}.name",), "must be set: alerts are shown under it"
+        elif index in twice:
+            yield (f"{place}.name",), f"must be no other rule's name, alerts.rules[{twice[index] + 1}] has it"
+        for name, must in _faults(rule):
+            yield (f"{place}.{name}",), must
+
+
+def _faults(rule: AlertRuleConfig) -> Iterator[tuple[str, str]]:
+    if rule.condition is None:
+        yield "condition", _CONDITION
+        return
+    yield from faults(rule.condition, rule.threshold, rule.phase, rule.expires)
+    wrong = [symbol for symbol in rule.symbols or () if not _TICKER.fullmatch(symbol)]
+    if wrong:
+        yield "symbols", f"must hold tickers of 1 to 16 capital letters and digits, {wrong[0]!r} is none"
+    if rule.symbols == []:
+        yield "symbols", "must hold a ticker, or be left out: then the rule watches all stocks"
+    elif rule.symbols and rule.condition == "phase":
+        yield "symbols", "must be left out: the phase is the whole market's"
+
+
+def _notify(s: Settings) -> Iterator[Violation]:
+    """The addresses are secrets: they are told by their place in the list."""
+    for index, url in enumerate(s.alerts.notify, 1):
+        if not SCHEME.fullmatch(url.reveal()):
+            yield (
+                ("alerts.notify",),
+                f"must hold addresses such as https://example.org/hook, entry {index} is none",
+            )
+        elif _is_web(url.reveal()) and not _has_host(url.reveal()):
+            yield ("alerts.notify",), f"must hold whole addresses: entry {index} names no host"
+
+
+def _is_web(url: str) -> bool:
+    return url.lower().startswith(("http://", "https://"))
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
