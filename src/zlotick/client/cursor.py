@@ -1,0 +1,85 @@
+"""Where a client is in the journal: what to ask for after a break, and which messages it has had. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zlotick.client.messages import (
+    ErrorMessage,
+    Message,
+    Position,
+    StockUpdates,
+    Subscription,
+    SubscriptionConfirmed,
+)
+
+
+class Cursor:
+    """Moves along with every message."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.position: Position | None = None
+        """All up to here was received, so a new connection may resume after it. None: begin with a snapshot."""
+        self._wanted = subscription
+        self._in_force: Subscription | None = None
+        self._asked = 0
+        self._since: Position | None = None
+        self._live = False
+
+    def select(self, subscription: Subscription) -> None:
+        """Another subscription from now on; the old one's place means nothing to it."""
+        self._wanted = subscription
+
+    def request(self) -> dict[str, Any]:
+        """The ``subscribe`` to send now: after a break it resumes."""
+        wanted = self._wanted
+        since = self.position if wanted is self._in_force else wanted.get("since")
+        self._since = since if "quotes" in wanted.get("channels", ["quotes"]) else None
+        self._asked += 1
+        request = {"type": "subscribe", "id": self._asked, **wanted, "since": self._since}
+        return request if self._since is not None else {k: v for k, v in request.items() if k != "since"}
+
+    def answers(self, message: SubscriptionConfirmed | ErrorMessage) -> bool:
+        """Whether this message answers the newest ``subscribe``."""
+        return message.get("id") == self._asked
+
+    def take(self, message: Message) -> bool:
+        """Move along. False for quotes that were received before."""
+        if message["type"] == "stock_updates":
+            return self._take_quotes(message)
+        if message["type"] == "subscription_confirmed":
+            if self.answers(message):
+                self._confirmed()
+        elif message["type"] == "error":
+            if self.answers(message) and not message["retryable"]:
+                self._wanted = self._in_force or self._wanted
+        elif message["type"] == "gap":
+            self.position = None
+        elif message["type"] == "snapshot_end":
+            self._live = True
+            self._move(message["position"])
+        elif message["type"] == "heartbeat" and self._live:
+            self._move(message["position"])
+        return True
+
+    def _confirmed(self) -> None:
+        self._in_force = self._wanted
+        self.position = self._since
+        self._live = False
+
+    def _take_quotes(self, message: StockUpdates) -> bool:
+        """A snapshot counts when its end is told: half of one is nothing to resume from."""
+        position, had = message.get("position"), self.position
+        if position is None or message["snapshot"]:
+            return True
+        same = had is not None and position["epoch"] == had["epoch"]
+        ahead = position["offset"] - had["offset"] if had is not None and same else 1
+        if ahead > 0 and (had is not None or self._live):
+            self.position = position
+        # A live cycle of mode `full` repeats the position when nothing changed.
+        full = self._in_force is None or self._in_force.get("mode") != "changes"
+        return ahead > 0 or (ahead == 0 and self._live and full)
+
+    def _move(self, position: Position | None) -> None:
+        if position is not None:
+            self.position = position

@@ -1,0 +1,27 @@
+"""Why a stream ended."""
+
+from __future__ import annotations
+
+from zlotick.errors import Fatal, Transient, ZlotickError
+
+
+class StreamRefused(Fatal):
+    """The server does not want this client back: a bad token, a forbidden address (close codes 4500-4999)."""
+
+    def __init__(self, url: str, code: int, reason: str) -> None:
+        super().__init__(f"{url} refused the connection: {reason or 'no reason given'} ({code})")
+        self.code = code
+        self.reason = reason
+
+
+class StreamUnreachable(Transient):
+    """As many attempts as were allowed failed in a row."""
+
+    def __init__(self, url: str, attempts: int, reason: str) -> None:
+        tried = "" if attempts == 1 else f" after {attempts} attempts"
+        super().__init__(f"{url} cannot be reached{tried}: {reason or 'the connection broke'}")
+        self.reason = reason
+
+
+class StreamEnded(ZlotickError):
+    """It was disconnected by its owner; nothing more comes."""

@@ -1,0 +1,90 @@
+"""aiohttp's part of a connection. Its exceptions end here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import NamedTuple, Self
+
+import aiohttp
+
+CLOSE_TIMEOUT = 1.0
+SEND_TIMEOUT = 5.0
+BROKEN = 1006
+MAX_MESSAGE_BYTES = 16 * 2**20
+"""A snapshot of 80 quotes is 30 kB."""
+
+
+class Closed(NamedTuple):
+    """The connection is over: the server's close code and reason; 1006 when it broke."""
+
+    code: int
+    reason: str
+
+
+class NotOpened(Exception):
+    """The connection could not be made."""
+
+    def __init__(self, closed: Closed) -> None:
+        super().__init__(closed.reason)
+        self.closed = closed
+
+
+class Socket:
+    """One WebSocket."""
+
+    def __init__(self, session: aiohttp.ClientSession, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._session = session
+        self._ws = ws
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect. Raises :class:`NotOpened`. The caller sets the deadline."""
+        session = aiohttp.ClientSession()
+        try:
+            timeout = aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT)
+            return cls(
+                session, await session.ws_connect(url, timeout=timeout, max_msg_size=MAX_MESSAGE_BYTES)
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            await session.close()
+            raise NotOpened(Closed(error.status, f"HTTP {error.status}")) from error
+        except (aiohttp.ClientError, OSError) as error:
+            await session.close()
+            raise NotOpened(Closed(BROKEN, _plain(error))) from error
+        except BaseException:
+            await session.close()
+            raise
+
+    async def receive(self, within: float) -> str | Closed | None:
+        """The next text; None when none came in time. Safe to cancel."""
+        try:
+            message = await self._ws.receive(within)
+        except TimeoutError:
+            return None
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return str(message.data)
+        if message.type is aiohttp.WSMsgType.BINARY:
+            return ""  # no message of this protocol
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            return Closed(message.data or 1005, message.extra or "")
+        return Closed(BROKEN, "the connection broke")
+
+    async def send(self, text: str) -> None:
+        """Send, if the other end is still there: :meth:`receive` tells when it is not."""
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await self._ws.send_str(text)
+
+    async def close(self) -> None:
+        """Say goodbye, wait a moment for the answer."""
+        try:
+            await self._ws.close()
+        finally:
+            await self._session.close()
+
+
+def _plain(error: Exception) -> str:
+    """Aiohttp names the host in its own way; the reason is enough."""
+    cause = error.__cause__
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__

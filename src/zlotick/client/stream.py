@@ -1,0 +1,316 @@
+"""The client. It has no task of its own: whoever waits for a message does the connecting and the reading.
+
+So nothing is buffered here. Whoever reads too slowly leaves the messages in the socket, and the server conflates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any, Self, Unpack
+from urllib.parse import urlsplit
+
+import msgspec
+
+from zlotick.client.cursor import Cursor
+from zlotick.client.errors import StreamEnded, StreamRefused, StreamUnreachable
+from zlotick.client.messages import (
+    Connection,
+    ErrorMessage,
+    Message,
+    Position,
+    State,
+    StateChanged,
+    StockUpdates,
+    Subscription,
+)
+from zlotick.client.reconnect import Reconnect, is_final
+from zlotick.client.silence import Silence
+from zlotick.errors import ConfigError, ZlotickError
+
+if TYPE_CHECKING:
+    from zlotick.client.socket import Closed, Socket  # aiohttp takes longer to load than all the rest
+
+URL = "ws://localhost:8765"
+HEARTBEAT = 15.0
+PATIENCE = 3.0
+"""Seconds beyond what was promised before a silent connection is asked, and then given up."""
+LOOK_EVERY = 1.0
+OPEN_TIMEOUT = 10.0
+BROKEN = 1006
+
+
+class RealtimeStreamClient:
+    """Follows one server. Iterate over it for quotes, over :meth:`messages` for everything."""
+
+    def __init__(
+        self,
+        url: str = URL,
+        *,
+        token: str | None = None,
+        attempts: int | None = None,
+        patience: float = PATIENCE,
+        reconnect: Reconnect | None = None,
+        **subscription: Unpack[Subscription],
+    ) -> None:
+        if urlsplit(url).scheme not in ("ws", "wss"):
+            raise ConfigError([f"url: '{url}' is no address of a stream; it is like {URL}"])
+        self.url = url
+        self.state: State = "idle"
+        self.connection: Connection | None = None
+        """The server's greeting."""
+        self._token = token
+        self._patience = patience
+        self._cursor = Cursor(subscription)
+        self._reconnect = reconnect or Reconnect(attempts=attempts)
+        self._silence = Silence(patience)
+        self._socket: Socket | None = None
+        self._told: deque[Message] = deque()  # what is to be handed out: a few, made by one step
+        self._retry_at = 0.0
+        self._subscribe_at: float | None = None  # again, after a refusal that will pass
+        self._waiting: asyncio.Timeout | None = None
+        self._failure: ZlotickError = StreamEnded(f"disconnected from {url}")
+        self._entered = False
+
+    @property
+    def position(self) -> Position | None:
+        """All quotes up to here were received; None before the first snapshot."""
+        return self._cursor.position
+
+    # Hearing
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.disconnect()
+
+    async def __aiter__(self) -> AsyncGenerator[StockUpdates, None]:
+        """Quotes, until it is disconnected. Raises what :meth:`receive` raises, but StreamEnded."""
+        async with contextlib.aclosing(self.messages()) as messages:
+            async for message in messages:
+                if message["type"] == "stock_updates":
+                    yield message
+
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """Everything, states of the connection too. Outside of ``async with``, its end is a disconnect."""
+        try:
+            while True:
+                yield await self.receive()
+        except StreamEnded:
+            return
+        finally:
+            if not self._entered:
+                await self.disconnect()
+
+    async def receive(self) -> Message:
+        """The next message, whatever it takes to get it. For one task at a time; safe to cancel.
+
+        Raises :class:`StreamRefused` when the server does not want this client, :class:`StreamUnreachable` after
+        too many attempts, :class:`StreamEnded` after :meth:`disconnect`.
+        """
+        while not self._told:
+            if self.state == "closed":
+                raise self._failure
+            if self.state == "connecting":
+                await self._open()
+            elif self.state == "connected":
+                await self._hear()
+            else:
+                await self._wait()
+        return self._told.popleft()
+
+    # Saying
+
+    async def select(self, **subscription: Unpack[Subscription]) -> None:
+        """Choose what the server sends, now and after every break."""
+        self._cursor.select(subscription)
+        await self._subscribe()
+
+    async def request_status(self) -> None:
+        """Ask how the service is: a ``status`` message follows."""
+        await self.send({"type": "status"})
+
+    async def ping(self) -> None:
+        """Ask for a ``pong``."""
+        await self.send({"type": "ping"})
+
+    async def authenticate(self, token: str) -> None:
+        """Say who is there: now, and with every later connection."""
+        self._token = token
+        await self.send({"type": "auth", "token": token})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a message if connected."""
+        if self._socket is not None:
+            await self._socket.send(msgspec.json.encode(message).decode())
+
+    async def disconnect(self) -> None:
+        """End it: whoever waits for a message is told."""
+        if self.state != "closed":
+            self._enter("closed", code=1000)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.reschedule(0)
+        await self._let_go()
+
+    # One step each
+
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with self._until(self._retry_at):
+                await asyncio.Event().wait()
+        if self.state != "closed":
+            self._enter("connecting")
+
+    async def _open(self) -> None:
+        from zlotick.client.socket import Closed, NotOpened, Socket
+
+        try:
+            async with self._until(_now() + OPEN_TIMEOUT):
+                socket = await Socket.open(self.url)
+        except NotOpened as failure:
+            self._lost(failure.closed)
+        except TimeoutError:
+            self._lost(Closed(BROKEN, f"no answer within {OPEN_TIMEOUT:g} s"))
+        else:
+            if self.state != "connecting":
+                await socket.close()
+                return
+            self._socket = socket
+            await self._opened()
+
+    @contextlib.asynccontextmanager
+    async def _until(self, when: float) -> AsyncIterator[None]:
+        """A deadline that :meth:`disconnect` brings forward."""
+        try:
+            async with asyncio.timeout_at(when) as self._waiting:
+                yield
+        finally:
+            self._waiting = None
+
+    async def _opened(self) -> None:
+        self._reconnect.opened(_now())
+        self._enter("connected")
+        if self._token is not None:
+            await self.send({"type": "auth", "token": self._token})
+        await self._subscribe()
+
+    async def _subscribe(self) -> None:
+        self._subscribe_at = None
+        if self._socket is not None:
+            request = {"heartbeat": HEARTBEAT, **self._cursor.request()}
+            self._silence.begin(time.time(), request["heartbeat"])
+            await self.send(request)
+
+    async def _hear(self) -> None:
+        socket = self._socket
+        assert socket is not None
+        heard = await socket.receive(min(LOOK_EVERY, self._patience / 4))
+        if self._socket is not socket:
+            return  # disconnected meanwhile
+        if heard is None:
+            await self._look(socket)
+        elif isinstance(heard, str):
+            self._take(heard)
+        else:
+            self._lost(heard)
+            await self._let_go()
+        if self._subscribe_at is not None and _now() >= self._subscribe_at:
+            await self._subscribe()
+
+    async def _look(self, socket: Socket) -> None:
+        from zlotick.client.socket import Closed
+
+        verdict = self._silence.check(time.time())
+        if verdict == "ask":
+            await self.ping()
+        elif verdict == "dead":
+            self._lost(Closed(BROKEN, "silent"))
+            await self._let_go()
+
+    def _take(self, text: str) -> None:
+        self._silence.heard(time.time())
+        message = _parsed(text)
+        if message is None:
+            self._told.append(_INVALID)
+            return
+        if message["type"] == "connection":
+            self.connection = message
+        elif message["type"] == "shutdown":
+            self._reconnect.told(message["reconnect_after_ms"])
+        elif message["type"] == "error" and message["retryable"] and self._cursor.answers(message):
+            self._subscribe_at = _now() + self._reconnect.delay()
+        if self._cursor.take(message):
+            self._told.append(message)
+
+    def _lost(self, closed: Closed) -> None:
+        """The connection is over, or could not be made: wait, or give up."""
+        if self.state == "closed":
+            return
+        delay = self._reconnect.closed(closed.code, _now())
+        if delay is not None:
+            self._retry_at = _now() + delay
+            self._enter("waiting", code=closed.code, reason=closed.reason, retry_in=delay)
+            return
+        if is_final(closed.code):
+            self._failure = StreamRefused(self.url, closed.code, closed.reason)
+        else:
+            self._failure = StreamUnreachable(self.url, self._reconnect.failures, closed.reason)
+        self._enter("closed", code=closed.code, reason=closed.reason)
+
+    async def _let_go(self) -> None:
+        socket, self._socket = self._socket, None
+        self._subscribe_at = None
+        if socket is not None:
+            await socket.close()
+
+    def _enter(
+        self, state: State, *, code: int | None = None, reason: str = "", retry_in: float | None = None
+    ) -> None:
+        self.state = state
+        self._told.append(
+            StateChanged(
+                type="state",
+                state=state,
+                attempt=self._reconnect.failures,
+                retry_in=retry_in,
+                code=code,
+                reason=reason,
+                will_reconnect=state != "closed",
+            )
+        )
+
+
+def connect(
+    url: str = URL,
+    *,
+    token: str | None = None,
+    attempts: int | None = None,
+    **subscription: Unpack[Subscription],
+) -> RealtimeStreamClient:
+    """A client, for ``async with`` or ``async for``. It connects when the first message is waited for.
+
+    ``attempts``: failures in a row after which it raises :class:`StreamUnreachable`; None: it never gives up.
+    """
+    return RealtimeStreamClient(url, token=token, attempts=attempts, **subscription)
+
+
+_INVALID = ErrorMessage(type="error", message="Invalid JSON message from the server", code=0, retryable=False)
+
+
+def _parsed(text: str) -> Message | None:
+    try:
+        message: Any = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    typed = isinstance(message, dict) and isinstance(message.get("type"), str)
+    return message if typed else None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
