@@ -22,7 +22,7 @@ export function clockOf(before: Clock | null, told: number, toldAt: number): Clo
 
 function rateOf(before: Clock, told: number, toldAt: number): number {
   const ours = toldAt - before.toldAt;
-  if (ours < SHORTEST_MS) return before.rate;
-  const rate = Math.max(0, told - before.told) / ours;
+  if (ours < SHORTEST_MS || told < before.told) return before.rate; // a replay may begin again
+  const rate = (told - before.told) / ours;
   return Math.abs(rate - 1) < NEARLY_ONE ? 1 : rate;
 }

@@ -90,6 +90,7 @@ export const en = {
   enter: "Enter",
 
   // details
+  more: "Details, alerts, sources",
   details: "Details of {symbol}",
   close: "Close",
   open: "Open",
@@ -204,6 +205,7 @@ export const pl: Record<keyof typeof en, string> = {
   tokenRefused: "Serwer odrzucił ten token.",
   enter: "Wejdź",
 
+  more: "Szczegóły, alerty, źródła",
   details: "Szczegóły {symbol}",
   close: "Zamknij",
   open: "Otwarcie",

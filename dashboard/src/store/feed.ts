@@ -5,6 +5,7 @@ import { greeting, line } from "./connection.ts";
 import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
 import { askMarket, keepTime } from "./market.ts";
 import { askNames } from "./names.ts";
+import { now } from "./now.ts";
 import { take } from "./quotes.ts";
 import { forgetToken, token, tokenNeeded } from "./token.ts";
 
@@ -35,6 +36,11 @@ function showWaiting(): void {
 
 let client: RealtimeStreamClient | null = null;
 
+/** Do not wait for the next try. */
+export function connectNow(): void {
+  client?.connect();
+}
+
 /** Connect, or connect anew: with another token. */
 export function open(): void {
   client?.disconnect();
@@ -47,8 +53,8 @@ export function open(): void {
   });
   stream.subscribe("state", ({ state, retryInMs, code, reason }) => {
     if (stream !== client) return;
-    line.value = { state, retryAt: retryInMs == null ? null : Date.now() + retryInMs, reason: reason ?? "" };
-    if (code != null && UNAUTHORIZED.has(code)) forgetToken();
+    line.value = { state, retryAt: retryInMs === null ? null : Date.now() + retryInMs, reason };
+    if (code !== null && UNAUTHORIZED.has(code)) forgetToken();
   });
   stream.subscribe("connection", (told) => {
     greeting.value = told;
@@ -79,7 +85,6 @@ async function askAll(): Promise<void> {
 }
 
 async function askStaleness(): Promise<void> {
-  if (document.hidden || line.value.state !== "connected") return;
   try {
     show((await api<{ data: Quote[] }>("/quotes")).data);
   } catch {
@@ -90,6 +95,12 @@ async function askStaleness(): Promise<void> {
 /** Open the line and keep the clocks. */
 export function start(): void {
   open();
-  keepTime(() => line.value.state === "connected");
-  setInterval(() => void askStaleness(), STALENESS_EVERY_MS);
+  now.subscribe(() => {
+    if (watching()) keepTime();
+  });
+  setInterval(() => {
+    if (watching()) void askStaleness();
+  }, STALENESS_EVERY_MS);
 }
+
+const watching = (): boolean => line.peek().state === "connected" && !document.hidden;

@@ -2,12 +2,14 @@
 import { computed, signal } from "@preact/signals";
 import { clockOf, type Clock } from "../clock.ts";
 import { api } from "./api.ts";
+import { now } from "./now.ts";
 
 export interface Market {
   status: string;
   phase: string;
   time: string;
   next_change: string;
+  /** The Warsaw date. */
   session_day: string;
   is_session: boolean;
 }
@@ -15,15 +17,19 @@ export interface Market {
 /** null: not told yet. */
 export const market = signal<Market | null>(null);
 const clock = signal<Clock | null>(null);
-/** Ticks once a second; while the page is hidden the browser slows it. */
-const second = signal(Date.now());
 
 /** The market's time now, in ms since 1970; null before the server said it. */
-export const marketTime = computed(() => (clock.value ? clock.value.at(second.value) : null));
+export const marketTime = computed(() => (clock.value ? clock.value.at(now.value) : null));
+/** Until the status or the phase differs, in ms of the market's clock. */
+export const untilChange = computed(() =>
+  market.value && marketTime.value !== null
+    ? Math.max(0, Date.parse(market.value.next_change) - marketTime.value)
+    : null,
+);
 
 const ASK_EVERY_MS = 15_000;
-/** After the next change was due, so that the server's clock has passed it, too. */
-const GRACE_MS = 1_000;
+/** Once a change was due: the server's cycle may be a little behind the clock. */
+const ASK_SOON_MS = 2_000;
 
 let asked = 0;
 let asking = false;
@@ -44,14 +50,8 @@ export async function askMarket(): Promise<void> {
   }
 }
 
-/** Keep the clock going, and ask when it is time. Returns what stops it. */
-export function keepTime(online: () => boolean): () => void {
-  const timer = setInterval(() => {
-    second.value = Date.now();
-    const due = market.value ? Date.parse(market.value.next_change) + GRACE_MS : 0;
-    const passed = (marketTime.peek() ?? 0) > due;
-    const wait = passed ? 2_000 : ASK_EVERY_MS;
-    if (online() && !document.hidden && second.value - asked > wait) void askMarket();
-  }, 1000);
-  return () => clearInterval(timer);
+/** Ask when it is time. Call it now and then. */
+export function keepTime(): void {
+  const wait = untilChange.peek() === 0 ? ASK_SOON_MS : ASK_EVERY_MS;
+  if (Date.now() - asked >= wait) void askMarket();
 }

@@ -6,6 +6,8 @@ const KEY = "zlotick.token";
 export const token = signal<string | null>(sessionStorage.getItem(KEY));
 /** Whether the reader has to give one before anything is shown. */
 export const tokenNeeded = signal(false);
+/** Whether the last one was no good. */
+export const tokenRefused = signal(false);
 
 export function keepToken(value: string): void {
   sessionStorage.setItem(KEY, value);
@@ -13,7 +15,9 @@ export function keepToken(value: string): void {
   tokenNeeded.value = false;
 }
 
+/** The server does not take it (any more). */
 export function forgetToken(): void {
+  tokenRefused.value = token.value !== null;
   sessionStorage.removeItem(KEY);
   token.value = null;
   tokenNeeded.value = true;

@@ -1,11 +1,33 @@
 /** What the reader looks at. */
-import { signal } from "@preact/signals";
-
-export type Filter = "all" | "watched" | "up" | "down";
-export type Column = "symbol" | "price" | "change" | "change_percent" | "volume" | "range" | "age";
+import { computed, signal } from "@preact/signals";
+import { matches, passes, sorted, type Filter, type Sort } from "../table/order.ts";
+import { names } from "./names.ts";
+import { watchList } from "./preferences.ts";
+import { quoteOf, symbols } from "./quotes.ts";
 
 /** The stock whose details are open. */
 export const selected = signal<string | null>(null);
+/** The row that has, or last had, the keyboard. */
+export const active = signal<string | null>(null);
 export const filter = signal<Filter>("all");
 export const search = signal("");
-export const sort = signal<{ column: Column; descending: boolean }>({ column: "symbol", descending: false });
+export const sort = signal<Sort>({ column: "symbol", descending: false });
+/** Whether alerts and sources are open where there is no room beside the table. */
+export const asideOpen = signal(false);
+export const helpOpen = signal(false);
+
+let before: readonly string[] = [];
+
+/** The rows of the table. The same list stays the same object: nothing is drawn anew. */
+export const rows = computed<readonly string[]>(() => {
+  const quotes = symbols.value.flatMap((symbol) => {
+    const quote = matches(search.value, symbol, names.value.get(symbol) ?? "") ? quoteOf(symbol) : undefined;
+    if (!quote) return [];
+    // where only symbols count, a new price must not set the table in motion
+    const known = filter.value === "up" || filter.value === "down" || sort.value.column !== "symbol" ? quote.value : quote.peek();
+    return passes(known, filter.value, watchList.value) ? [known] : [];
+  });
+  const after = sorted(quotes, sort.value);
+  if (after.length !== before.length || after.some((symbol, index) => symbol !== before[index])) before = after;
+  return before;
+});

@@ -1,0 +1,83 @@
+import type { Signal } from "@preact/signals";
+import type { Quote } from "@zlotick/client";
+import { closeDetails } from "../keyboard.ts";
+import { number, percent, price, signed, warsawTime, UNKNOWN } from "../i18n/format.ts";
+import { languageTag, t, type Key } from "../i18n/index.ts";
+import { names, quoteOf, standing, toggleWatched, watchList } from "../store/index.ts";
+import { slot } from "../slot.tsx";
+import { trendOf } from "../table/row.tsx";
+
+const ChartPanel = slot(() => import("../panels/chart.tsx"));
+
+/** One stock: its numbers and its chart. */
+export function Details({ symbol }: { symbol: string }) {
+  const quote = quoteOf(symbol);
+  return (
+    <section class="details" aria-label={t("details", { symbol })}>
+      <Title symbol={symbol} />
+      {quote && <Headline quote={quote} />}
+      <ChartPanel key={symbol} symbol={symbol} />
+      {quote && <Numbers quote={quote} />}
+    </section>
+  );
+}
+
+function Title({ symbol }: { symbol: string }) {
+  const watched = watchList.value.includes(symbol);
+  return (
+    <div class="title">
+      <h2>
+        {symbol} <span>{names.value.get(symbol)}</span>
+      </h2>
+      <button
+        type="button"
+        aria-pressed={watched}
+        aria-label={t(watched ? "unwatch" : "watch", { symbol })}
+        onClick={() => toggleWatched(symbol)}
+      >
+        {watched ? "★" : "☆"}
+      </button>
+      <button type="button" aria-label={t("close")} onClick={closeDetails}>
+        ✕
+      </button>
+    </div>
+  );
+}
+
+function Headline({ quote }: { quote: Signal<Quote> }) {
+  const { price: last, change, change_percent, stale } = quote.value;
+  const tag = languageTag.value;
+  return (
+    <p class={`headline ${trendOf(change)}`}>
+      <strong>{price(last, tag)}</strong>
+      <span class="muted">PLN</span> <span class="moved">{signed(change, tag)}</span>{" "}
+      <span class="moved">{percent(change_percent, tag)}</span>
+      <em class={stale ? "stale" : standing.value}>{t(stale ? "stale" : standing.value)}</em>
+    </p>
+  );
+}
+
+function Numbers({ quote }: { quote: Signal<Quote> }) {
+  const { open, high, low, previous_close, volume, exchange_time, data_source } = quote.value;
+  const tag = languageTag.value;
+  const time = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+  const rows: [Key, string][] = [
+    ["open", price(open, tag)],
+    ["high", price(high, tag)],
+    ["low", price(low, tag)],
+    ["previousClose", price(previous_close, tag)],
+    ["volume", number(volume, 0, tag)],
+    ["exchangeTime", exchange_time ? warsawTime(Date.parse(exchange_time), tag, time) : UNKNOWN],
+    ["source", data_source],
+  ];
+  return (
+    <dl class="numbers">
+      {rows.map(([label, value]) => (
+        <div key={label}>
+          <dt>{t(label)}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

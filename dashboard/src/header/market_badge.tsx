@@ -1,0 +1,40 @@
+import { countdown, warsawTime } from "../i18n/format.ts";
+import { languageTag, t, type Key } from "../i18n/index.ts";
+import { market, marketTime, untilChange } from "../store/index.ts";
+
+/** The phase of the market, its clock, and when it changes. */
+export function MarketBadge() {
+  const told = market.value;
+  if (!told) return <div class="market" aria-label={t("market")} />;
+  return (
+    <div class="market" role="group" aria-label={t("market")}>
+      <strong class={`phase ${told.status}`}>{phaseName(told.phase, told.status)}</strong>
+      <Clock />
+      <Countdown />
+    </div>
+  );
+}
+
+/** The phase; where the exchange rests, the reason is worth more. */
+function phaseName(phase: string, status: string): string {
+  return t((phase === "closed" ? `status_${status}` : `phase_${phase}`) as Key);
+}
+
+function Clock() {
+  const time = marketTime.value;
+  if (time === null) return null;
+  const day = warsawTime(time, languageTag.value, { weekday: "short", day: "numeric", month: "short" });
+  const clock = warsawTime(time, languageTag.value, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return (
+    <span class="clock">
+      <time>{clock}</time> <span class="muted">{t("warsaw")}</span> <span class="muted date">{day}</span>
+    </span>
+  );
+}
+
+function Countdown() {
+  if (untilChange.value === null) return null;
+  const { days, clock } = countdown(untilChange.value);
+  const left = days ? `${t("days", { count: days })} ${clock}` : clock;
+  return <span class="countdown muted">{t("nextPhase", { left })}</span>;
+}

@@ -1,0 +1,31 @@
+/** The market at a glance: how many rise and fall, and which most. */
+import { computed } from "@preact/signals";
+import type { Quote } from "@zlotick/client";
+import { quoteOf, symbols } from "./quotes.ts";
+
+const MOVERS = 5;
+
+const all = computed<Quote[]>(() => symbols.value.map((symbol) => quoteOf(symbol)?.value).filter((one) => one !== undefined));
+
+export const breadth = computed(() => {
+  const count = { up: 0, unchanged: 0, down: 0, unknown: 0 };
+  for (const { change } of all.value) {
+    if (change === null) count.unknown++;
+    else if (change > 0) count.up++;
+    else if (change < 0) count.down++;
+    else count.unchanged++;
+  }
+  return count;
+});
+
+const moves = computed(() =>
+  all.value
+    .flatMap(({ symbol, change_percent }) => (change_percent ? [{ symbol, percent: change_percent }] : []))
+    .sort((a, b) => b.percent - a.percent),
+);
+
+export type Move = { symbol: string; percent: number };
+
+/** The greatest first. */
+export const topUp = computed<Move[]>(() => moves.value.filter(({ percent }) => percent > 0).slice(0, MOVERS));
+export const topDown = computed<Move[]>(() => moves.value.filter(({ percent }) => percent < 0).slice(-MOVERS).reverse());

