@@ -7,6 +7,7 @@
     ├── Fatal                  will not pass by itself: say so, retry rarely
     ├── JournalError           the journal cannot be opened or written
     │   └── AlreadyRunning     another process owns this data directory
+    ├── AlertError             the book of alerts cannot be opened or written
     ├── EmbeddedError          an embedded server cannot be provisioned or started
     ├── GatewayError           the gateway cannot listen where it should
     ├── ReplayError            a replay file is unreadable; names the file and the line
@@ -75,6 +76,10 @@ class JournalError(ZlotickError):
 
 class AlreadyRunning(JournalError):
     """Another process owns this data directory."""
+
+
+class AlertError(ZlotickError):
+    """The book of alerts cannot be opened, read or written."""
 
 
 class EmbeddedError(ZlotickError):

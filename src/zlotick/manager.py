@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 import structlog
 
-from zlotick import __version__
+from zlotick.alerts import service as alerts
+from zlotick.alerts.courier import Target
+from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
-from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
 from zlotick.journal.sqlite import SqliteJournal
@@ -27,25 +28,18 @@ from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import Phase
 from zlotick.market.validation import Validator
-from zlotick.model import ConnectionStatus, MarketStatus, plain, utc_text
+from zlotick.model import Alert, MarketStatus, plain
 from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.providers.lineup import Lineup, line_up
 from zlotick.providers.recorded import RecordedProvider
 from zlotick.providers.replay import ReplayProvider
+from zlotick.questions import alert_clock, gateway_context, samples
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
-from zlotick.stores.questdb.history import QuestDBHistory
-from zlotick.telemetry.metrics import (
-    CycleMetrics,
-    Metrics,
-    Samples,
-    connection_samples,
-    journal_samples,
-    provider_samples,
-)
+from zlotick.telemetry.metrics import CycleMetrics, Metrics
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
@@ -71,9 +65,10 @@ class RealTimeStreamManager:
         self.questdb: QuestDBConnector | None = None
         self.pocketbase: PocketbaseConnector | None = None
         self.deliveries: list[Delivery] = []
+        self.alerts: Alerts | None = None
         self.calendar = sessions.calendar(self.settings.market)
         self.metrics = Metrics()
-        self._cycle_metrics = CycleMetrics()
+        self.cycle_metrics = CycleMetrics()
         self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
         cadence = Cadence(self.calendar)
         self.chain = ProviderChain(
@@ -89,6 +84,7 @@ class RealTimeStreamManager:
         self.gateway = self._make_gateway()
         self._update_interval = self.settings.service.update_interval
         self._lineup = Lineup()
+        self._alert_targets: list[Target] = []
         self._control: ControlServer | None = None
         self._servers: list[EmbeddedServer] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,6 +124,7 @@ class RealTimeStreamManager:
             await self._start_servers()
             self._start_deliveries()
             await self._start_gateway()
+            await self._start_alerts()
             await self._start_control()
             self._start_cycles()
         except BaseException:
@@ -142,6 +139,8 @@ class RealTimeStreamManager:
         self._lineup = await line_up(self.settings, stocks, self.calendar)
         self.data_providers[:0] = self._lineup.providers
         self.update_interval = self._update_interval  # a replay's step follows it
+        if alerts.wanted(self.settings):
+            self._alert_targets = await alerts.check(self.settings.alerts, self.known_symbols())
         if all(provider.symbols() is None for provider in self.data_providers):
             universe.warn_if_old(stocks)
 
@@ -174,16 +173,36 @@ class RealTimeStreamManager:
 
     async def _start_gateway(self) -> None:
         self.gateway.restore(self.cycle.last_values, self.journal.position)
-        self.metrics.add(self._samples)
+        self.metrics.add(lambda: samples(self))
         await self.gateway.start()
         for kind in (MARKET_STATUS, CONNECTION_STATUS, DATA_PROVIDER_STATUS):
             await self.event_bus.subscribe(kind, partial(self.gateway.publish_event, kind))
+
+    async def _start_alerts(self) -> None:
+        if not alerts.wanted(self.settings):
+            return
+        self.alerts = Alerts(
+            self.settings.alerts,
+            self.settings.service.home,
+            self.journal,
+            targets=self._alert_targets,
+            store=self.pocketbase,
+            symbols=self.known_symbols,
+            origin=self.origin_of,
+            clock=lambda: alert_clock(self),
+            publish=self.gateway.publish_alert,
+        )
+        await self.alerts.start()
+        self.metrics.add(self.alerts.samples)
+        self._own(self.alerts.run(), "alerts")
 
     async def _start_control(self) -> None:
         commands = {
             "dead-letters": self.list_dead_letters,
             "resend": self.resend_dead_letters,
             "gateway-token": self.gateway_token,
+            "alert-rules": self.list_alert_rules,
+            "alert-history": self.list_alerts,
         }
         self._control = ControlServer(socket_path(self.settings.service.home), commands)
         await self._control.start()
@@ -219,9 +238,13 @@ class RealTimeStreamManager:
         await self._step("cycles", self._end_tasks("cycles"))
         await self._step("providers", self.chain.close())
         await self._step("recorders", self._lineup.close())
+        if self.alerts:
+            await self._step("last alerts", self.alerts.flush())
         await self._step("gateway", self.gateway.stop())
         await self._step("deliveries", self._flush())
         await self._step("tasks", self._end_tasks())
+        if self.alerts:
+            await self._step("alerts", self.alerts.close())
         await self._step("connectors", self._close_connectors())
         if self._control:
             await self._step("control socket", self._control.stop())
@@ -282,6 +305,18 @@ class RealTimeStreamManager:
             results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
         return results
 
+    async def list_alert_rules(self) -> dict[str, Any] | None:
+        """The alert rules in force, and what is wrong with them; None where alerts are off."""
+        return await self.alerts.rules() if self.alerts else None
+
+    async def list_alerts(self) -> list[dict[str, Any]] | None:
+        """The newest alerts and what became of them; None where alerts are off."""
+        return await self.alerts.history() if self.alerts else None
+
+    async def recent_alerts(self, limit: int) -> list[Alert]:
+        """All users' alerts, newest first."""
+        return await self.alerts.recent(limit) if self.alerts else []
+
     async def gateway_token(self) -> str | None:
         """The token with which this machine's user passes the gateway; None where it asks for none."""
         return self.gateway.house_token
@@ -306,51 +341,48 @@ class RealTimeStreamManager:
             calendar=self.calendar,
             symbols=self.symbols,
             interval=lambda: self.update_interval,
-            listeners=[lambda report: self.gateway.publish(report), self._cycle_metrics.count],
+            listeners=[
+                lambda report: self.gateway.publish(report),
+                self.cycle_metrics.count,
+                lambda _: self.alerts.wake() if self.alerts else None,
+            ],
         )
 
     def _make_gateway(self) -> Gateway | Workers:
-        config, context = self.settings.gateway, self._gateway_context()
+        config, context = self.settings.gateway, gateway_context(self)
         return (
             Workers(config, context, self.settings.market) if config.workers > 1 else Gateway(config, context)
         )
 
-    # What the gateway asks
-
-    def _gateway_context(self) -> GatewayContext:
-        return GatewayContext(
-            version=__version__,
-            metrics=self.metrics,
-            questdb_status=lambda: _status(self.questdb),
-            pocketbase_status=lambda: _status(self.pocketbase),
-            providers=self.chain.rows,
-            symbols=lambda: frozenset(self.symbols),
-            market_status=self.market_status,
-            session_phase=self.session_phase,
-            origin=lambda: self.origin,
-            delay_seconds=lambda: self._source.delay_seconds if self._source else None,
-            update_interval=lambda: self.update_interval,
-            stale=self.cycle.stale,
-            next_cycle=lambda: utc_text(self.pace.next_cycle) if self.pace.next_cycle else None,
-            journal_stats=self.journal.stats,
-            read_journal=self.journal.read,
-            uptime=lambda: time.monotonic() - self._started_at,
-            calendar=lambda: self.calendar,
-            market_time=self.cycle.market_time,
-            members=lambda: self._members,
-            home=self.settings.service.home,
-            pocketbase_url=lambda: self.pocketbase.config.url if self.pocketbase else None,
-            history=lambda: QuestDBHistory(self.questdb.execute_query) if self.questdb else None,
-        )
+    # What the others ask
 
     @property
-    def _source(self) -> StockDataProvider | None:
+    def source(self) -> StockDataProvider | None:
+        """The first provider: it decides the market's time, and what the quotes are called."""
         return self.data_providers[0] if self.data_providers else None
+
+    @property
+    def members(self) -> Sequence[universe.Member]:
+        """What is known of the tickers: names, ISINs, as of when."""
+        return self._members
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started_at
 
     @property
     def origin(self) -> str:
         """What the quotes may be called: live, delayed, simulated or replayed."""
-        return self._source.kind if self._source else "delayed"
+        return self.source.kind if self.source else "delayed"
+
+    def origin_of(self, source: str) -> str:
+        """The same for the quotes of one source."""
+        return next((one.kind for one in self.data_providers if one.name == source), self.origin)
+
+    def known_symbols(self) -> frozenset[str]:
+        """The universe, and what sources add that define their own."""
+        return frozenset(self.symbols).union(*(one.symbols() or () for one in self.data_providers))
 
     def market_status(self) -> MarketStatus:
         """The status of the market the quotes come from: of today's, or of the replayed moment."""
@@ -359,26 +391,3 @@ class RealTimeStreamManager:
     def session_phase(self) -> Phase:
         """The phase of the session, likewise."""
         return self.calendar.phase(self.cycle.market_time())
-
-    async def _samples(self) -> Samples:
-        stats = await self.journal.stats()
-        statuses = {sink.name: sink.monitor.status for sink in (self.questdb, self.pocketbase) if sink}
-        rows = self.chain.rows()
-        statuses |= {row.name: row.status for row in rows}
-        journal = journal_samples(
-            offset=stats.position.offset,
-            entries=stats.entries,
-            size_bytes=stats.size_bytes,
-            lag=stats.lag,
-            dead_letters=stats.dead_letters,
-        )
-        return [
-            *connection_samples(statuses),
-            *provider_samples(rows),
-            *journal,
-            *self._cycle_metrics.samples(),
-        ]
-
-
-def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:
-    return sink.monitor.status if sink else ConnectionStatus.DISCONNECTED

@@ -176,7 +176,7 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that came true. Recorded once for each crossing, before anybody is told."""
 
-    id: str  # 15 of a-z and 0-9, made of rule, symbol and the quote's moment: the same crossing has the same id
+    id: str  # 15 of a-z and 0-9, made of rule, symbol and the quote's place in the journal: the same crossing has the same id
     rule: str  # the rule's id
     name: str  # the rule's name
     symbol: str | None  # None: of the market

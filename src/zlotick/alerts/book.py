@@ -1,0 +1,190 @@
+"""The durable side of alerts: ``alerts.sqlite`` in the profile's folder.
+
+What the rules remember, the alerts they raised, what is to be delivered and how far the journal was read are written
+in one transaction: after a crash at any moment, every crossing has raised its alert once. One connection in one
+thread, as the journal has; the journal's lock keeps other processes out.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import msgspec
+
+from zlotick.alerts import tables
+from zlotick.alerts.rules import Memory
+from zlotick.alerts.tables import Counts, Raised, Routes, Waiting
+from zlotick.alerts.watch import Findings, Key, Standing
+from zlotick.errors import AlertError
+from zlotick.journal.thread import Ended, OneThread
+from zlotick.model import Alert, Position
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FILE = "alerts.sqlite"
+DAY = 86_400.0
+_BUSY_TIMEOUT = 2.0
+
+
+class Kept(NamedTuple):
+    """What an earlier run left."""
+
+    place: Position | None
+    standing: list[Standing]
+    memories: dict[Key, Memory]
+
+
+class Book:
+    """The book of alerts. Every method raises AlertError when it cannot; what it was asked may then still happen.
+
+    ``clock`` tells seconds since 1970, for the age of alerts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        # Timeouts
+        call_timeout: float = 10.0,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._thread = OneThread("zlotick-alerts", timeout=call_timeout)
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open or create the file. For whoever has the journal of the same folder."""
+        await self._call(self._open)
+
+    async def kept(self) -> Kept:
+        """What is in force, and how far the journal was read."""
+        return Kept(
+            await self._run(tables.place), await self._run(tables.standing), await self._run(tables.memories)
+        )
+
+    async def close(self) -> None:
+        """Give the file back. Safe to call twice."""
+        self._thread.end(self._close)
+        with _translated(self.path):
+            await self._thread.ended()
+
+    async def move(self, to: Position) -> None:
+        """The rules were asked of everything up to there."""
+        await self._run(tables.move, to)
+
+    async def adopt(self, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
+        """These rules are new or changed, and those are gone."""
+        await self._run(tables.adopt, fresh, gone)
+
+    async def record(self, found: Findings, to: Position | None, routes: Routes) -> list[Alert]:
+        """Keep what was found, and where the reading is then. Returns the new alerts."""
+        return await self._run(tables.record, found, to, routes, self._clock())
+
+    async def keep_targets(self, targets: Sequence[str]) -> int:
+        """Give up what waits for other targets than these; returns how much that was."""
+        return await self._run(tables.keep_targets, targets)
+
+    async def waiting(self, target: str) -> Waiting | None:
+        """The oldest alert that a target has yet to get."""
+        return await self._run(tables.waiting, target)
+
+    async def delivered(self, target: str, number: int) -> None:
+        """The target has it."""
+        await self._run(tables.delivered, target, number)
+
+    async def failed(self, target: str, number: int, error: str, *, give_up: bool) -> None:
+        """It did not work; whether it is tried again."""
+        await self._run(tables.failed, target, number, error, give_up)
+
+    async def recent(self, limit: int) -> list[Alert]:
+        """Alerts, newest first."""
+        return await self._run(tables.recent, limit)
+
+    async def history(self, limit: int) -> list[Raised]:
+        """Alerts and what became of them, newest first."""
+        return await self._run(tables.history, limit)
+
+    async def counts(self) -> Counts:
+        """The book in numbers."""
+        return await self._run(tables.counts)
+
+    async def retain(self, keep_days: float) -> None:
+        """Forget what is too old."""
+        await self._run(tables.retain, self._clock() - keep_days * DAY)
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = db = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT)
+        db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA foreign_keys=ON")
+        _prepare(db, self.path)
+        db.execute("PRAGMA journal_mode=WAL").fetchone()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._connection
+        if db is None:
+            raise AlertError(f"{self.path} is not open")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(db)
+            db.execute("COMMIT")
+            return result
+        except BaseException:
+            if db.in_transaction:  # after some errors SQLite has rolled back by itself
+                db.execute("ROLLBACK")
+            raise
+
+    async def _run(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call ``function(connection, ...)`` in the thread, in one transaction."""
+        return await self._call(partial(self._transaction, lambda db: function(db, *args, **kwargs)))
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        with _translated(self.path):
+            try:
+                return await self._thread.call(function)
+            except Ended:
+                raise AlertError(f"{self.path} is closed") from None
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (count,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not count and not application_id:
+        db.executescript(
+            f"BEGIN IMMEDIATE; {tables.TABLES} PRAGMA application_id={tables.APPLICATION_ID}; "
+            f"PRAGMA user_version={tables.VERSION}; COMMIT"
+        )
+    elif application_id != tables.APPLICATION_ID or version > tables.VERSION:
+        raise AlertError(f"{path} is no book of alerts that this zlotick knows: {_MOVE_ASIDE}")
+
+
+_MOVE_ASIDE = "move it aside, with its -wal file if there is one; the rules then begin anew"
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Foreign exceptions become AlertError."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        damaged = not isinstance(error, sqlite3.OperationalError)
+        remedy = _MOVE_ASIDE if damaged else "check its disk: space, quota, permissions"
+        raise AlertError(f"{path}: {error}: {remedy}") from error
+    except TimeoutError as error:
+        raise AlertError(f"{path} did not answer in time: check its disk") from error
+    except OSError as error:
+        raise AlertError(f"{path}: {error}: its folder must be one that this user may write to") from error

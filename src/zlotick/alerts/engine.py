@@ -1,0 +1,159 @@
+"""The alert engine: reads the journal after its own cursor, asks the rules, and records what they raise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import structlog
+
+from zlotick.alerts.book import Book
+from zlotick.alerts.rules import Clock
+from zlotick.alerts.tables import Routes
+from zlotick.alerts.watch import Findings, Origin, Watch
+from zlotick.connections.backoff import backoff
+from zlotick.errors import AlertError, JournalError
+from zlotick.journal import Journal
+from zlotick.model import Alert, AlertRule, Entry, Position
+
+log = structlog.stdlib.get_logger("zlotick.alerts")
+
+CHUNK = 64
+_RULES_AT_A_TIME = 8  # then the loop gets its turn: clients wait for it
+
+
+class AlertEngine:
+    """Asks the rules of every entry once, in order, and of the clock after it.
+
+    ``tell`` takes each alert when it is durable; it is quick and raises nothing. ``clock()`` says what is true of the
+    market now; None while nobody can say, before the first cycle.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        book: Book,
+        *,
+        routes: Routes,
+        origin: Origin,
+        clock: Callable[[], Clock | None],
+        tell: Callable[[Alert], None],
+        # Waiting
+        look_every: float = 5.0,
+        max_delay: float = 30.0,
+    ) -> None:
+        self.watch = Watch()
+        self.failing = ""  # why nothing can be recorded; empty while all is well
+        self._journal = journal
+        self._book = book
+        self._routes = routes
+        self._origin = origin
+        self._clock = clock
+        self._tell = tell
+        self._look_every = look_every
+        self._max_delay = max_delay
+        self._cursor = 0
+        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()  # a look, or other rules: one after the other
+
+    async def open(self) -> None:
+        """Take up where the last run ended. An engine that never ran begins at the journal's present end."""
+        await self._book.open()
+        await self._take_up()
+
+    async def _take_up(self) -> None:
+        """What the book says holds: what we know may be behind it."""
+        kept, end = await self._book.kept(), self._journal.position
+        self.watch = Watch(kept.standing, kept.memories)
+        if kept.place and kept.place.epoch == end.epoch and kept.place.offset <= end.offset:
+            self._cursor = kept.place.offset if kept.standing else end.offset
+            return
+        self._cursor = end.offset
+        await self._book.move(end)
+        if kept.place:
+            log.warning("Alerts go on at the end of the journal: it is another one", offset=end.offset)
+
+    async def adopt(self, source: str, rules: Iterable[AlertRule]) -> None:
+        """The rules of a source as they are now. Raises AlertError when that cannot be recorded: ask again."""
+        async with self._turn:
+            fresh, gone = self.watch.adopt(source, rules, self._journal.position.offset)
+            if fresh or gone:
+                await self._book.adopt(fresh, gone)
+                self.watch.replace(fresh, gone)
+                log.info("Alert rules", mark="✅", source=source, new=len(fresh), gone=len(gone))
+
+    def wake(self) -> None:
+        """There is something new to look at."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look for ever; cancel to stop. Trouble with the disk is told, waited for and tried again."""
+        delays = backoff(cap=self._max_delay)
+        while True:
+            try:
+                await self.look()
+                delays = backoff(cap=self._max_delay)
+                await self._wait(self._look_every)
+            except (AlertError, JournalError) as error:
+                self._say_failing(str(error))
+                await asyncio.sleep(next(delays))
+
+    async def look(self, *, at_clock: bool = True) -> None:
+        """Ask the rules of everything that is new, then of the clock (not at a stop: a replay's has stopped)."""
+        async with self._turn:
+            self._news.clear()
+            if self.failing:
+                await self._take_up()
+            while entries := await self._journal.read(self._cursor, CHUNK):
+                if entries[0].position.offset > self._cursor + 1:
+                    await self._skip(entries[0].position)
+                    continue
+                for entry in entries:
+                    await self._look_at(entry)
+            if at_clock and (clock := self._clock()):
+                await self._record(self.watch.of_clock(clock, self._origin), None)
+            self.failing = ""
+
+    async def _look_at(self, entry: Entry) -> None:
+        found = Findings()
+        for number, part in enumerate(self.watch.of_entry(entry, self._origin), 1):
+            found.alerts += part.alerts
+            found.memories |= part.memories
+            if number % _RULES_AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        if self.watch.standing:
+            await self._record(found, entry.position)
+        self._cursor = entry.position.offset
+
+    async def _record(self, found: Findings, to: Position | None) -> None:
+        if not (found.alerts or found.memories or to):
+            return
+        raised = await self._book.record(found, to, self._routes)
+        self.watch.keep(found)
+        for alert in raised:
+            log.info("Alert", mark="⚠", rule=alert.name, message=alert.message)
+            self._tell(alert)
+
+    async def _skip(self, first: Position) -> None:
+        """Retention took entries that the rules were not asked of: old news is no alert, go on with the newest."""
+        end = self._journal.position
+        log.error(
+            "Alerts missed journal entries: gone before they were read",
+            mark="❌",
+            missed=first.offset - self._cursor - 1,
+            skipped=end.offset - first.offset + 1,
+        )
+        await self._book.move(end)
+        self._cursor = end.offset
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
+    def _say_failing(self, why: str) -> None:
+        """Once for each kind of trouble."""
+        if why != self.failing:
+            self.failing = why
+            log.error("Alerts cannot be recorded", mark="❌", error=why)

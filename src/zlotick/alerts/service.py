@@ -1,0 +1,267 @@
+"""Alerts put together: the engine, the rules of PocketBase, and a courier for each target."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from zlotick.alerts import notify
+from zlotick.alerts.book import FILE, Book
+from zlotick.alerts.courier import Courier, Target
+from zlotick.alerts.engine import AlertEngine
+from zlotick.alerts.rulebook import CONFIG, POCKETBASE, Unusable, of_records, of_settings, unknown_symbols
+from zlotick.alerts.rules import Clock
+from zlotick.alerts.tables import Counts, Routes
+from zlotick.alerts.watch import Origin, Standing
+from zlotick.alerts.wording import name_of
+from zlotick.config import AlertsConfig, Settings
+from zlotick.errors import AlertError, ConfigError, ZlotickError
+from zlotick.journal import Journal
+from zlotick.model import Alert, plain
+from zlotick.telemetry.metrics import Sample, Samples
+
+log = structlog.stdlib.get_logger("zlotick.alerts")
+
+HISTORY = 1000
+"""Alerts that the control socket tells at most."""
+
+_FATAL_TRIES = 20  # of an alert in PocketBase: an hour for somebody to correct the password
+_RETAIN_EVERY = 3600.0
+
+
+class AlertStore(Protocol):
+    """PocketBase, as alerts see it. Both raise Transient or Fatal."""
+
+    async def alert_rules(self) -> list[dict[str, Any]]:
+        """The records of ``alert_rules``."""
+
+    async def record_alert(self, alert: Alert) -> None:
+        """Keep an alert; idempotent by its id."""
+
+
+def wanted(settings: Settings) -> bool:
+    """Whether there can be a rule: in the settings, or in a PocketBase."""
+    return settings.alerts.enabled and bool(settings.alerts.rules or settings.pocketbase.mode != "off")
+
+
+async def check(config: AlertsConfig, symbols: Iterable[str]) -> list[Target]:
+    """Where to send, ready to be sent to. Raises ConfigError: an unknown stock, an address nobody can send to."""
+    unknown = unknown_symbols(of_settings(config.rules), symbols)
+    problems = [
+        f"alerts.rules, rule {name!r}: unknown symbols {', '.join(names)}; correct them, or add them to universe.extra"
+        for name, names in unknown.items()
+    ]
+    try:
+        targets = await notify.targets(config)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigError(problems)
+    return targets
+
+
+class Alerts:
+    """The alert service: ``start()``, then :meth:`run` as a task, ``stop()``.
+
+    ``store`` is PocketBase, None without one.
+    """
+
+    def __init__(
+        self,
+        config: AlertsConfig,
+        home: Path,
+        journal: Journal,
+        *,
+        targets: Sequence[Target],
+        store: AlertStore | None,
+        symbols: Callable[[], frozenset[str]],
+        origin: Origin,
+        clock: Callable[[], Clock | None],
+        publish: Callable[[Alert], None],
+        # Waiting
+        rules_every: float = 15.0,
+        rules_timeout: float = 10.0,
+        flush_timeout: float = 3.0,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._symbols = symbols
+        self._publish = publish
+        self._rules_every = rules_every
+        self._rules_timeout = rules_timeout
+        self._flush_timeout = flush_timeout
+        self._unusable: list[Unusable] = []
+        self._rules_trouble = ""
+        self._book = Book(home / FILE)
+        pocketbase = [_pocketbase(store)] if store else []
+        self._couriers = [Courier(self._book, target) for target in (*pocketbase, *targets)]
+        routes = Routes(
+            tuple(target.key for target in pocketbase),
+            tuple(target.key for target in targets),
+            config.max_per_hour,
+        )
+        self.engine = AlertEngine(
+            journal, self._book, routes=routes, origin=origin, clock=clock, tell=self._tell
+        )
+
+    async def start(self) -> None:
+        """Open the book and take the rules of the settings. Raises AlertError."""
+        await self.engine.open()
+        dropped = await self._book.keep_targets([one.target.key for one in self._couriers])
+        if dropped:
+            log.warning("Alerts given up: their targets are gone from the settings", deliveries=dropped)
+        await self.engine.adopt(CONFIG, of_settings(self._config.rules))
+        if self._store is None:
+            await self.engine.adopt(POCKETBASE, [])
+
+    async def run(self) -> None:
+        """Ask, deliver, forget, for ever; cancel to stop."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.engine.run(), name="alert engine")
+            tasks.create_task(self._retain(), name="alert retention")
+            if self._store:
+                tasks.create_task(self._follow_rules(self._store), name="alert rules of PocketBase")
+            for courier in self._couriers:
+                tasks.create_task(courier.run(), name=f"alerts to {courier.target.name}")
+
+    async def flush(self) -> None:
+        """Look at the last entries and deliver what can be delivered at once; the rest stays in the book."""
+        try:
+            async with asyncio.timeout(self._flush_timeout):
+                await self.engine.look(at_clock=False)
+                while any((await self._book.counts()).waiting.values()):  # noqa: ASYNC110  it tells nobody
+                    await asyncio.sleep(0.05)
+        except (TimeoutError, ZlotickError):
+            log.warning("Alerts wait for the next start")
+
+    async def close(self) -> None:
+        """Close the book, when :meth:`run` has ended. Safe to call twice."""
+        await self._book.close()
+
+    def wake(self) -> None:
+        """A cycle is over: there may be something new."""
+        self.engine.wake()
+
+    async def recent(self, limit: int) -> list[Alert]:
+        """Alerts of all users, newest first."""
+        return await self._book.recent(limit)
+
+    async def rules(self) -> dict[str, Any]:
+        """The rules in force and those that cannot be, for the command line."""
+        standing = sorted(self.engine.watch.standing.values(), key=lambda one: (one.source, one.rule.name))
+        return {
+            "rules": [self._row(one) for one in standing],
+            "unusable": [plain(one) for one in self._unusable],
+            "trouble": self.warnings(),
+            "counts": plain(await self._book.counts()),
+        }
+
+    async def history(self) -> list[dict[str, Any]]:
+        """The newest alerts and what became of them, newest first."""
+        names = {courier.target.key: courier.target.name for courier in self._couriers}
+        rows = [plain(raised) for raised in await self._book.history(HISTORY)]
+        for row in rows:
+            for delivery in row["undelivered"]:
+                delivery["target"] = names.get(delivery["target"], delivery["target"])
+        return rows
+
+    async def samples(self) -> Samples:
+        """Metrics."""
+        counts = await self._book.counts()
+        names = {courier.target.key: courier.target.name for courier in self._couriers}
+        return [*_totals(counts), *self._rule_samples(), *_by_target(counts, names)]
+
+    def warnings(self) -> list[str]:
+        """What is wrong, for people."""
+        found = [f"alerts cannot be recorded: {self.engine.failing}"] if self.engine.failing else []
+        found += [f"alerts to {one.target.name} wait: {one.trouble}" for one in self._couriers if one.trouble]
+        found += [f"alert rules of PocketBase: {self._rules_trouble}"] if self._rules_trouble else []
+        bad = len(self._unusable)
+        return found + (
+            [f"{bad} alert rules of PocketBase cannot be used (zlotick alerts list)"] if bad else []
+        )
+
+    def _row(self, one: Standing) -> dict[str, Any]:
+        unknown = unknown_symbols([one.rule], self._symbols()).get(one.rule.id, [])
+        spoke = self.engine.watch.spoke(one.rule.id)
+        row = {**plain(one.rule), "name": name_of(one.rule)}
+        return {**row, "source": one.source, "spoke": spoke, "unknown_symbols": unknown}
+
+    def _rule_samples(self) -> Samples:
+        for source in (CONFIG, POCKETBASE):
+            count = sum(one.source == source for one in self.engine.watch.standing.values())
+            yield Sample("zlotick_alert_rules", "Alert rules in force", count, {"source": source})
+
+    def _tell(self, alert: Alert) -> None:
+        self._publish(alert)
+        for courier in self._couriers:
+            courier.wake()
+
+    async def _retain(self) -> None:
+        while True:
+            try:
+                await self._book.retain(self._config.keep_days)
+            except AlertError as error:
+                log.error("Old alerts cannot be forgotten", mark="❌", error=str(error))
+            await asyncio.sleep(_RETAIN_EVERY)
+
+    async def _follow_rules(self, store: AlertStore) -> None:
+        """The rules of PocketBase as they are, now and then. While it is away the last known ones stay."""
+        while True:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(self._rules_timeout):
+                    records = await store.alert_rules()
+                rules, unusable = of_records(records)
+                await self.engine.adopt(POCKETBASE, rules)
+                self._say_unusable(unusable)
+                self._say_trouble("")
+            except (ZlotickError, TimeoutError) as error:
+                self._say_trouble(str(error) or f"no answer within {self._rules_timeout:g} s")
+            await asyncio.sleep(max(1.0, self._rules_every - (time.monotonic() - started)))
+
+    def _say_unusable(self, unusable: list[Unusable]) -> None:
+        """Each once."""
+        for one in unusable:
+            if one not in self._unusable:
+                log.warning("Alert rule cannot be used", rule=one.name or one.id, reason=one.reason)
+        self._unusable = unusable
+
+    def _say_trouble(self, trouble: str) -> None:
+        before, self._rules_trouble = self._rules_trouble, trouble
+        if trouble and not before:
+            log.warning("Alert rules of PocketBase cannot be read: the last known ones stay", reason=trouble)
+
+
+def _pocketbase(store: AlertStore) -> Target:
+    async def send(alert: Alert, note: str) -> None:
+        await store.record_alert(alert)
+
+    return Target(
+        key="pocketbase", name="PocketBase", send=send, transient_tries=None, fatal_tries=_FATAL_TRIES
+    )
+
+
+def _totals(counts: Counts) -> Samples:
+    for name, text, value in (
+        ("raised", "Alerts raised, ever", counts.raised),
+        ("dropped", "Deliveries of alerts given up unsent, ever", counts.dropped),
+    ):
+        yield Sample(f"zlotick_alerts_{name}", text, value, kind="counter")
+    yield Sample(
+        "zlotick_alerts_suppressed", "Alerts kept that alerts.max_per_hour held back", counts.suppressed
+    )
+
+
+def _by_target(counts: Counts, names: dict[str, str]) -> Samples:
+    for name, text, found in (
+        ("waiting", "Alerts that a target has yet to get", counts.waiting),
+        ("put_aside", "Alerts that a target refused for good", counts.given_up),
+    ):
+        for key, target in names.items():
+            yield Sample(f"zlotick_alerts_{name}", text, found.get(key, 0), {"target": target})
