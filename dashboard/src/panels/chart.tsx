@@ -22,7 +22,7 @@ const view = signal<View>("5m");
 export default function ChartPanel({ symbol }: { symbol: string }) {
   return (
     <section class="chart" aria-label={p("chart", { symbol })}>
-      <div class="choices" role="group" aria-label={p("interval")}>
+      <div class="segments" role="group" aria-label={p("interval")}>
         {VIEWS.map((one) => (
           <button key={one} type="button" aria-pressed={view.value === one} onClick={() => (view.value = one)}>
             {word("view", one)}
@@ -30,7 +30,7 @@ export default function ChartPanel({ symbol }: { symbol: string }) {
         ))}
       </div>
       <Chart key={`${symbol} ${view.value}`} symbol={symbol} view={view.value} />
-      <p class="small">
+      <p class="muted small">
         {p("warsawTime")} · {p("madeWith")}
       </p>
     </section>
@@ -130,7 +130,7 @@ function look(element: HTMLElement, view: View): Look {
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
-  const [ink, faint, up, down, muted] = ["ink", "line", "up", "down", "muted"].map(colour) as [string, string, string, string, string];
+  const [ink, faint, up, down, muted] = ["text", "line", "up", "down", "muted"].map(colour) as [string, string, string, string, string];
   probe.remove();
   return { ink, faint, up, down, muted, language: languageTag.peek(), daily: view === "1d" };
 }
@@ -139,17 +139,22 @@ function look(element: HTMLElement, view: View): Look {
 function Readout({ bar, daily, spoken }: { bar: Bar | undefined; daily: boolean; spoken: boolean }) {
   const tag = languageTag.value;
   if (!bar) return <p class="readout">&nbsp;</p>;
-  const { open, high, low, close, volume } = bar;
-  const words = {
-    open: price(open, tag),
-    high: price(high, tag),
-    low: price(low, tag),
-    close: price(close, tag),
-    volume: number(volume, 0, tag),
-  };
+  const values = [
+    ["open", price(bar.open, tag)],
+    ["high", price(bar.high, tag)],
+    ["low", price(bar.low, tag)],
+    ["close", price(bar.close, tag)],
+    ["volume", number(bar.volume, 0, tag)],
+  ] as const;
   return (
     <p class="readout" aria-live={spoken ? "polite" : "off"}>
-      <b>{moments(tag, daily)(bar.time)}</b> {p("ohlc", words)} <span class="quiet">{bar.data_source}</span>
+      <b>{moments(tag, daily)(bar.time)}</b>
+      {values.map(([name, value]) => (
+        <span key={name}>
+          <span class="muted">{p(name)}</span> {value}
+        </span>
+      ))}
+      <span class="muted">{bar.data_source}</span>
     </p>
   );
 }

@@ -37,12 +37,11 @@ export default function ProvidersPanel() {
     return () => clearInterval(timer);
   }, [state]);
   return (
-    <section class="sources" aria-labelledby="sources">
-      <h2 id="sources">{p("sources")}</h2>
+    <>
       {providers.value.length ? <Scoreboard rows={providers.value} /> : <p class="notice">{p("noSources")}</p>}
       {failed.value && <p class="notice">{p("noStatus")}</p>}
       {report.value && <Stores report={report.value} />}
-    </section>
+    </>
   );
 }
 

@@ -16,12 +16,15 @@ const en = {
   chartOff: "No history: QuestDB is off, or does not answer. The chart shows what has come since the service began its day.",
   chartFailed: "The service did not give the candles.",
   again: "Try again",
-  ohlc: "O {open}  H {high}  L {low}  C {close}  Vol. {volume}",
+  open: "Open",
+  high: "High",
+  low: "Low",
+  close: "Close",
+  volume: "Volume",
   warsawTime: "Warsaw time",
   madeWith: "Chart: TradingView Lightweight Charts™",
 
   // sources and stores
-  sources: "Sources",
   stores: "Stores",
   source: "Source",
   state: "State",
@@ -61,10 +64,9 @@ const en = {
   refused_no_data: "It answers, but has no quotes for us.",
 
   // alerts
-  alerts: "Alerts",
   alertsNone: "No rule has come true yet.",
   alertsOff: "Alerts are off: this service has no rules.",
-  alertsHow: "A rule is a few lines in the settings, under alerts.rules. Try it with",
+  alertsHow: "A rule is a few lines of the settings file. Try it with {command}, then start the service anew.",
   alertsLoading: "Loading alerts…",
   alertsFailed: "The service did not give the alerts.",
   newAlert: "New alert: {message}",
@@ -96,11 +98,14 @@ const pl: Record<keyof typeof en, string> = {
   chartOff: "Brak historii: QuestDB jest wyłączona albo nie odpowiada. Wykres pokazuje to, co przyszło w tym dniu do usługi.",
   chartFailed: "Usługa nie podała świec.",
   again: "Spróbuj ponownie",
-  ohlc: "O {open}  Maks. {high}  Min. {low}  Z {close}  Wol. {volume}",
+  open: "Otw.",
+  high: "Maks.",
+  low: "Min.",
+  close: "Zamk.",
+  volume: "Wol.",
   warsawTime: "czas warszawski",
   madeWith: "Wykres: TradingView Lightweight Charts™",
 
-  sources: "Źródła",
   stores: "Bazy",
   source: "Źródło",
   state: "Stan",
@@ -139,10 +144,9 @@ const pl: Record<keyof typeof en, string> = {
   refused_stale: "Jego notowania są stare.",
   refused_no_data: "Odpowiada, ale nie ma dla nas notowań.",
 
-  alerts: "Alerty",
   alertsNone: "Żadna reguła jeszcze się nie spełniła.",
   alertsOff: "Alerty są wyłączone: ta usługa nie ma żadnej reguły.",
-  alertsHow: "Reguła to kilka wierszy w ustawieniach, w alerts.rules. Sprawdza ją polecenie",
+  alertsHow: "Reguła to kilka wierszy w pliku ustawień. Wypróbuj ją poleceniem {command}, potem uruchom usługę od nowa.",
   alertsLoading: "Wczytywanie alertów…",
   alertsFailed: "Usługa nie podała alertów.",
   newAlert: "Nowy alert: {message}",
@@ -163,8 +167,10 @@ const pl: Record<keyof typeof en, string> = {
 export const p = translator({ en, pl });
 export type PanelKey = keyof typeof en;
 
+export const isKey = (key: string): key is PanelKey => key in en;
+
 /** The word for what a server says; a newer server's own word is shown as it is. */
 export function word(kind: string, value: string): string {
   const key = `${kind}_${value}`;
-  return key in en ? p(key as PanelKey) : value.replaceAll("_", " ");
+  return isKey(key) ? p(key) : value.replaceAll("_", " ");
 }

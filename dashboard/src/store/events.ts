@@ -11,6 +11,8 @@ export const providers = signal<readonly ProviderRow[]>([]);
 export const nextCycle = signal<string | null>(null);
 /** Newest first; null: not told yet. */
 export const alerts = signal<readonly Alert[] | null>(null);
+/** The one that has just come; null: none lately. */
+export const newestAlert = signal<Alert | null>(null);
 /** What is known of the list: `off` where the server evaluates no rules, `failed` when it did not answer. */
 export const alertsAre = signal<"unknown" | "known" | "off" | "failed">("unknown");
 
@@ -39,4 +41,5 @@ export function takeAlert(alert: Alert): void {
   const known = alerts.value ?? [];
   if (known.some((one) => one.id === alert.id)) return;
   alerts.value = [alert, ...known].slice(0, ALERTS_KEPT);
+  newestAlert.value = alert;
 }

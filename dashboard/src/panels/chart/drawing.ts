@@ -5,10 +5,13 @@ import {
   createChart,
   CrosshairMode,
   HistogramSeries,
+  LineStyle,
+  LineType,
   TickMarkType,
   type DeepPartial,
   type IChartApi,
   type ISeriesApi,
+  type PriceFormatCustom,
   type Time,
   type TimeChartOptions,
   type UTCTimestamp,
@@ -48,13 +51,16 @@ export class Drawing {
     this.prices = kind.candles ? this.chart.addSeries(CandlestickSeries) : this.chart.addSeries(BaselineSeries);
     this.volumes = this.chart.addSeries(HistogramSeries, { priceLineVisible: false, lastValueVisible: false }, 1);
     this.chart.panes()[0]?.setStretchFactor(4);
+    if (!kind.candles && kind.base !== null) {
+      this.prices.createPriceLine({ price: kind.base, color: look.muted, lineWidth: 1, lineStyle: LineStyle.Dashed, axisLabelVisible: false });
+    }
     this.restyle(look);
   }
 
   restyle(look: Look): void {
     this.chart.applyOptions(options(look));
-    this.prices.applyOptions(priceOptions(this.kind, look) as object);
-    this.volumes.applyOptions({ color: look.muted, priceFormat: { type: "custom", formatter: short(look.language), minMove: 1 } });
+    this.prices.applyOptions({ ...colours(this.kind, look), priceFormat: written(look.language, PRICES) });
+    this.volumes.applyOptions({ color: look.muted, priceFormat: written(look.language, SHARES) });
     if (this.points.length) this.draw(this.points);
   }
 
@@ -108,7 +114,7 @@ function volume(point: Point): { time: UTCTimestamp; value?: number } {
   return "close" in point && point.volume !== null ? { time, value: point.volume } : { time };
 }
 
-function priceOptions(kind: Kind, look: Look): object {
+function colours(kind: Kind, look: Look): object {
   if (kind.candles) {
     const { up, down } = look;
     return { upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false };
@@ -123,19 +129,19 @@ function priceOptions(kind: Kind, look: Look): object {
     bottomFillColor1: "transparent",
     bottomFillColor2: "transparent",
     lineWidth: 2,
+    lineType: LineType.WithSteps, // a price stands until the next trade
   };
 }
 
 function options(look: Look): DeepPartial<TimeChartOptions> {
   const moment = moments(look.language, look.daily);
-  const price = new Intl.NumberFormat(look.language, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
   return {
     layout: { background: { color: "transparent" }, textColor: look.ink, attributionLogo: true, panes: { separatorColor: look.faint } },
     grid: { vertLines: { color: look.faint }, horzLines: { color: look.faint } },
     crosshair: { mode: CrosshairMode.Magnet },
     rightPriceScale: { borderColor: look.faint },
-    timeScale: { borderColor: look.faint, timeVisible: true, rightOffset: 2, tickMarkFormatter: tickMarks(look.language) },
-    localization: { locale: look.language, priceFormatter: price.format, timeFormatter: (time: Time) => moment(Number(time)) },
+    timeScale: { borderColor: look.faint, timeVisible: true, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look.language) },
+    localization: { locale: look.language, timeFormatter: (time: Time) => moment(Number(time)) },
   };
 }
 
@@ -163,6 +169,9 @@ function tickMarks(language: string): (time: Time, kind: TickMarkType) => string
   };
 }
 
-function short(language: string): (value: number) => string {
-  return new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 }).format;
+const PRICES = { step: 0.0001, format: { minimumFractionDigits: 2, maximumFractionDigits: 4 } };
+const SHARES = { step: 1, format: { notation: "compact", maximumFractionDigits: 1 } } as const;
+
+function written(language: string, { step, format }: typeof PRICES | typeof SHARES): PriceFormatCustom {
+  return { type: "custom", minMove: step, formatter: new Intl.NumberFormat(language, format).format };
 }

@@ -36,10 +36,11 @@ export class CandleFeed {
     });
     this.client.subscribe("subscription_confirmed", () => {
       this.candles.interrupted();
-      void this.load();
+      void this.load(); // again: what was traded meanwhile
     });
     this.client.select({ channels: [`candles:${interval}`], symbols: [this.symbol] });
     this.client.connect();
+    void this.load();
   }
 
   stop(): void {

@@ -1,0 +1,21 @@
+/** Shows an alert that has just come for a while, to those who look and to those who listen. */
+import { useEffect } from "preact/hooks";
+import { newestAlert } from "../store/index.ts";
+import { sentence } from "./sentence.ts";
+import { p } from "./strings.ts";
+import "./panels.css";
+
+const SHOWN_MS = 10_000;
+
+export default function AlertNotice() {
+  const alert = newestAlert.value;
+  useEffect(() => {
+    const timer = setTimeout(() => (newestAlert.value = null), SHOWN_MS);
+    return () => clearTimeout(timer);
+  }, [alert]);
+  return (
+    <p class="news" role="status">
+      {alert && p("newAlert", { message: sentence(alert) })}
+    </p>
+  );
+}
