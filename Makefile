@@ -1,6 +1,7 @@
 # Two commands for a fresh machine with git, make and Python 3.11+: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+BOARD := hatch_build.py $(shell git ls-files dashboard/src dashboard/package-lock.json clients/js/src 2>/dev/null)
 
 .PHONY: demo run test check bench install clean
 demo: .venv/installed          ## the main job: a recorded session through the whole pipeline
@@ -20,7 +21,7 @@ install: .venv/installed
 clean:
 	rm -rf .venv build dist
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt $(BOARD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zlotick needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing zlotick into .venv (once; about a minute)"
 	@$(PYTHON) -m venv .venv
