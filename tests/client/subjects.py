@@ -55,7 +55,9 @@ class PythonSubject(Subject):
             url,
             token=options.get("token"),
             patience=options.get("patience", PATIENCE),
-            reconnect=Reconnect(attempts=options.get("attempts"), rng=NoJitter(), **BACKOFF),
+            reconnect=Reconnect(
+                attempts=options.get("attempts"), rng=NoJitter(), **options.get("backoff", BACKOFF)
+            ),
             **options.get("subscription", {}),
         )
         self._group.create_task(self._read(self._client))

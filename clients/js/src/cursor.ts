@@ -4,6 +4,7 @@ import type { ErrorMessage, Message, Position, StockUpdates, Subscription, Subsc
 export class Cursor {
   /** All up to here was received, so a new connection may resume after it. Null: begin with a snapshot. */
   position: Position | null = null;
+  #had: Position | null = null; // as told by quotes; a heartbeat may overtake them
   #wanted: Subscription = {};
   #inForce: Subscription | null = null;
   #asked = 0;
@@ -42,35 +43,31 @@ export class Cursor {
         if (this.answers(message) && !message.retryable) this.#wanted = this.#inForce ?? this.#wanted;
         break;
       case "gap":
-        this.position = null;
+        this.position = this.#had = null;
         break;
       case "snapshot_end":
         this.#live = true;
-        this.#move(message.position);
+        this.position = this.#had = message.position ?? this.position;
         break;
       case "heartbeat":
-        if (this.#live) this.#move(message.position);
+        if (this.#live) this.position = message.position ?? this.position;
     }
     return true;
   }
 
   #confirmed(): void {
     this.#inForce = this.#wanted;
-    this.position = this.#since;
+    this.position = this.#had = this.#since;
     this.#live = false;
   }
 
   /** A snapshot counts when its end is told: half of one is nothing to resume from. */
   #takeQuotes({ snapshot, position }: StockUpdates): boolean {
     if (!position || snapshot) return true;
-    const had = this.position;
+    const had = this.#had;
     const ahead = had && position.epoch === had.epoch ? position.offset - had.offset : 1;
-    if (ahead > 0 && (had || this.#live)) this.position = position;
+    if (ahead > 0 && (had || this.#live)) this.position = this.#had = position;
     // A live cycle of mode `full` repeats the position when nothing changed.
     return ahead > 0 || (ahead === 0 && this.#live && this.#inForce?.mode !== "changes");
-  }
-
-  #move(position: Position | null): void {
-    if (position) this.position = position;
   }
 }

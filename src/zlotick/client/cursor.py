@@ -20,6 +20,7 @@ class Cursor:
     def __init__(self, subscription: Subscription) -> None:
         self.position: Position | None = None
         """All up to here was received, so a new connection may resume after it. None: begin with a snapshot."""
+        self._had: Position | None = None  # as told by quotes; a heartbeat may overtake them
         self._wanted = subscription
         self._in_force: Subscription | None = None
         self._asked = 0
@@ -54,32 +55,28 @@ class Cursor:
             if self.answers(message) and not message["retryable"]:
                 self._wanted = self._in_force or self._wanted
         elif message["type"] == "gap":
-            self.position = None
+            self.position = self._had = None
         elif message["type"] == "snapshot_end":
             self._live = True
-            self._move(message["position"])
+            self.position = self._had = message["position"] or self.position
         elif message["type"] == "heartbeat" and self._live:
-            self._move(message["position"])
+            self.position = message["position"] or self.position
         return True
 
     def _confirmed(self) -> None:
         self._in_force = self._wanted
-        self.position = self._since
+        self.position = self._had = self._since
         self._live = False
 
     def _take_quotes(self, message: StockUpdates) -> bool:
         """A snapshot counts when its end is told: half of one is nothing to resume from."""
-        position, had = message.get("position"), self.position
+        position, had = message.get("position"), self._had
         if position is None or message["snapshot"]:
             return True
         same = had is not None and position["epoch"] == had["epoch"]
         ahead = position["offset"] - had["offset"] if had is not None and same else 1
         if ahead > 0 and (had is not None or self._live):
-            self.position = position
+            self.position = self._had = position
         # A live cycle of mode `full` repeats the position when nothing changed.
         full = self._in_force is None or self._in_force.get("mode") != "changes"
         return ahead > 0 or (ahead == 0 and self._live and full)
-
-    def _move(self, position: Position | None) -> None:
-        if position is not None:
-            self.position = position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import NamedTuple, Self
 
 import aiohttp
@@ -85,6 +86,6 @@ class Socket:
 
 
 def _plain(error: Exception) -> str:
-    """Aiohttp names the host in its own way; the reason is enough."""
-    cause = error.__cause__
-    return (cause.strerror if isinstance(cause, OSError) else None) or str(error) or type(error).__name__
+    """The system's own words: aiohttp's name the address once more."""
+    number = error.errno if isinstance(error, OSError) else None
+    return (os.strerror(number) if number else str(error)) or type(error).__name__
