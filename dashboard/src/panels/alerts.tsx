@@ -8,6 +8,7 @@ import { p, word } from "./strings.ts";
 import "./panels.css";
 
 const EXAMPLE = `[[alerts.rules]]
+name = "ACG is dear"
 symbols = ["ACG"]
 condition = "price_above"
 threshold = 32.5`;
@@ -15,7 +16,8 @@ threshold = 32.5`;
 export default function AlertsPanel() {
   const list = alerts.value ?? [];
   return (
-    <div class="alerts">
+    <section class="alerts" aria-labelledby="alerts">
+      <h2 id="alerts">{p("alerts")}</h2>
       {list.length > 0 ? (
         <ol>
           {list.map((alert) => (
@@ -25,7 +27,7 @@ export default function AlertsPanel() {
       ) : (
         <Nothing />
       )}
-    </div>
+    </section>
   );
 }
 

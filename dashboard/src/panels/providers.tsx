@@ -1,11 +1,12 @@
 /** How the sources, the stores and the journal are. */
 import { signal } from "@preact/signals";
 import type { ProviderRow, StatusReport } from "@zlotick/client";
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { number, span, UNKNOWN, warsawTime } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
 import { api, line, providers } from "../store/index.ts";
-import { p, word } from "./strings.ts";
+import { p, word, type PanelKey } from "./strings.ts";
 import "./panels.css";
 
 const ASK_EVERY_MS = 15_000;
@@ -37,63 +38,58 @@ export default function ProvidersPanel() {
     return () => clearInterval(timer);
   }, [state]);
   return (
-    <>
-      {providers.value.length ? <Scoreboard rows={providers.value} /> : <p class="notice">{p("noSources")}</p>}
-      {failed.value && <p class="notice">{p("noStatus")}</p>}
-      {report.value && <Stores report={report.value} />}
-    </>
-  );
-}
-
-function Scoreboard({ rows }: { rows: readonly ProviderRow[] }) {
-  return (
-    <table class="scoreboard">
-      <thead>
-        <tr>
-          {(["source", "state", "taken", "lastSuccess", "nextAttempt", "budgetLeft"] as const).map((column) => (
-            <th key={column} scope="col">
-              {p(column)}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => (
+    <section class="sources" aria-labelledby="sources">
+      <h2 id="sources">{p("sources")}</h2>
+      {providers.value.length === 0 && <p class="notice">{p("noSources")}</p>}
+      <ol>
+        {providers.value.map((row) => (
           <Row key={row.name} row={row} />
         ))}
-      </tbody>
-    </table>
+      </ol>
+      {failed.value && <p class="notice">{p("noStatus")}</p>}
+      {report.value && <Stores report={report.value} />}
+    </section>
   );
 }
 
 function Row({ row }: { row: ProviderRow }) {
+  const { refusal_reason: reason, refusal_detail: detail, next_attempt: next, budget_left: left } = row;
   const tag = languageTag.value;
-  const { refusal_reason: reason, refusal_detail: detail } = row;
   return (
-    <tr>
-      <th scope="row">
-        {row.name} <Kind row={row} />
-      </th>
-      <td data-label={p("state")}>
-        <State status={row.status} />
-        {reason && <p title={detail ?? undefined}>{word("refused", reason)}</p>}
-      </td>
-      <td data-label={p("taken")}>{number(row.symbols, 0, tag)}</td>
-      <td data-label={p("lastSuccess")}>
-        <Moment at={row.last_success} />
-      </td>
-      <td data-label={p("nextAttempt")}>
-        <Moment at={row.next_attempt} />
-      </td>
-      <td data-label={p("budgetLeft")}>{number(row.budget_left, 0, tag)}</td>
-    </tr>
+    <li>
+      <p>
+        <b>{row.name}</b> <Kind row={row} /> <State status={row.status} />
+      </p>
+      {reason && <p title={detail ?? undefined}>{word("refused", reason)}</p>}
+      <dl>
+        <Fact name="taken">{number(row.symbols, 0, tag)}</Fact>
+        <Fact name="lastSuccess">
+          <Moment at={row.last_success} />
+        </Fact>
+        {next && (
+          <Fact name="nextAttempt">
+            <Moment at={next} />
+          </Fact>
+        )}
+        {left !== null && <Fact name="budgetLeft">{number(left, 0, tag)}</Fact>}
+      </dl>
+    </li>
+  );
+}
+
+function Fact({ name, children }: { name: PanelKey; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{p(name)}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
 
 function Kind({ row }: { row: ProviderRow }) {
   const minutes = Math.round((row.delay_seconds ?? 0) / 60);
   const late = minutes > 0 ? `, ${p("lateBy", { minutes })}` : "";
-  return <span class={`kind ${row.kind}`}>{word("kind", row.kind) + late}</span>;
+  return <span class="muted">{word("kind", row.kind) + late}</span>;
 }
 
 function State({ status }: { status: string }) {
@@ -121,22 +117,19 @@ function Stores({ report }: { report: StatusReport }) {
   ] as const;
   return (
     <>
-      <h3>{p("stores")}</h3>
-      <dl class="stores">
+      <h2>{p("stores")}</h2>
+      <ol>
         {stores.map(([name, status, lag]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>
-              <State status={status} />
-              {lag !== undefined && ` · ${lag ? p("lag", { count: number(lag, 0, tag) }) : p("upToDate")}`}
-            </dd>
-          </div>
+          <li key={name}>
+            <b>{name}</b> <State status={status} />
+            {lag !== undefined && <span class="muted">{lag ? p("lag", { count: number(lag, 0, tag) }) : p("upToDate")}</span>}
+          </li>
         ))}
-        <div>
-          <dt>{p("journal")}</dt>
-          <dd>{journal ? p("entries", { count: number(journal.entries, 0, tag) }) : p("journalSilent")}</dd>
-        </div>
-      </dl>
+        <li>
+          <b>{p("journal")}</b>{" "}
+          <span class="muted">{journal ? p("entries", { count: number(journal.entries, 0, tag) }) : p("journalSilent")}</span>
+        </li>
+      </ol>
     </>
   );
 }

@@ -25,9 +25,8 @@ const en = {
   madeWith: "Chart: TradingView Lightweight Charts™",
 
   // sources and stores
+  sources: "Sources",
   stores: "Stores",
-  source: "Source",
-  state: "State",
   lastSuccess: "Last good answer",
   nextAttempt: "Next try",
   budgetLeft: "Left today",
@@ -64,6 +63,7 @@ const en = {
   refused_no_data: "It answers, but has no quotes for us.",
 
   // alerts
+  alerts: "Alerts",
   alertsNone: "No rule has come true yet.",
   alertsOff: "Alerts are off: this service has no rules.",
   alertsHow: "A rule is a few lines of the settings file. Try it with {command}, then start the service anew.",
@@ -106,9 +106,8 @@ const pl: Record<keyof typeof en, string> = {
   warsawTime: "czas warszawski",
   madeWith: "Wykres: TradingView Lightweight Charts™",
 
+  sources: "Źródła",
   stores: "Bazy",
-  source: "Źródło",
-  state: "Stan",
   lastSuccess: "Ostatnia dobra odpowiedź",
   nextAttempt: "Następna próba",
   budgetLeft: "Zostało dziś",
@@ -144,6 +143,7 @@ const pl: Record<keyof typeof en, string> = {
   refused_stale: "Jego notowania są stare.",
   refused_no_data: "Odpowiada, ale nie ma dla nas notowań.",
 
+  alerts: "Alerty",
   alertsNone: "Żadna reguła jeszcze się nie spełniła.",
   alertsOff: "Alerty są wyłączone: ta usługa nie ma żadnej reguły.",
   alertsHow: "Reguła to kilka wierszy w pliku ustawień. Wypróbuj ją poleceniem {command}, potem uruchom usługę od nowa.",

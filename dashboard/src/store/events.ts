@@ -28,8 +28,8 @@ export async function askProviders(): Promise<void> {
 
 export async function askAlerts(): Promise<void> {
   try {
-    const told = await api<{ alerts: Alert[] }>("/alerts");
-    alerts.value = told.alerts;
+    const told = await api<{ data: Alert[] }>("/alerts");
+    alerts.value = told.data;
     alertsAre.value = "known";
   } catch (error) {
     alertsAre.value = error instanceof Refused && error.status === 503 ? "off" : "failed";
