@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from tests.gateway.serving import Client, Service, connected, quote, report, serving
+from tests.gateway.serving import Client, Service, alert, connected, quote, report, serving
 from tests.gateway.test_rest import RESOURCES, Caller, Shelf, Stored, calling
 
 from zlotick.gateway import Gateway, asyncapi, openapi
@@ -140,7 +140,7 @@ async def answered(caller: Caller, document: dict[str, Any], path: str) -> None:
 
 
 async def test_every_answer_is_what_the_document_says() -> None:
-    async with calling(Stored(shelf=Shelf(rows=3))) as caller:
+    async with calling(Stored(shelf=Shelf(rows=3), alerts=[alert(1), alert(0, symbol=None)])) as caller:
         _, document = await caller.get("/openapi.json")
         known = {"ABS": quote("ABS"), "ACG": quote("ACG", volume=None, change=None)}
         caller.gateway.publish(report(known, ["ABS", "ACG"]))
@@ -153,6 +153,7 @@ async def test_every_answer_is_what_the_document_says() -> None:
             "/history/ABS?format=csv",
             "/history/ABS?format=ndjson",
             "/candles/ABS?interval=1d",
+            "/alerts?symbol=XYZ",
         ):
             await answered(caller, document, path)
         with pytest.raises(ValidationError):
@@ -206,7 +207,7 @@ async def say_everything(gateway: Gateway, token: str) -> dict[str, dict[str, An
     async with connected(gateway, greeted=False) as client:
         await client.say(type="auth", token=token)
         await hear(client, "authenticated")
-        channels = ["quotes", "candles:1m", "market", "connections", "providers"]
+        channels = ["quotes", "candles:1m", "market", "connections", "providers", "alerts"]
         since = {"epoch": "other", "offset": 1}
         await client.say(type="subscribe", channels=channels, since=since, heartbeat=1, id="a")
         await hear(client, "snapshot_end")
@@ -219,6 +220,7 @@ async def say_everything(gateway: Gateway, token: str) -> dict[str, dict[str, An
             ("data_provider_status", {"provider": "gpw", "status": "connected"}),
         ):
             gateway.publish_event(event, {**about, "timestamp": "2026-11-24T10:00:00.000Z"})
+        gateway.publish_alert(alert())
         await hear(client, "heartbeat")
         await gateway.stop()
         await hear(client, "shutdown")

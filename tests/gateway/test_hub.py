@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gateway.serving import alert
 from tests.gateway.stage import NAMES, Stage, Wire, prices
 
 from zlotick.gateway import strides
 from zlotick.gateway.protocol import MarketStatusChanged
-from zlotick.gateway.subscriber import Subscriber
+from zlotick.gateway.subscriber import MAX_ALERTS, Subscriber
 from zlotick.gateway.subscription import Subscription
 
 ALL = Subscription()
@@ -75,6 +76,84 @@ def test_a_slow_session_gets_the_newest_values_and_is_told_what_it_lost() -> Non
     assert prices(wire.read[-1]) == {"ABS": 105}
     assert len(quick.read) == 105
     assert stage.hub.traffic.conflated == 102
+
+
+HEARS = Subscription(channels=("alerts",))
+
+
+def test_every_alert_waits_for_a_slow_session_in_its_order_and_none_is_lost() -> None:
+    stage = Stage(buffer_bytes=10)
+    wire, _ = stage.join(HEARS)
+    quick, _ = stage.join(HEARS)
+    wire.stuck = True
+    for number in range(5):
+        stage.hub.publish_alert(alert(number))
+        stage.clock.turn()
+    assert len(wire.waiting) == 1
+    wire.drain()
+    stage.hub.sweep()
+    assert [message["id"] for message in wire.read] == [alert(number).id for number in range(5)]
+    assert wire.read == quick.read
+    assert stage.hub.traffic.conflated == 0
+
+
+def test_of_too_many_alerts_the_newest_wait_and_the_others_are_counted() -> None:
+    stage = Stage(buffer_bytes=10)
+    wire, _ = stage.join(Subscription(channels=("alerts", "market")))
+    wire.stuck = True
+    for number in range(MAX_ALERTS + 8):
+        stage.hub.publish_alert(alert(number))
+        stage.clock.turn()
+    for status in ("open", "closed"):
+        stage.hub.publish_event("market", "", MarketStatusChanged(status=status, timestamp="t"))
+    wire.drain()
+    stage.hub.sweep()
+    assert wire.kinds() == ["alert", "market_status", *["alert"] * MAX_ALERTS, "lost"]
+    assert wire.read[2]["id"] == alert(8).id
+    assert wire.read[-1]["count"] == 7 + 2
+    stage.hub.publish_alert(alert(500))
+    while stage.clock.waiting():
+        stage.clock.turn()
+    assert wire.read[-1]["id"] == alert(500).id
+
+
+def test_a_slow_sessions_alerts_are_those_it_may_see() -> None:
+    stage = Stage(buffer_bytes=10)
+    wire, _ = stage.join(Subscription(channels=("alerts",), user="u1"))
+    wire.stuck = True
+    for number, user in enumerate((None, "u2", "u1")):
+        stage.hub.publish_alert(alert(number, user=user))
+        stage.clock.turn()
+    wire.drain()
+    stage.hub.sweep()
+    assert [message["id"] for message in wire.read] == [alert(0).id, alert(2).id]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from((None, "u1", "u2")), st.sampled_from((None, *NAMES)))),
+    st.lists(
+        st.tuples(st.sampled_from((None, "u1", "u2")), st.sampled_from((None, ("ABS",), ("ACG", "AGO"))))
+    ),
+)
+def test_nobody_hears_anothers_alert_and_nobody_misses_one(
+    raised: list[tuple[str | None, str | None]],
+    sessions: list[tuple[str | None, tuple[str, ...] | None]],
+) -> None:
+    stage = Stage()
+    wires = [
+        stage.join(Subscription(symbols, channels=("alerts",), user=user))[0] for user, symbols in sessions
+    ]
+    for number, (user, symbol) in enumerate(raised):
+        stage.hub.publish_alert(alert(number, user=user, symbol=symbol))
+    while stage.clock.waiting():
+        stage.clock.turn()
+    for wire, (who, symbols) in zip(wires, sessions, strict=True):
+        assert [message["id"] for message in wire.read] == [
+            alert(number).id
+            for number, (user, symbol) in enumerate(raised)
+            if (who is None or user in (None, who)) and (symbols is None or symbol in (None, *symbols))
+        ]
 
 
 def test_a_session_that_stays_slow_is_given_up() -> None:

@@ -18,15 +18,16 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import Service, quote, report, serving
+from tests.gateway.serving import Service, alert, quote, report, serving
 from yarl import URL
 
-from zlotick.errors import Fatal, Transient
+from zlotick.errors import Fatal, JournalError, Transient
 from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway.alerts import alert_told
 from zlotick.gateway.exports import Places
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.market.universe import Member
-from zlotick.model import StockUpdate
+from zlotick.model import Alert, StockUpdate
 
 PAGE = 100
 
@@ -192,7 +193,48 @@ async def test_one_quote() -> None:
 
 async def test_alerts_do_not_pretend_that_somebody_looked() -> None:
     async with calling() as caller:
-        assert await caller.refusal("/alerts") == (503, "alerts: this version evaluates none")
+        assert await caller.refusal("/alerts") == (503, "alerts: no rule is evaluated here (alerts.enabled)")
+
+
+async def ids(caller: Caller, **params: str) -> list[str]:
+    _, answer = await caller.get("/alerts", **params)
+    assert answer["count"] == len(answer["data"])
+    return [one["id"] for one in answer["data"]]
+
+
+async def test_alerts_newest_first_by_symbol_and_time() -> None:
+    newest = alert(3, symbol=None, triggered_at="2025-04-30T09:00:00.000Z")
+    middle = alert(2, symbol="ACG", triggered_at="2025-04-30T08:00:00.000Z")
+    oldest = alert(1, user="u1")
+    async with calling(Stored(alerts=[newest, middle, oldest])) as caller:
+        assert await ids(caller) == [newest.id, middle.id, oldest.id]  # who needs no token owns them all
+        assert await ids(caller, limit="1") == [newest.id]
+        assert await ids(caller, symbol="ABS") == [oldest.id]
+        assert await ids(caller, symbol="AGO") == []
+        assert await ids(caller, since="2025-04-30T10:00:00+02:00") == [newest.id, middle.id]
+        assert await ids(caller, since="2025-05-01") == []
+        _, answer = await caller.get("/alerts", symbol="ABS")
+        code, _ = await caller.refusal("/alerts", symbol="XYZ")
+        assert code == 404
+        for bad in ({"limit": "1001"}, {"limit": "0"}, {"since": "2025-04-30T10:00:00"}, {"symbol": ""}):
+            assert (await caller.refusal("/alerts", **bad))[0] == 422
+    assert answer["data"] == [{"type": "alert", **msgspec.json.decode(alert_told(oldest).encode())}]
+    assert "user" not in answer["data"][0]
+
+
+async def test_alerts_that_cannot_be_read_are_503_and_why_is_for_the_log() -> None:
+    async def broken(_: int) -> list[Alert]:
+        raise JournalError("/home/me/alerts.sqlite: disk I/O error")
+
+    class Broken(Stored):
+        def context(self) -> GatewayContext:
+            return dataclasses.replace(super().context(), recent_alerts=broken)
+
+    async with calling(Broken()) as caller:
+        assert await caller.refusal("/alerts") == (
+            503,
+            "what is stored cannot be read now; try again in a moment",
+        )
 
 
 RESOURCES = (
@@ -339,7 +381,7 @@ async def test_a_store_that_is_away_is_503_and_says_nothing_of_hosts(path: str, 
     async with calling(service) as caller, caller.answer(path) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
         answer = await response.json()
-    assert answer["error"]["message"] == "the stored quotes cannot be read now; try again in a moment"
+    assert answer["error"]["message"] == "what is stored cannot be read now; try again in a moment"
 
 
 async def test_no_store_no_history() -> None:

@@ -17,7 +17,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import servers
-from tests.gateway.serving import Client, Service, connected, serving
+from tests.gateway.serving import Client, Service, alert, connected, serving
+from tests.gateway.test_sse import streaming
 
 from zlotick.config import PocketbaseConfig
 from zlotick.errors import Transient
@@ -26,6 +27,7 @@ from zlotick.gateway.auth import Unauthorized
 from zlotick.gateway.users import MAX_QUESTIONS, USERS, PocketbaseUsers
 
 PASSWORD = "a-long-password"
+LAST = alert(99)
 
 
 class Admin:
@@ -92,6 +94,79 @@ async def test_a_user_gets_in_and_a_superuser_does_not(
             async with connected(gateway) as client:
                 assert (await client.ask(type="auth", token=bad))["code"] == 401
                 assert await client.closed() == 4500
+
+
+async def hears_alerts(client: Client, token: str) -> None:
+    await enter(client, token)
+    assert (await client.ask(type="subscribe", channels=["alerts"]))["type"] == "subscription_confirmed"
+    assert (await client.hear())["type"] == "snapshot_end"
+
+
+async def alerts_heard(client: Client) -> list[str]:
+    """The ids of the alerts up to the next shared one, which is the last of a round."""
+    heard = []
+    while (message := await client.hear())["id"] != LAST.id:
+        assert "user" not in message
+        heard.append(message["id"])
+    return heard
+
+
+async def test_a_user_hears_shared_alerts_and_his_own_and_this_machine_hears_all(
+    admin: Admin, pocketbase_server: PocketbaseConfig
+) -> None:
+    ann, anns_token = await admin.user(f"a{time.time_ns()}")
+    bob, bobs_token = await admin.user(f"b{time.time_ns()}")
+    shared, anns, bobs = alert(0), alert(1, user=ann), alert(2, user=bob)
+    told = (shared, anns, bobs, LAST)
+    service = Service(pocketbase_url=pocketbase_server.url, alerts=[bobs, anns, shared])
+    async with (
+        serving(service, auth="pocketbase") as gateway,
+        connected(gateway) as client,
+        connected(gateway) as neighbour,
+        connected(gateway) as house,
+        aiohttp.ClientSession() as http,
+    ):
+        assert gateway.house_token
+        await hears_alerts(client, anns_token)
+        await hears_alerts(neighbour, bobs_token)
+        await house.ask(type="auth", token=gateway.house_token)
+        await house.ask(type="subscribe", channels=["alerts"])
+        await house.hear()
+        stored = []
+        for token in (anns_token, bobs_token):
+            headers = {"Authorization": f"Bearer {token}"}
+            url = f"http://127.0.0.1:{gateway.port}/api/v1/"
+            async with http.get(url + "alerts", headers=headers) as answer:
+                stored.append([one["id"] for one in (await answer.json())["data"]])
+        assert stored == [[anns.id, shared.id], [bobs.id, shared.id]]
+        for one in told:
+            gateway.publish_alert(one)
+        assert await alerts_heard(client) == [shared.id, anns.id]
+        assert await alerts_heard(neighbour) == [shared.id, bobs.id]
+        assert await alerts_heard(house) == [shared.id, anns.id, bobs.id]
+        # The same session with somebody else's token.
+        await enter(client, bobs_token)
+        for one in told:
+            gateway.publish_alert(one)
+        assert await alerts_heard(client) == [shared.id, bobs.id]
+
+
+async def test_a_users_stream_of_events_has_his_alerts(
+    admin: Admin, pocketbase_server: PocketbaseConfig
+) -> None:
+    ann, token = await admin.user(f"a{time.time_ns()}")
+    service = Service(pocketbase_url=pocketbase_server.url)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        serving(service, auth="pocketbase") as gateway,
+        streaming(gateway, "?channels=alerts", headers) as reader,
+    ):
+        assert (await reader.event())["type"] == "snapshot_end"
+        for number, user in enumerate(("somebody", ann, None)):
+            gateway.publish_alert(alert(number, user=user))
+        heard = await reader.events(2)
+        assert [one["id"] for one in heard] == [alert(1).id, alert(2).id]
+        assert reader.last_id is None  # an alert is no position
 
 
 @pytest.mark.usefixtures("ask_often")

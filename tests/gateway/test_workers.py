@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -18,12 +19,12 @@ import aiohttp
 import pytest
 import websockets
 from structlog.testing import capture_logs
-from tests.gateway.serving import SYMBOLS, Client, Service, quote, report, until
+from tests.gateway.serving import SYMBOLS, Client, Service, alert, quote, report, until
 from tests.gateway.test_tls import Files
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
-from zlotick.errors import GatewayError, JournalError
+from zlotick.errors import GatewayError, JournalError, Transient
 from zlotick.events import MARKET_STATUS
 from zlotick.gateway import link
 from zlotick.gateway import relay as relay_room
@@ -223,6 +224,26 @@ async def test_events_reach_the_clients_of_all_workers(lines: Lines) -> None:
             assert (await client.hear())["status"] == "closed"
         with pytest.raises(ValueError, match="no channel"):
             workers.publish_event("news", {})
+
+
+async def test_alerts_reach_the_clients_of_all_workers_and_each_can_ask_for_them(lines: Lines) -> None:
+    service = Service(alerts=[alert(1, user="u1"), alert(0, symbol=None)])
+    async with working(service) as workers, one_on_each(workers, lines) as clients:
+        for client in clients.values():
+            await client.ask(type="subscribe", channels=["alerts"])
+            assert (await client.hear())["type"] == "snapshot_end"
+        workers.publish_alert(alert(1, user="u1"))
+        for client in clients.values():
+            assert (await client.hear())["id"] == alert(1).id
+        answer = json.loads(await fetched(workers, "/api/v1/alerts"))
+        assert [one["id"] for one in answer["data"]] == [alert(1).id, alert(0).id]
+
+
+async def test_without_an_engine_the_workers_say_so() -> None:
+    async with working() as workers:
+        assert "no rule is evaluated here" in await fetched(workers, "/api/v1/alerts")
+        with pytest.raises(Transient):
+            await relay_room.Desk(Service().context()).answer(link.RecentAlerts(1))
 
 
 async def test_a_stop_says_goodbye_and_leaves_nothing(lines: Lines) -> None:

@@ -1,7 +1,8 @@
 """Alerts as the wire tells them, and who may be told. Pure.
 
-Alerts have no position: ``since`` does not bring them again. Who was away asks ``GET /api/v1/alerts?since=`` for those
-since the last one it knows, and drops by ``id`` what it has.
+Alerts are no part of positions: a subscription's ``since`` does not bring them again. Who was away asks
+``GET /api/v1/alerts`` for the newest ones and drops by ``id`` what it has. (Not by time: of two alerts the later may be
+of the earlier quote.)
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from zlotick.config import GatewayConfig
 from zlotick.errors import Transient
 from zlotick.gateway.auth import EVERYBODY, End, Guard, Identity, Unauthorized
+from zlotick.gateway.cors import PAGE, is_preflight, permission
 from zlotick.gateway.dashboard import ASSETS
 from zlotick.gateway.limits import Address, Addresses, TokenBucket
 from zlotick.gateway.pages import Pages
@@ -121,6 +122,10 @@ class Door:
         try:
             address = self._address(request)
             self._check_place(request, address)
+            if origin := request.headers.get("Origin"):
+                request[PAGE] = origin
+            if is_preflight(request):
+                return permission()
             admission = await self._admission(request, address)
         except web.HTTPException as refusal:
             self._note(refusal, request.remote)

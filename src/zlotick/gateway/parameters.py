@@ -5,8 +5,9 @@ An unknown parameter is refused too, as a misspelled one would be believed to be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -24,9 +25,10 @@ from zlotick.gateway.protocol import (
     shown,
 )
 from zlotick.market.history import HistoryQuery, Interval
-from zlotick.model import Position
+from zlotick.model import Alert, Position, utc_text
 
 MAX_ROWS = 100_000
+MAX_ALERTS = 1000
 MAX_DIGITS = 18
 """Of an offset: what fits 64 bits."""
 
@@ -90,6 +92,38 @@ class CandleRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which candles."""
 
     interval: Annotated[Interval, Meta(description="length of a candle; its buckets are of UTC")] = "1m"
+
+
+class AlertRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which alerts."""
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_ALERTS, description="at most so many")] = 100
+    symbol: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=64, description="only of this stock; without it also the market's"),
+        ]
+        | None
+    ) = None
+    since: (
+        Annotated[
+            str,
+            Meta(
+                description="ISO 8601 time with a zone, or a date (UTC): only of quotes of this moment or later",
+                examples=["2026-11-24T08:00:00Z", "2026-11-24"],
+                extra_json_schema=_A_TIME,
+            ),
+        ]
+        | None
+    ) = None
+
+    def chosen(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Those of them, in their order. Raises :class:`BadMessage` for a time that is none."""
+        since = "" if self.since is None else utc_text(_moment("since", self.since))
+        found = (
+            alert for alert in alerts if self.symbol in (None, alert.symbol) and alert.triggered_at >= since
+        )
+        return list(islice(found, self.limit))
 
 
 Place = Annotated[

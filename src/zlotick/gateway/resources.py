@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from zlotick.gateway.protocol import Message
+from zlotick.gateway.protocol import AlertTold, Message
 from zlotick.market.history import Interval, StoredCandle
 from zlotick.model import MarketStatus, Position, ProviderRow, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
@@ -109,6 +109,13 @@ class Candles(msgspec.Struct, frozen=True):
     interval: Interval
     data: list[StoredCandle]
     count: int
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """Recent alerts, newest first, each as the channel ``alerts`` told it."""
+
+    count: int
+    data: list[AlertTold]
 
 
 class StockUpdates(Message, frozen=True, kw_only=True, tag="stock_updates"):

@@ -9,13 +9,14 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import ETag, web
 
+from zlotick.gateway.alerts import alert_told, may_see
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.door import ADMISSION
 from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, Places, export
 from zlotick.gateway.hub import Hub
-from zlotick.gateway.parameters import CandleRows, HistoryRows, read
+from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
-from zlotick.gateway.resources import Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
+from zlotick.gateway.resources import Alerts, Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
 from zlotick.gateway.routes import JSON, ROOT, Route, json
 from zlotick.market.history import History
 from zlotick.market.sessions import session_date
@@ -24,6 +25,9 @@ from zlotick.model import StockUpdate, utc_text
 
 EXPORT_PATIENCE = 30.0
 """Seconds that a client has to take one page of an export."""
+
+LOOK_BACK = 2000
+"""So many alerts of all users are looked through."""
 
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _encode = msgspec.json.Encoder().encode
@@ -67,7 +71,14 @@ class Rest:
                 stored,
                 parameters=CandleRows,
             ),
-            Route(f"{ROOT}/alerts", self.alerts, "Recent alerts", None, (422, 503)),
+            Route(
+                f"{ROOT}/alerts",
+                self.alerts,
+                "Recent alerts that the caller may see, newest first",
+                Alerts,
+                (404, 422, 503),
+                parameters=AlertRows,
+            ),
         ]
 
     async def status(self, _: web.Request) -> web.Response:
@@ -148,9 +159,18 @@ class Rest:
         form = JsonForm(symbol=query.symbol, interval=rows.interval)
         return await self._export(request, self._history().candles(query, rows.interval), form)
 
-    async def alerts(self, _: web.Request) -> web.Response:
-        """An empty list would say that nothing happened. Nobody looked."""
-        raise BadMessage(ErrorCode.UNAVAILABLE, "alerts: this version evaluates none")
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Where nobody looks, an empty list would say that nothing happened."""
+        rows = read(request.query, AlertRows)
+        if self._context.recent_alerts is None:
+            raise BadMessage(ErrorCode.UNAVAILABLE, "alerts: no rule is evaluated here (alerts.enabled)")
+        identity = request[ADMISSION].identity
+        assert identity is not None  # the door asks for a token first
+        recent = await self._context.recent_alerts(LOOK_BACK)
+        found = rows.chosen(alert for alert in recent if may_see(identity.user, alert))
+        if not found and rows.symbol is not None:
+            self._check(rows.symbol)
+        return json(Alerts(len(found), [alert_told(alert) for alert in found]))
 
     async def _export(
         self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form

@@ -19,6 +19,7 @@ from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.cors import share
 from zlotick.gateway.dashboard import ASSETS, Dashboard
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.door import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
@@ -242,6 +243,7 @@ class Gateway:
 
         app = web.Application(middlewares=[errors_as_json, door.judge])
         app.on_response_prepare.append(_share_deflate)
+        app.on_response_prepare.append(share)
         app.add_routes([web.get("/", root), web.get("/ws", self._converse), web.get(ASSETS, board.asset)])
         app.add_routes(web_routes(routes))
         return app
