@@ -56,7 +56,8 @@ class Reconnect:
         self.failures += 1
         if is_final(code) or (self._attempts is not None and self.failures >= self._attempts):
             return None
-        return next(self._delays) if hint is None else hint
+        delay = next(self._delays)
+        return delay if hint is None else hint
 
     def delay(self) -> float:
         """Before something small is tried again."""
