@@ -1,0 +1,66 @@
+"""The cells of the table: texts with their styles. A price that moved flashes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from zlotick.terminal.columns import cell
+from zlotick.terminal.rows import Row
+
+FLASH = 1.0
+"""Seconds."""
+_SIGNED = ("change", "percent")
+_FLASHING = ("last", *_SIGNED)
+_COLOURS = {1: "green", -1: "red", 0: ""}
+
+
+class Cell(NamedTuple):
+    """A text as wide as its column, and its style in Rich's words."""
+
+    text: str
+    style: str
+
+
+class _Flash(NamedTuple):
+    until: float
+    direction: int
+
+
+class Painter:
+    """Makes cells of rows, and remembers what it saw, so that it can tell what moved."""
+
+    def __init__(self) -> None:
+        self._prices: dict[str, float] = {}
+        self._flashes: dict[str, _Flash] = {}
+
+    def paint(self, rows: Iterable[Row], widths: Mapping[str, int], now: float) -> dict[str, dict[str, Cell]]:
+        """The cells of each symbol. ``now`` is a clock in seconds."""
+        painted = {}
+        for row in rows:
+            flash = self._flash(row, now)
+            painted[row.symbol] = {
+                name: Cell(cell(name, row, width), _style(name, row, flash)) for name, width in widths.items()
+            }
+        return painted
+
+    def _flash(self, row: Row, now: float) -> _Flash | None:
+        price = row.quote["price"]
+        before = self._prices.setdefault(row.symbol, price)
+        if price != before:
+            self._prices[row.symbol] = price
+            self._flashes[row.symbol] = _Flash(now + FLASH, _sign(price - before))
+        flash = self._flashes.get(row.symbol)
+        return flash if flash is not None and now < flash.until else None
+
+
+def _style(name: str, row: Row, flash: _Flash | None) -> str:
+    """Reversed while it flashes, so that it is seen without colours too."""
+    if flash is not None and name in _FLASHING:
+        return f"reverse {_COLOURS[flash.direction]}".strip()
+    colour = _COLOURS[_sign(row.quote["change"] or 0)] if name in _SIGNED else ""
+    return f"dim {colour}".strip() if row.word == "stale" else colour
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)

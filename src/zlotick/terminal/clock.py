@@ -1,0 +1,63 @@
+"""The market's clock: the phase in force and what comes next, in Warsaw time. Pure.
+
+Replayed quotes have a clock of their own: the market is where the newest of them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from zlotick.market.sessions import WARSAW, Calendar, Phase
+from zlotick.model import MarketStatus, utc_now, utc_time
+from zlotick.terminal.texts import countdown
+
+_PHASES = {
+    Phase.PRE_OPENING: "pre-opening",
+    Phase.OPENING_AUCTION: "opening auction",
+    Phase.CONTINUOUS: "continuous trading",
+    Phase.CLOSING_CALL: "closing call",
+    Phase.CLOSING_AUCTION: "closing auction",
+    Phase.TRADE_AT_LAST: "trading at last",
+}
+_CLOSED = {
+    MarketStatus.PRE_MARKET: "before the opening",
+    MarketStatus.AFTER_HOURS: "after hours",
+    MarketStatus.WEEKEND: "closed, weekend",
+    MarketStatus.HOLIDAY: "closed, holiday",
+}
+
+
+class MarketClock:
+    """Tells the time of the market. ``now`` is the clock of the real world, which tests replace."""
+
+    def __init__(self, calendar: Calendar, now: Callable[[], datetime] = utc_now) -> None:
+        self._calendar = calendar
+        self._now = now
+        self._replayed: datetime | None = None
+
+    def moment(self) -> datetime:
+        """The market's present moment."""
+        return self._replayed or self._now()
+
+    def replay(self, newest: str | None) -> None:
+        """Follow replayed quotes, the newest of that time; with None the real world."""
+        self._replayed = utc_time(newest) if newest else None
+
+    def text(self) -> str:
+        """The time, the phase, the next one and how long until then."""
+        moment = self.moment()
+        change = self._next_phase(moment)
+        left = countdown((change - moment).total_seconds())
+        return f"{moment.astimezone(WARSAW):%H:%M:%S} Warsaw  {self._name(moment)}, {self._name(change)} in {left}"
+
+    def _next_phase(self, moment: datetime) -> datetime:
+        """When the phase changes: from a closed market to a holiday it does not."""
+        phase = self._calendar.phase(moment)
+        while self._calendar.phase(moment) is phase:
+            moment = self._calendar.next_change(moment)
+        return moment
+
+    def _name(self, moment: datetime) -> str:
+        phase = self._calendar.phase(moment)
+        return _PHASES.get(phase) or _CLOSED.get(self._calendar.market_status(moment), "closed")

@@ -1,0 +1,99 @@
+"""The columns: what stands in a cell, what to sort by, and which of them fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zlotick.terminal import texts
+from zlotick.terminal.rows import Row
+
+SortName = Literal["symbol", "name", "last", "change", "percent", "volume", "range", "age", "state"]
+GAP = 1
+"""Between two columns."""
+_NAME_AT_MOST = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. The higher its ``rank``, the sooner it goes when the terminal gets narrow."""
+
+    title: str
+    width: int
+    rank: int
+    text: Callable[[Row], str]
+    value: Callable[[Row], Any]  # to sort by; None: unknown
+    right: bool = True
+    falls: bool = True  # the largest first, unless reversed
+
+
+def _of(field: str) -> Callable[[Row], Any]:
+    """A field of the quote."""
+    return lambda row: row.quote.get(field)
+
+
+def _symbol(row: Row) -> str:
+    return f"{row.symbol}*" if row.marked else row.symbol
+
+
+def _range(row: Row) -> str:
+    return texts.between(row.quote["low"], row.quote["high"])
+
+
+def _bar(row: Row) -> str:
+    return texts.place(row.quote["low"], row.quote["price"], row.quote["high"])
+
+
+def _place(row: Row) -> float | None:
+    """Where in the day's range the price is, 0 to 1."""
+    low, high = row.quote["low"], row.quote["high"]
+    return None if low is None or high is None or high <= low else (row.quote["price"] - low) / (high - low)
+
+
+def _age(row: Row) -> str:
+    return row.word if row.word == "stale" else texts.age(row.seconds)
+
+
+COLUMNS: dict[str, Column] = {
+    "symbol": Column("Symbol", 7, 0, _symbol, lambda row: row.symbol, right=False, falls=False),
+    "name": Column(
+        "Name", 9, 6, lambda row: row.name, lambda row: row.name or None, right=False, falls=False
+    ),
+    "last": Column("Last", 8, 1, lambda row: texts.price(row.quote["price"]), _of("price")),
+    "change": Column("Change", 8, 4, lambda row: texts.signed(row.quote["change"]), _of("change")),
+    "percent": Column(
+        "%", 8, 2, lambda row: texts.signed(row.quote["change_percent"], "%"), _of("change_percent")
+    ),
+    "volume": Column("Volume", 7, 5, lambda row: texts.count(row.quote["volume"]), _of("volume")),
+    "range": Column("Day range", 15, 7, _range, _place),
+    "bar": Column("", 9, 8, _bar, _place),
+    "age": Column("Age", 5, 3, _age, lambda row: row.seconds, falls=False),
+    "state": Column("State", 9, 9, lambda row: row.word, lambda row: row.word, right=False, falls=False),
+}
+
+
+def fit(width: int, names: Iterable[str] = COLUMNS) -> dict[str, int]:
+    """The columns that fit, with their widths; what is left over is the name's."""
+    shown = list(names)
+    while len(shown) > 1 and _total(shown) > width:
+        shown.remove(max(shown, key=lambda name: COLUMNS[name].rank))
+    widths = {name: COLUMNS[name].width for name in shown}
+    if "name" in widths:
+        widths["name"] = min(_NAME_AT_MOST, widths["name"] + width - _total(shown))
+    return widths
+
+
+def cell(name: str, row: Row, width: int) -> str:
+    """The cell's text, exactly as wide as its column."""
+    return aligned(name, COLUMNS[name].text(row), width)
+
+
+def aligned(name: str, text: str, width: int) -> str:
+    """A text in its column; what is too long is cut."""
+    cut = text if len(text) <= width else text[: width - 1] + "…"
+    return cut.rjust(width) if COLUMNS[name].right else cut.ljust(width)
+
+
+def _total(names: Iterable[str]) -> int:
+    return sum(COLUMNS[name].width + GAP for name in names)

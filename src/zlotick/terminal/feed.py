@@ -1,0 +1,77 @@
+"""What the stream says, kept: the rows, the word for them, and how the connection is. Pure."""
+
+from __future__ import annotations
+
+from zlotick.client import Message, StateChanged
+from zlotick.errors import ZlotickError
+from zlotick.terminal.clock import MarketClock
+from zlotick.terminal.rows import REPLAYED, Row, Rows
+
+
+class Refused(ZlotickError):
+    """The server does not know what the very first subscription asks for: its own words."""
+
+
+class Feed:
+    """Rows and connection as the messages of a subscription in mode ``full`` make them."""
+
+    def __init__(self, url: str, rows: Rows, clock: MarketClock) -> None:
+        self.url = url
+        self.rows = rows
+        self.clock = clock
+        self.filter = ""
+        """The filter in force."""
+        self.complaint = ""
+        """What the server has against the newest subscription."""
+        self.complete = False
+        """Whether all quotes have come since the connection was made."""
+        self._begun = False
+        self._state: StateChanged | None = None
+        self._delay: int | None = None
+
+    def take(self, message: Message) -> None:
+        """Apply a message. Raises :class:`Refused` while there is nothing to fall back on."""
+        if message["type"] == "stock_updates":
+            # While missed batches are told a message has only what changed; later, all that passes the filter.
+            self.rows.update(message["data"], whole=self.complete or message["snapshot"])
+            self.clock.replay(self.rows.newest() if self.rows.origin in REPLAYED else None)
+        elif message["type"] == "connection":
+            self.rows.origin, self._delay = message["origin"], message["delay_seconds"]
+        elif message["type"] == "subscription_confirmed":
+            self.complete, self.complaint = False, ""
+            self.filter = message["subscription"]["filter"] or ""
+        elif message["type"] == "snapshot_end":
+            self.complete = self._begun = True
+        elif message["type"] == "error" and not message["retryable"]:
+            self.complaint = message["message"]
+            if not self._begun:
+                raise Refused(self.complaint)
+        elif message["type"] == "state":
+            self._state = message
+
+    def shown(self) -> list[Row]:
+        """The rows at the market's moment."""
+        return self.rows.at(self.clock.moment())
+
+    def market(self) -> str:
+        """The word for what is shown, the market's time and phase."""
+        return f"{self.word()}  {self.clock.text()}"
+
+    def word(self) -> str:
+        """Live, delayed by how much, replayed or simulated; offline while nothing can come."""
+        if self._state is None or self._state["state"] != "connected":
+            return "OFFLINE"
+        delay = f" {self._delay // 60} min" if self.rows.origin == "delayed" and self._delay else ""
+        return self.rows.origin.upper() + delay
+
+    def connection(self) -> str:
+        """How the connection is, and why; or what the server has against us."""
+        state = self._state
+        if state is None or state["state"] in ("idle", "connecting"):
+            return f"connecting to {self.url}"
+        if state["state"] == "connected":
+            return self.complaint or f"connected to {self.url}"
+        reason = state["reason"] or "the connection broke"
+        if state["retry_in"] is None:
+            return f"disconnected: {reason}"
+        return f"reconnecting ({reason}), attempt {state['attempt'] + 1} in {state['retry_in']:.0f} s"

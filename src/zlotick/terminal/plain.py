@@ -1,0 +1,110 @@
+"""The rows as plain text, CSV or JSON: one look at the market, or a line for each change. Imports no Textual."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+import msgspec
+
+from zlotick.client import RealtimeStreamClient
+from zlotick.market.sessions import WARSAW
+from zlotick.model import utc_time
+from zlotick.terminal.columns import COLUMNS, aligned, cell, fit
+from zlotick.terminal.feed import Feed
+from zlotick.terminal.rows import Row
+from zlotick.terminal.view import View
+
+Format = Literal["text", "json", "csv"]
+FIELDS = (
+    "timestamp", "symbol", "name", "price", "change", "change_percent", "volume", "high", "low", "open",
+    "previous_close", "state", "data_source", "delay_seconds",
+)  # fmt: skip
+
+
+async def look(client: RealtimeStreamClient, feed: Feed) -> None:
+    """Until all quotes have come. Raises StreamUnreachable, StreamRefused or Refused."""
+    async with aclosing(client.messages()) as messages:
+        async for message in messages:
+            feed.take(message)
+            if feed.complete:
+                return
+
+
+async def changes(
+    client: RealtimeStreamClient, feed: Feed, view: View
+) -> AsyncGenerator[list[Row] | str, None]:
+    """What there is, then what changes, for ever; and in words how the connection is, when it breaks."""
+    told: dict[str, tuple[object, ...]] = {}
+    async with aclosing(client.messages()) as messages:
+        async for message in messages:
+            feed.take(message)
+            if message["type"] == "state" and (
+                message["state"] == "waiting" or (message["state"] == "connected" and told)
+            ):
+                yield feed.connection()
+            if message["type"] != "stock_updates":
+                continue
+            moment = feed.clock.moment()
+            rows = view.of(feed.rows.row(quote, moment) for quote in message["data"])
+            fresh = [row for row in rows if told.get(row.symbol) != _traded(row)]
+            told |= {row.symbol: _traded(row) for row in fresh}
+            if fresh:
+                yield fresh
+
+
+def _traded(row: Row) -> tuple[object, ...]:
+    quote = row.quote
+    return quote["timestamp"], quote["price"], quote["volume"], quote["data_source"], row.word
+
+
+def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
+    """One look at the market."""
+    if form == "csv":
+        return csv_head() + csv_lines(rows)
+    if form == "json":
+        document = {"origin": feed.rows.origin, "count": len(rows), "data": [_fields(row) for row in rows]}
+        return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+    return "\n".join([feed.market(), feed.rows.breadth(), *_table(rows, width)]) + "\n"
+
+
+def lines(form: Format, rows: Iterable[Row]) -> str:
+    """A line for each row: what a pipe can take apart."""
+    if form == "csv":
+        return csv_lines(rows)
+    if form == "json":
+        return "".join(f"{msgspec.json.encode(_fields(row)).decode()}\n" for row in rows)
+    return "".join(f"{_line(row)}\n" for row in rows)
+
+
+def csv_head() -> str:
+    """The names of the fields."""
+    return ",".join(FIELDS) + "\n"
+
+
+def csv_lines(rows: Iterable[Row]) -> str:
+    """The fields of each row; an unknown one is empty."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(list(_fields(row).values()) for row in rows)
+    return text.getvalue()
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    known = {**row.quote, "name": row.name, "state": row.word}
+    return {name: known.get(name) for name in FIELDS}
+
+
+def _table(rows: Iterable[Row], width: int) -> Iterable[str]:
+    widths = fit(width)
+    yield " ".join(aligned(name, COLUMNS[name].title, room) for name, room in widths.items()).rstrip()
+    for row in rows:
+        yield " ".join(cell(name, row, room) for name, room in widths.items()).rstrip()
+
+
+def _line(row: Row) -> str:
+    time = f"{utc_time(row.quote['timestamp']).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
+    widths = {name: COLUMNS[name].width for name in ("symbol", "last", "change", "percent", "volume")}
+    return " ".join([time, *(cell(name, row, width) for name, width in widths.items()), row.word])

@@ -1,0 +1,61 @@
+"""Numbers and spans of time as short texts. Pure. What is unknown is a dash, never a zero."""
+
+from __future__ import annotations
+
+UNKNOWN = "-"
+_BAR = 9
+
+
+def price(value: float | None) -> str:
+    """Two decimals, up to four where the share is that cheap."""
+    if value is None:
+        return UNKNOWN
+    whole, _, decimals = f"{value:.4f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0'):0<2}"
+
+
+def signed(value: float | None, unit: str = "") -> str:
+    """With its sign, so that it is understood without colours; nothing has none."""
+    if value is None:
+        return UNKNOWN
+    rounded = round(value, 2)
+    return f"{rounded:+.2f}{unit}" if rounded else f"0.00{unit}"
+
+
+def count(value: int | None) -> str:
+    """Seven characters at most, up to 999 million: 950, 12,345, 123.5k, 1.23M."""
+    if value is None:
+        return UNKNOWN
+    if value < 100_000:
+        return f"{value:,}"
+    return f"{value / 1000:.1f}k" if value < 1_000_000 else f"{value / 1_000_000:.2f}M"
+
+
+def between(low: float | None, high: float | None) -> str:
+    """The day's range."""
+    return UNKNOWN if low is None or high is None else f"{price(low)}–{price(high)}"
+
+
+def place(low: float | None, value: float, high: float | None) -> str:
+    """Where in the day's range the price is."""
+    if low is None or high is None or not low <= value <= high:
+        return ""
+    at = round((value - low) / (high - low) * (_BAR - 1)) if high > low else _BAR // 2
+    return "─" * at + "●" + "─" * (_BAR - 1 - at)
+
+
+def age(seconds: float) -> str:
+    """At most three characters: 12s, 4m, 3h, 2d."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= length:
+            return f"{min(int(seconds // length), 99)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def countdown(seconds: float) -> str:
+    """``1 d 03:10``, ``2:03:10`` or ``3:10``."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
