@@ -1,3 +1,5 @@
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { Details } from "./detail/details.tsx";
 import { Help } from "./dialog/help.tsx";
 import { TokenDialog } from "./dialog/token.tsx";
@@ -11,16 +13,23 @@ import { Toolbar } from "./table/toolbar.tsx";
 const ProvidersPanel = slot(() => import("./panels/providers.tsx"));
 const AlertsPanel = slot(() => import("./panels/alerts.tsx"));
 
+/** Whether the page is too narrow for anything beside the table: as in style/aside.css. */
+const query = matchMedia("(max-width: 1100px)");
+const narrow = signal(query.matches);
+query.addEventListener("change", ({ matches }) => (narrow.value = matches));
+
 export function App() {
+  const open = selected.value !== null || asideOpen.value;
+  const covered = open && narrow.value;
   return (
     <>
       <Header />
       <main>
-        <section class="quotes" aria-label={t("title")}>
+        <section class="quotes" aria-label={t("title")} inert={covered}>
           <Toolbar />
           <QuoteTable />
         </section>
-        <Aside />
+        {(open || !narrow.value) && <Aside covers={covered} />}
       </main>
       {tokenNeeded.value && <TokenDialog />}
       {helpOpen.value && <Help />}
@@ -28,25 +37,26 @@ export function App() {
   );
 }
 
-/** Beside the table, or over it where there is no room. */
-function Aside() {
-  const open = selected.value !== null || asideOpen.value;
+/** Beside the table, or over it where there is no room; then it takes the keyboard. */
+function Aside({ covers }: { covers: boolean }) {
+  const box = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (covers) box.current?.querySelector<HTMLElement>(".close")?.focus();
+  }, [covers]);
   return (
-    <aside class={open ? "open" : ""} aria-label={t("more")}>
+    <aside ref={box} aria-label={t("more")}>
       {selected.value !== null && <Details symbol={selected.value} />}
-      <section class="panel" aria-label={t("alerts")}>
-        <h2>{t("alerts")}</h2>
-        <AlertsPanel />
-      </section>
-      <section class="panel" aria-label={t("providers")}>
-        <h2>{t("providers")}</h2>
-        <ProvidersPanel />
-      </section>
-      {selected.value === null && (
-        <button type="button" class="closeAside" aria-label={t("close")} onClick={() => (asideOpen.value = false)}>
+      {selected.value === null && covers && (
+        <button type="button" class="close" aria-label={t("close")} onClick={() => (asideOpen.value = false)}>
           ✕
         </button>
       )}
+      <div class="panel">
+        <AlertsPanel />
+      </div>
+      <div class="panel">
+        <ProvidersPanel />
+      </div>
     </aside>
   );
 }

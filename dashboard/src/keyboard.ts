@@ -37,5 +37,6 @@ function closeOne(): void {
 export function closeDetails(): void {
   const symbol = selected.value;
   selected.value = null;
-  document.querySelector<HTMLElement>(`tr[data-symbol="${symbol}"]`)?.focus();
+  // once the table is drawn again: it may have lain beneath
+  requestAnimationFrame(() => document.querySelector<HTMLElement>(`tr[data-symbol="${symbol}"]`)?.focus());
 }

@@ -37,7 +37,7 @@ function Title({ symbol }: { symbol: string }) {
       >
         {watched ? "★" : "☆"}
       </button>
-      <button type="button" aria-label={t("close")} onClick={closeDetails}>
+      <button type="button" class="close" aria-label={t("close")} onClick={closeDetails}>
         ✕
       </button>
     </div>
@@ -67,8 +67,8 @@ function Numbers({ quote }: { quote: Signal<Quote> }) {
     ["low", price(low, tag)],
     ["previousClose", price(previous_close, tag)],
     ["volume", number(volume, 0, tag)],
-    ["exchangeTime", exchange_time ? warsawTime(Date.parse(exchange_time), tag, time) : UNKNOWN],
     ["source", data_source],
+    ["exchangeTime", exchange_time ? warsawTime(Date.parse(exchange_time), tag, time) : UNKNOWN],
   ];
   return (
     <dl class="numbers">

@@ -34,7 +34,7 @@ export function Help() {
       <p class="muted">
         zlotick {greeting.value?.server.version} · <a href="/assets/licenses.md">{t("licences")}</a>
       </p>
-      <button type="button" onClick={() => dialog.current?.close()}>
+      <button type="button" autofocus onClick={() => dialog.current?.close()}>
         {t("close")}
       </button>
     </dialog>

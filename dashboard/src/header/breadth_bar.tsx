@@ -9,7 +9,8 @@ export function BreadthBar() {
     <section class="breadth" aria-label={t("breadth")}>
       <dl>
         <Part name="up" label={t("up")} count={up} />
-        <Part name="unchanged" label={t("unchanged")} count={unchanged + unknown} />
+        <Part name="unchanged" label={t("unchanged")} count={unchanged} />
+        {unknown > 0 && <Part name="unchanged" label={t("unknown")} count={unknown} />}
         <Part name="down" label={t("down")} count={down} />
       </dl>
       <div class="shares" aria-hidden="true">

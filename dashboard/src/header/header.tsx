@@ -31,9 +31,6 @@ function Controls() {
   const other = locale.value === "pl" ? "en" : "pl";
   return (
     <div class="controls">
-      <button type="button" class="more" aria-expanded={asideOpen.value} onClick={() => (asideOpen.value = !asideOpen.value)}>
-        {t("alerts")} · {t("providers")}
-      </button>
       <button type="button" lang={other} aria-label={t("language")} title={t("language")} onClick={() => (locale.value = other)}>
         {other.toUpperCase()}
       </button>
@@ -42,6 +39,16 @@ function Controls() {
       </button>
       <button type="button" aria-label={t("help")} title={`${t("help")} (?)`} onClick={() => (helpOpen.value = true)}>
         ?
+      </button>
+      <button
+        type="button"
+        class="more"
+        aria-expanded={asideOpen.value}
+        aria-label={t("more")}
+        title={t("more")}
+        onClick={() => (asideOpen.value = !asideOpen.value)}
+      >
+        ☰
       </button>
     </div>
   );

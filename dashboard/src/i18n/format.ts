@@ -23,12 +23,12 @@ export function number(value: Unsure, digits: number, tag: string): string {
 }
 
 /** A price in PLN: grosze, and more digits where the tick is finer. */
-export function price(value: Unsure, tag: string): string {
-  return number(value, value == null ? 2 : digitsOf(value), tag);
+export function price(value: Unsure, tag: string, digits = digitsOf([value])): string {
+  return number(value, digits, tag);
 }
 
 /** With its sign, also for a rise; exactly nothing has none. */
-export function signed(value: Unsure, tag: string, digits = value == null ? 2 : digitsOf(value)): string {
+export function signed(value: Unsure, tag: string, digits = digitsOf([value])): string {
   const text = number(value, digits, tag);
   return value != null && value > 0 ? `+${text}` : text;
 }
@@ -37,9 +37,13 @@ export function percent(value: Unsure, tag: string): string {
   return value == null ? UNKNOWN : `${signed(value, tag, 2)}\u00a0%`;
 }
 
-function digitsOf(value: number): number {
-  const grosze = value * 100;
-  return Math.abs(grosze - Math.round(grosze)) < 1e-6 ? 2 : 4;
+/** How many digits after the comma show all of these, from 2 to 4. */
+export function digitsOf(values: readonly Unsure[]): number {
+  const fits = (digits: number) => (value: Unsure) => {
+    const units = (value ?? 0) * 10 ** digits;
+    return Math.abs(units - Math.round(units)) < 1e-6;
+  };
+  return [2, 3].find((digits) => values.every(fits(digits))) ?? 4;
 }
 
 const times = new Map<string, Intl.DateTimeFormat>();

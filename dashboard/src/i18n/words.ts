@@ -90,7 +90,7 @@ export const en = {
   enter: "Enter",
 
   // details
-  more: "Details, alerts, sources",
+  more: "Alerts and sources",
   details: "Details of {symbol}",
   close: "Close",
   open: "Open",
@@ -205,7 +205,7 @@ export const pl: Record<keyof typeof en, string> = {
   tokenRefused: "Serwer odrzucił ten token.",
   enter: "Wejdź",
 
-  more: "Szczegóły, alerty, źródła",
+  more: "Alerty i źródła",
   details: "Szczegóły {symbol}",
   close: "Zamknij",
   open: "Otwarcie",

@@ -28,6 +28,8 @@ export const untilChange = computed(() =>
 );
 
 const ASK_EVERY_MS = 15_000;
+/** While the clock's rate is not known, or is that of a replay. */
+const ASK_OFTEN_MS = 5_000;
 /** Once a change was due: the server's cycle may be a little behind the clock. */
 const ASK_SOON_MS = 2_000;
 
@@ -38,11 +40,11 @@ let asking = false;
 export async function askMarket(): Promise<void> {
   if (asking) return;
   asking = true;
-  asked = Date.now();
+  const before = (asked = Date.now());
   try {
     const told = await api<Market>("/market");
     market.value = told;
-    clock.value = clockOf(clock.value, Date.parse(told.time), Date.now());
+    clock.value = clockOf(clock.value, Date.parse(told.time), (before + Date.now()) / 2);
   } catch {
     // the next turn asks again
   } finally {
@@ -52,6 +54,7 @@ export async function askMarket(): Promise<void> {
 
 /** Ask when it is time. Call it now and then. */
 export function keepTime(): void {
-  const wait = untilChange.peek() === 0 ? ASK_SOON_MS : ASK_EVERY_MS;
+  const steady = clock.peek()?.rate === 1 ? ASK_EVERY_MS : ASK_OFTEN_MS;
+  const wait = untilChange.peek() === 0 ? ASK_SOON_MS : steady;
   if (Date.now() - asked >= wait) void askMarket();
 }

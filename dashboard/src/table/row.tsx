@@ -1,7 +1,7 @@
 import { useComputed, useSignalEffect, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
 import { useRef } from "preact/hooks";
-import { number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
+import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t } from "../i18n/index.ts";
 import { active, marketTime, names, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
 import { placeInRange } from "./order.ts";
@@ -10,10 +10,13 @@ import { Sparkline } from "./sparkline.tsx";
 /** One stock. Its cells are signals: a new quote changes their texts and draws nothing else anew. */
 export function Row({ symbol, index }: { symbol: string; index: number }) {
   const quote = quoteOf(symbol) as Signal<Quote>;
+  const digits = useComputed(() => {
+    const { price: last, low, high, previous_close } = quote.value;
+    return digitsOf([last, low, high, previous_close]);
+  });
   const text = (say: (quote: Quote, tag: string) => string): ReadonlySignal<string> =>
     useComputed(() => say(quote.value, languageTag.value));
-  const trend = useComputed(() => trendOf(quote.value.change));
-  const state = useComputed(() => (quote.value.stale ? "stale" : ""));
+    const state = useComputed(() => (quote.value.stale ? "stale" : ""));
   const current = useComputed(() => (selected.value === symbol ? "true" : "false"));
   const reached = useComputed(() => (active.value === symbol ? 0 : -1));
   const age = useComputed(() => ageOf(quote.value, marketTime.value));
@@ -36,14 +39,14 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
       <th scope="row" class="stock">
         <b>{symbol}</b> <span>{name}</span> <em>{staleWord}</em>
       </th>
-      <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag))} />
-      <td class={useComputed(() => `number change ${trend.value}`)}>{text(({ change }, tag) => signed(change, tag))}</td>
-      <td class={useComputed(() => `number percent ${trend.value}`)}>
+      <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag, digits.value))} />
+      <td class={useComputed(() => `number change ${trendOf(quote.value.change)}`)}>{text(({ change }, tag) => signed(change, tag, digits.value))}</td>
+      <td class={useComputed(() => `number percent ${trendOf(quote.value.change)}`)}>
         {text(({ change_percent }, tag) => percent(change_percent, tag))}
       </td>
       <td class="number volume">{text(({ volume }, tag) => number(volume, 0, tag))}</td>
       <td class="range">
-        <DayRange quote={quote} />
+        <DayRange quote={quote} digits={digits} />
       </td>
       <td class="day">
         <Sparkline symbol={symbol} />
@@ -96,16 +99,13 @@ function flash(cell: HTMLElement | null, way: "up" | "down"): void {
   cell.animate({ backgroundColor: [`var(--flash-${way})`, "transparent"] }, { duration: FLASH_MS, easing: "ease-out" });
 }
 
-function DayRange({ quote }: { quote: Signal<Quote> }) {
+function DayRange({ quote, digits }: { quote: Signal<Quote>; digits: ReadonlySignal<number> }) {
   const place = useComputed(() => placeInRange(quote.value));
-  const words = useComputed(() => {
-    const { low, high } = quote.value;
-    return `${price(low, languageTag.value)} – ${price(high, languageTag.value)}`;
-  });
-  const low = useComputed(() => price(quote.value.low, languageTag.value));
-  const high = useComputed(() => price(quote.value.high, languageTag.value));
+  const low = useComputed(() => price(quote.value.low, languageTag.value, digits.value));
+  const high = useComputed(() => price(quote.value.high, languageTag.value, digits.value));
+  const words = useComputed(() => `${low.value} – ${high.value}`);
   const style = useComputed(() => `--at: ${(place.value ?? 0) * 100}%`);
-  const bar = useComputed(() => (place.value === null ? "bar unknown" : "bar"));
+  const bar = useComputed(() => (place.value === null ? "extent unknown" : "extent"));
   return (
     <span class="range" title={words}>
       <small>{low}</small>
@@ -115,8 +115,8 @@ function DayRange({ quote }: { quote: Signal<Quote> }) {
   );
 }
 
-export function trendOf(change: number | null): "up" | "down" | "" {
-  if (!change) return "";
+export function trendOf(change: number | null): "up" | "down" | "unchanged" {
+  if (!change) return "unchanged";
   return change > 0 ? "up" : "down";
 }
 

@@ -1,11 +1,11 @@
-import { effect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { quoteOf } from "../store/index.ts";
+import { market, quoteOf } from "../store/index.ts";
 import { shownTheme } from "../theme.ts";
 import { PLACES, type Course } from "./course.ts";
 import { courseOf, unwant, versionOf, want } from "./courses.ts";
 
-const WIDTH = 104;
+const WIDTH = 128;
 const HEIGHT = 22;
 const MARGIN = 2;
 const DRAW_EVERY_MS = 1_000;
@@ -25,30 +25,32 @@ export function Sparkline({ symbol }: { symbol: string }) {
 function follow(canvas: HTMLCanvasElement, symbol: string): () => void {
   const quote = quoteOf(symbol);
   const course = courseOf(symbol);
-  let visible = false;
+  const visible = signal(false);
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  const show = (): void => draw(canvas, course, quote?.peek().previous_close ?? null);
   function drawSoon(): void {
-    if (!visible || timer !== undefined) return;
+    if (!visible.peek() || timer !== undefined) return;
     timer = setTimeout(() => {
       timer = undefined;
-      if (visible) draw(canvas, course, quote?.peek().previous_close ?? null);
+      if (visible.peek()) show();
     }, DRAW_EVERY_MS);
   }
   const stop = effect(() => {
     if (quote) course.add(Date.parse(quote.value.timestamp), quote.value.price);
     drawSoon();
   });
+  const stopAsking = effect(() => {
+    if (market.value && visible.value) want(symbol);
+  });
   const stopLook = effect(() => {
     void shownTheme.value;
     void versionOf(symbol).value;
-    if (visible) draw(canvas, course, quote?.peek().previous_close ?? null);
+    if (visible.value) show();
   });
   seen.set(canvas, (now) => {
-    visible = now;
-    if (!now) return unwant(symbol);
-    want(symbol);
-    draw(canvas, course, quote?.peek().previous_close ?? null);
+    visible.value = now;
+    if (!now) unwant(symbol);
   });
   observer.observe(canvas);
   return () => {
@@ -57,6 +59,7 @@ function follow(canvas: HTMLCanvasElement, symbol: string): () => void {
     clearTimeout(timer);
     unwant(symbol);
     stop();
+    stopAsking();
     stopLook();
   };
 }
