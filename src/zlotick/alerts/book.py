@@ -76,9 +76,9 @@ class Book:
         with _translated(self.path):
             await self._thread.ended()
 
-    async def move(self, to: Position) -> None:
-        """The rules were asked of everything up to there."""
-        await self._run(tables.move, to)
+    async def begin_at(self, to: Position) -> None:
+        """Go on from there: what is before, perhaps in another journal, is no business of any rule."""
+        await self._run(tables.begin_at, to)
 
     async def adopt(self, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
         """These rules are new or changed, and those are gone."""

@@ -65,14 +65,13 @@ class AlertEngine:
     async def _take_up(self) -> None:
         """What the book says holds: what we know may be behind it."""
         kept, end = await self._book.kept(), self._journal.position
+        if kept.place is None or kept.place.epoch != end.epoch or kept.place.offset > end.offset:
+            if kept.place:
+                log.warning("Alerts go on at the end of the journal: it is another one", offset=end.offset)
+            await self._book.begin_at(end)
+            kept = await self._book.kept()
         self.watch = Watch(kept.standing, kept.memories)
-        if kept.place and kept.place.epoch == end.epoch and kept.place.offset <= end.offset:
-            self._cursor = kept.place.offset if kept.standing else end.offset
-            return
-        self._cursor = end.offset
-        await self._book.move(end)
-        if kept.place:
-            log.warning("Alerts go on at the end of the journal: it is another one", offset=end.offset)
+        self._cursor = kept.place.offset if kept.place and kept.standing else end.offset
 
     async def adopt(self, source: str, rules: Iterable[AlertRule]) -> None:
         """The rules of a source as they are now. Raises AlertError when that cannot be recorded: ask again."""
@@ -144,7 +143,7 @@ class AlertEngine:
             missed=first.offset - self._cursor - 1,
             skipped=end.offset - first.offset + 1,
         )
-        await self._book.move(end)
+        await self._book.begin_at(end)
         self._cursor = end.offset
 
     async def _wait(self, seconds: float) -> None:

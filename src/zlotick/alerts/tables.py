@@ -112,6 +112,13 @@ def move(db: sqlite3.Connection, to: Position) -> None:
     db.execute("UPDATE state SET epoch = ?, offset = ?", (to.epoch, to.offset))
 
 
+def begin_at(db: sqlite3.Connection, to: Position) -> None:
+    """Go on from there: what is before, perhaps in another journal, is no business of any rule."""
+    move(db, to)
+    rules = [(_json(msgspec.structs.replace(one, since=to.offset)), one.rule.id) for one in standing(db)]
+    db.executemany("UPDATE rules SET standing = ? WHERE id = ?", rules)
+
+
 def standing(db: sqlite3.Connection) -> list[Standing]:
     """The rules that were in force last."""
     rows = db.execute("SELECT standing FROM rules ORDER BY id")

@@ -1,0 +1,34 @@
+"""A look into the book of alerts while no service uses it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from zlotick.alerts import tables
+from zlotick.alerts.book import FILE
+from zlotick.alerts.tables import Raised
+from zlotick.errors import AlertError
+from zlotick.journal.lock import OwnerLock
+
+
+def past_alerts(home: Path, limit: int) -> list[Raised]:
+    """The newest alerts of a profile's folder. Blocks.
+
+    Raises AlreadyRunning when a zlotick uses it (then ask that one), AlertError when it cannot be read.
+    """
+    path = home / FILE
+    if not path.exists():
+        return []
+    lock = OwnerLock(home / "journal.sqlite")
+    try:
+        lock.acquire()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return tables.history(db, limit)
+    except (sqlite3.Error, msgspec.MsgspecError, OSError) as error:
+        raise AlertError(f"{path} cannot be read: {error}") from error
+    finally:
+        lock.release()

@@ -1,0 +1,285 @@
+"""``zlotick alerts list | test | history``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.errors import ConfigError, Fatal, Transient
+
+if TYPE_CHECKING:  # commands import what they need when they run
+    from zlotick.alerts.courier import Target
+    from zlotick.config import Settings
+    from zlotick.model import Alert, AlertRule
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document.")]
+
+STEP = 30.0
+"""Market seconds between two looks of a dry run: service.update_interval's default."""
+
+_NO_RULES = (
+    "alerts.rules: there is no rule; write one into zlotick.toml, such as\n"
+    '    [[alerts.rules]]\n    name = "11B above 220"\n    symbols = ["11B"]\n'
+    '    condition = "price_above"\n    threshold = 220'
+)
+
+alerts = App(
+    name="alerts",
+    help_epilogue="""A rule is a table [[alerts.rules]] of zlotick.toml, or a record of PocketBase's alert_rules.
+
+Begin with:  zlotick config init, write a rule, zlotick alerts test""",
+)
+
+
+@alerts.command(name="list")
+def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> None:
+    """Show the rules in force, where they are written, and when they last raised an alert.
+
+    Asks the running service; without one it shows the rules of the settings.
+
+        zlotick alerts list
+    """
+    from zlotick.control import ask, socket_path
+
+    loaded = settings.load().settings
+    try:
+        board = asyncio.run(ask(socket_path(loaded.service.home), "alert-rules"))
+    except Transient:
+        _note("zlotick is not running here: these are the rules of the settings")
+        board = _written(loaded)
+    if as_json:
+        print(_json(board))
+    elif board is None:
+        print("alerts are off: alerts.enabled is false, or there is neither a rule nor a PocketBase")
+    else:
+        print("\n".join(_board(board)))
+
+
+@alerts.command(name="test")
+def try_rules(
+    file: Annotated[
+        Path | None, Parameter(help="A bar file (.csv, .csv.gz); without it the packaged session.")
+    ] = None,
+    *,
+    rule: Annotated[str | None, Parameter(help="Only the rule of this name.")] = None,
+    first_day: Annotated[
+        str | None, Parameter(name="--from", help="First session, such as 2025-04-01.")
+    ] = None,
+    last_day: Annotated[str | None, Parameter(name="--to", help="Last session.")] = None,
+    notify: Annotated[
+        bool, Parameter(negative="", help="Instead: send one test message to each address of alerts.notify.")
+    ] = False,
+    as_json: AsJson = False,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> int:
+    """Show what the rules of the settings would have raised in a recorded session. Nobody is told.
+
+    With --notify it sends a test message to each address instead; exit code 1 when one does not get it.
+
+        zlotick alerts test
+        zlotick alerts test bars.csv.gz --from 2025-04-01 --rule "11B above 220"
+        zlotick alerts test --notify
+    """
+    import structlog
+
+    warnings_only = structlog.make_filtering_bound_logger("warning")
+    structlog.configure(
+        wrapper_class=warnings_only, logger_factory=structlog.WriteLoggerFactory(file=sys.stderr)
+    )
+    given = {"file": file and file.absolute(), "first_day": first_day, "last_day": last_day}
+    flags = (f"providers.replay.{name}={value}" for name, value in given.items() if value is not None)
+    loaded = settings.load(*flags).settings
+    return asyncio.run(_try_targets(loaded) if notify else _rehearse(loaded, rule, as_json=as_json))
+
+
+@alerts.command
+def history(
+    *,
+    limit: Annotated[int, Parameter(help="At most so many, 1 to 1000.")] = 50,
+    as_json: AsJson = False,
+    settings: SettingsOptions = NO_OPTIONS,
+) -> None:
+    """Show the alerts that were raised, newest first, and which could not be delivered.
+
+    Asks the running service; without one it reads the file that the last one left.
+
+    zlotick alerts history --limit 10
+    zlotick alerts history --json | jq '.[].alert.message'
+    """
+    if not 1 <= limit <= 1000:
+        raise ConfigError([f"--limit {limit}: must be from 1 to 1000"])
+    rows = _past(settings.load().settings, limit)
+    if as_json:
+        print(_json(rows))
+    else:
+        print("\n".join(line for row in rows for line in _past_row(row)) or "no alert was raised yet")
+
+
+# The rules
+
+
+def _written(settings: Settings) -> dict[str, Any] | None:
+    from zlotick.alerts.rulebook import CONFIG, of_settings
+    from zlotick.model import plain
+
+    if not settings.alerts.enabled:
+        return None
+    rules = [{**plain(rule), "source": CONFIG, "spoke": None} for rule in of_settings(settings.alerts.rules)]
+    return {"rules": rules, "unusable": [], "trouble": []}
+
+
+def _board(board: dict[str, Any]) -> Iterable[str]:
+    if not board["rules"]:
+        yield "no rule is in force: write [[alerts.rules]] into zlotick.toml, or a record into alert_rules"
+    else:
+        head = ("rule", "condition", "symbols", "severity", "written in", "last alert")
+        yield from _table([head, *map(_rule_row, board["rules"])])
+    for rule in board["rules"]:
+        if rule.get("unknown_symbols"):
+            yield f"❌ {rule['name']}: watches stocks that nobody quotes: {', '.join(rule['unknown_symbols'])}"
+    for bad in board["unusable"]:
+        yield f"❌ {bad['name'] or bad['id']}: cannot be used: {bad['reason']}"
+    for trouble in board["trouble"]:
+        yield f"❌ {trouble}"
+
+
+def _rule_row(rule: dict[str, Any]) -> tuple[str, ...]:
+    threshold = "" if rule["threshold"] is None else f" {rule['threshold']:.10g}"
+    condition = f"{rule['condition']}{threshold}{' ' + rule['phase'] if rule['phase'] else ''}"
+    symbols = "all" if rule["symbols"] is None else ",".join(rule["symbols"])
+    spoke = _local(rule["spoke"]) if rule["spoke"] else "-"
+    return (rule["name"], condition, symbols, rule["severity"], rule["source"], spoke)
+
+
+# The dry run
+
+
+async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> int:
+    from zlotick.alerts.rehearsal import rehearse
+    from zlotick.alerts.rulebook import unknown_symbols
+    from zlotick.market.sessions import calendar
+    from zlotick.model import plain
+    from zlotick.providers.replay import ReplayProvider
+
+    rules = _chosen(settings, name)
+    material = ReplayProvider(settings.providers.replay, STEP)
+    found: list[Alert] = []
+    market, jump_limit = calendar(settings.market), settings.providers.jump_limit_percent
+    async for alert in rehearse(rules, material, market, jump_limit):
+        found.append(alert)
+        if not as_json:
+            print(_line(plain(alert)), flush=True)
+    for rule, symbols in unknown_symbols(rules, material.symbols() or ()).items():
+        _note(f"rule {rule!r}: the material has no {', '.join(symbols)}")
+    print(_json([plain(alert) for alert in found]) if as_json else f"{len(found)} alerts, {len(rules)} rules")
+    return 0
+
+
+def _chosen(settings: Settings, name: str | None) -> list[AlertRule]:
+    from zlotick.alerts.rulebook import of_settings
+
+    rules = of_settings(settings.alerts.rules)
+    if not rules:
+        raise ConfigError([_NO_RULES])
+    chosen = [rule for rule in rules if name in (None, rule.name)]
+    if not chosen:
+        raise ConfigError(
+            [f"--rule {name}: no rule has that name; there are: {', '.join(r.name for r in rules)}"]
+        )
+    return chosen
+
+
+# The targets
+
+
+async def _try_targets(settings: Settings) -> int:
+    from zlotick.alerts.notify import targets
+    from zlotick.model import Alert, AlertCondition, now_text
+
+    found = await targets(settings.alerts)
+    if not found:
+        raise ConfigError(["alerts.notify: is empty, nobody would be told; add an address"])
+    now = now_text()
+    alert = Alert(
+        id="zlotickalerttry", rule="test", name="test", symbol=None, condition=AlertCondition.PHASE,
+        threshold=None, observed=None, severity="info", message="A test message of zlotick: alerts arrive here.",
+        triggered_at=now, origin="simulated",
+    )  # fmt: skip
+    results = await asyncio.gather(*(_try(target, alert) for target in found))
+    for target, problem in zip(found, results, strict=True):
+        print(f"❌ {target.name}: {problem}" if problem else f"✅ {target.name}: sent")
+    return 1 if any(results) else 0
+
+
+async def _try(target: Target, alert: Alert) -> str:
+    """Why it did not work; empty when it did."""
+    try:
+        async with asyncio.timeout(10):
+            await target.send(alert, "")
+    except TimeoutError:
+        return "no answer within 10 s"
+    except (Transient, Fatal) as error:
+        return str(error)
+    return ""
+
+
+# The past
+
+
+def _past(settings: Settings, limit: int) -> list[dict[str, Any]]:
+    from zlotick.alerts.inspection import past_alerts
+    from zlotick.control import ask, socket_path
+    from zlotick.model import plain
+
+    home = settings.service.home
+    try:
+        rows: list[dict[str, Any]] = asyncio.run(ask(socket_path(home), "alert-history")) or []
+        return rows[:limit]
+    except Transient:
+        return [plain(raised) for raised in past_alerts(home, limit)]
+
+
+def _past_row(row: dict[str, Any]) -> Iterable[str]:
+    suppressed = "  (not sent: alerts.max_per_hour)" if row["suppressed"] else ""
+    yield _line(row["alert"]) + suppressed
+    for delivery in row["undelivered"]:
+        state = "given up" if delivery["given_up"] else "waits"
+        why = f": {delivery['error']}" if delivery["error"] else ""
+        yield f"   {state} after {delivery['attempts']} tries for {delivery['target']}{why}"
+
+
+# How it is shown
+
+
+def _line(alert: dict[str, Any]) -> str:
+    return f"{_local(alert['triggered_at'])}  {alert['severity']:<8}  {alert['name']}: {alert['message']}"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _local(text: str) -> str:
+    """A moment of the market, in Warsaw's time."""
+    from zlotick.market.sessions import WARSAW
+
+    return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
+
+
+def _json(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

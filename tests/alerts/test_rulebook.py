@@ -1,0 +1,90 @@
+"""Rules as they are written: in the settings, and in PocketBase's collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.alerts.walks import rule
+
+from zlotick.alerts.rulebook import MAX_RECORDS, of_records, of_settings, unknown_symbols
+from zlotick.config import AlertRuleConfig
+from zlotick.model import AlertCondition, AlertRule
+
+RECORD: dict[str, Any] = {
+    "collectionName": "alert_rules",
+    "id": "abcdefghij12345",
+    "name": "mine",
+    "user": "usr123456789012",
+    "symbols": ["ABC", "XYZ", "ABC"],
+    "condition": "price_above",
+    "threshold": 100,
+    "phase": "",
+    "cooldown": 60,
+    "once": False,
+    "expires": "2026-12-31 17:00:00.000Z",
+    "severity": "",
+    "enabled": True,
+}
+
+
+def test_a_record_becomes_a_rule() -> None:
+    rules, unusable = of_records([RECORD])
+    assert unusable == []
+    assert rules == [
+        AlertRule(
+            id="abcdefghij12345",
+            condition=AlertCondition.PRICE_ABOVE,
+            symbols=("ABC", "XYZ"),
+            threshold=100.0,
+            name="mine",
+            cooldown=60.0,
+            expires="2026-12-31T17:00:00.000Z",
+            user="usr123456789012",
+        )
+    ]
+
+
+def test_empty_symbols_are_all_and_a_disabled_rule_is_none() -> None:
+    assert of_records([RECORD | {"symbols": []}])[0][0].symbols is None
+    assert of_records([RECORD | {"symbols": None}])[0][0].symbols is None
+    assert of_records([RECORD | {"enabled": False}]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"threshold": None}, "threshold"),
+        ({"threshold": "100"}, "threshold"),
+        ({"condition": "price_abov"}, "condition"),
+        ({"condition": "phase", "threshold": None, "phase": "lunch"}, "phase"),
+        ({"symbols": "ABC"}, "symbols"),
+        ({"symbols": [1]}, "symbols"),
+        ({"expires": "tomorrow"}, "expires"),
+        ({"id": None}, "id"),
+    ],
+)
+def test_a_bad_record_is_told_and_the_others_go_on(change: dict[str, Any], reason: str) -> None:
+    rules, unusable = of_records([RECORD | change, RECORD])
+    assert [one.id for one in rules] == ["abcdefghij12345"]
+    assert reason in unusable[0].reason
+    assert unusable[0].name == "mine"
+
+
+def test_only_so_many_records_are_asked() -> None:
+    rules, unusable = of_records([RECORD | {"id": f"{n:015d}"} for n in range(MAX_RECORDS + 1)])
+    assert (len(rules), [one.id for one in unusable]) == (MAX_RECORDS, [f"{MAX_RECORDS:015d}"])
+
+
+def test_the_settings_rules_are_known_by_their_names() -> None:
+    written = AlertRuleConfig(
+        name="up", condition=AlertCondition.NEW_HIGH, symbols=["ABC"], expires="2026-12-31T18:00:00+01:00"
+    )
+    (made,) = of_settings([written])
+    assert (made.id, made.name, made.symbols) == ("up", "up", ("ABC",))
+    assert made.expires == "2026-12-31T17:00:00.000Z"
+
+
+def test_unknown_symbols_are_named() -> None:
+    rules = [rule(id="a", symbols=("ABC", "NIX")), rule(id="b"), rule(id="c", symbols=("ABC",))]
+    assert unknown_symbols(rules, ["ABC"]) == {"a": ["NIX"]}

@@ -1,0 +1,95 @@
+"""Quotes, rules and entries for the tests of alerts, and the plainest way to ask rules: one quote after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from zlotick.alerts.rules import NEVER, Memory, Observed, look_at_quote
+from zlotick.market.sessions import WARSAW
+from zlotick.model import (
+    Alert,
+    AlertCondition,
+    AlertRule,
+    Entry,
+    Position,
+    StockUpdate,
+    UpdateBatch,
+    utc_text,
+)
+
+OPENING = datetime(2025, 4, 28, 9, 1, tzinfo=WARSAW)
+"""A Monday."""
+
+
+def moment(minute: float = 0, day: int = 0) -> str:
+    return utc_text(OPENING + timedelta(days=day, minutes=minute))
+
+
+def quote(price: float, at: str | None = None, symbol: str = "ABC", **fields: Any) -> StockUpdate:
+    made = StockUpdate(
+        timestamp=at or moment(),
+        symbol=symbol,
+        price=price,
+        change=None,
+        change_percent=None,
+        volume=None,
+        high=None,
+        low=None,
+        open=None,
+        market_status="open",
+        data_source="replay",
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def walk(*prices: float, day: int = 0) -> list[StockUpdate]:
+    """A quote a minute."""
+    return [quote(price, moment(minute, day)) for minute, price in enumerate(prices)]
+
+
+def rule(condition: str = "price_above", threshold: float | None = 100.0, **fields: Any) -> AlertRule:
+    return AlertRule(
+        **{"id": "r", "condition": AlertCondition(condition), "threshold": threshold, "name": "r"} | fields
+    )
+
+
+def entry(offset: int, *quotes: StockUpdate, epoch: str = "e") -> Entry:
+    return Entry(Position(epoch, offset), batch(*quotes))
+
+
+def batch(*quotes: StockUpdate) -> UpdateBatch:
+    return UpdateBatch(quotes[0].timestamp if quotes else moment(), "open", list(quotes))
+
+
+def said(asked: AlertRule, quotes: Iterable[StockUpdate], memory: Memory = NEVER) -> list[Observed | None]:
+    """What the rule says to each quote."""
+    answers = []
+    for one in quotes:
+        memory, observed = look_at_quote(asked, memory, one)
+        answers.append(observed)
+    return answers
+
+
+def alert(number: int = 1, **fields: Any) -> Alert:
+    made = Alert(
+        id=f"{number:015d}",
+        rule="r",
+        name="r",
+        symbol="ABC",
+        condition=AlertCondition.PRICE_ABOVE,
+        threshold=100.0,
+        observed=101.0,
+        severity="info",
+        message=f"ABC: alert {number}",
+        triggered_at=moment(number),
+        origin="replayed",
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def ids(alerts: Sequence[Alert]) -> list[str]:
+    return [one.id for one in alerts]
