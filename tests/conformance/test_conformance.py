@@ -1,9 +1,10 @@
-"""Scenarios of the protocol as data, played in this process, over a socket, as MessagePack, over TLS, and in Chromium.
+"""Scenarios of the protocol as data, played in this process, over a socket, to several processes, as MessagePack, over
+TLS, and in Chromium.
 
 A scenario is a list of steps: ``connect`` (and what the greeting must say), ``say`` (a message) or ``send`` (a
 text), ``hear`` (what the next message must say), ``silence`` (nothing came), ``drop`` (the line), ``publish`` (a
-cycle: prices, or fields, of the symbols that changed), ``event`` (of the bus), ``clock`` (the market's), ``forget``
-(the journal up to an offset, or only the "memory" of it). An expectation names what must be there; there may be more,
+cycle: prices, or fields, of the symbols that changed), ``event`` (of the bus), ``alert`` (what differs from a usual
+one), ``clock`` (the market's), ``forget`` (the journal up to an offset, or only the "memory" of it). An expectation names what must be there; there may be more,
 unless it says ``$all``. ``$first`` lists the fields that come first, ``$now`` is a time just now.
 """
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 import pytest
@@ -26,21 +28,25 @@ import websockets
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.abc import AbstractStreamWriter
 from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
-from tests.gateway.serving import Client, Service, quote, report, serving
+from tests.gateway.serving import Client, Service, alert, quote, report, serving, until
 from tests.gateway.stage import Wire
 
 from zlotick.config import GatewayConfig
+from zlotick.config.settings import MarketConfig
+from zlotick.gateway import Gateway
 from zlotick.gateway.answers import Answers
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import EVERYBODY
 from zlotick.gateway.door import Admission, Door
 from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
+from zlotick.gateway.link import StateNow
 from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.resume import Tail
 from zlotick.gateway.session import Session, SessionCounts
 from zlotick.gateway.socket import Socket
-from zlotick.model import CycleReport, StockUpdate, utc_time
+from zlotick.gateway.workers import Workers
+from zlotick.model import Alert, CycleReport, Position, StockUpdate, utc_time
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))
 
@@ -55,15 +61,29 @@ class Peer:
         raise NotImplementedError
 
 
+class Publisher(Protocol):
+    """What the service tells its gateway."""
+
+    def publish(self, report: CycleReport) -> None: ...
+    def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None: ...
+    def publish_alert(self, alert: Alert) -> None: ...
+
+
 class Server:
     """Something that serves, whatever is between it and its clients."""
 
-    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None]) -> None:
-        self.hub = hub
-        self.publish = publish
+    def __init__(self, publisher: Publisher, hub: Hub | None = None) -> None:
+        self.publisher = publisher
+        self.hub = hub  # None: in other processes
 
     def connect(self) -> AbstractAsyncContextManager[Peer]:
         raise NotImplementedError
+
+    async def settle(self, peer: Peer) -> None:
+        """Wait until what was published has been written to the client."""
+        hub = self.hub
+        assert hub is not None
+        await until(lambda: not hub._strides._writing)
 
 
 # In this process: a session, and nothing of HTTP, WebSocket or sockets
@@ -112,11 +132,16 @@ class InProcess(Server):
         self._answers = Answers(context, hub)
         self._arrivals = Arrivals(hub, context.read_journal)
         self._door = Door(self._config, None)
-        super().__init__(hub, self._publish)
+        super().__init__(self, hub)
+        self._hub = hub
+        self.publish_alert = hub.publish_alert
 
-    def _publish(self, cycle: CycleReport) -> None:
-        self._answers.note(cycle)
-        self.hub.publish(cycle.quotes, cycle.entry, cycle.position, cycle.market_status)
+    def publish(self, report: CycleReport) -> None:
+        self._answers.note(report)
+        self._hub.publish(report.quotes, report.entry, report.position, report.market_status)
+
+    def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
+        self._hub.publish_event(*event(event_type, data))
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[Peer]:
@@ -127,7 +152,7 @@ class InProcess(Server):
             cast("AbstractStreamWriter", line),
             deflate=False,
             config=self._config,
-            hub=self.hub,
+            hub=self._hub,
             answers=self._answers,
             counts=SessionCounts(),
             admission=Admission(self._door, ipaddress.ip_address("127.0.0.1"), None, EVERYBODY),
@@ -147,7 +172,7 @@ class InProcess(Server):
 async def in_process(service: Service) -> AsyncIterator[Server]:
     server = InProcess(service)
     yield server
-    server.hub.close()
+    server._hub.close()
 
 
 # Over a socket
@@ -188,8 +213,8 @@ class Remote(Server):
 
     peer: type[Far] = Far
 
-    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None], url: str, **options: Any) -> None:
-        super().__init__(hub, publish)
+    def __init__(self, gateway: Gateway | Workers, url: str, **options: Any) -> None:
+        super().__init__(gateway, gateway._hub if isinstance(gateway, Gateway) else None)
         self._url, self._options = url, options
 
     @contextlib.asynccontextmanager
@@ -201,16 +226,63 @@ class Remote(Server):
 @contextlib.asynccontextmanager
 async def over_a_socket(service: Service) -> AsyncIterator[Server]:
     async with serving(service) as gateway:
-        assert gateway._hub is not None
-        yield Remote(gateway._hub, gateway.publish, f"ws://127.0.0.1:{gateway.port}")
+        yield Remote(gateway, f"ws://127.0.0.1:{gateway.port}")
+
+
+class FarProcess(Far):
+    """A client that can tell what its gateway knows already: the service tells it in order."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._heard: list[dict[str, Any]] = []
+
+    async def hear(self) -> dict[str, Any]:
+        return self._heard.pop(0) if self._heard else await super().hear()
+
+    async def settle(self, mark: str) -> None:
+        while True:
+            await self.send(json.dumps({"type": "status", "id": mark}))
+            while (answer := await super().hear()).get("id") != mark:
+                self._heard.append(answer)
+            if answer["next_cycle"] == mark:
+                return
+
+
+class Processes(Remote):
+    """A gateway of two processes, and a client of either."""
+
+    peer = FarProcess
+
+    def __init__(self, workers: Workers, service: Service) -> None:
+        super().__init__(workers, f"ws://127.0.0.1:{workers.port}")
+        self._workers, self._service = workers, service
+        self._marks = itertools.count()
+
+    async def settle(self, peer: Peer) -> None:
+        assert isinstance(peer, FarProcess)
+        mark = self._service.next_cycle = f"mark {next(self._marks)}"
+        self._workers._tell(StateNow(self._workers._state()))
+        await peer.settle(mark)
+
+
+@contextlib.asynccontextmanager
+async def to_processes(service: Service) -> AsyncIterator[Server]:
+    config = GatewayConfig(
+        host="127.0.0.1", port=0, workers=2, shutdown_timeout=1.0, requests_burst=1_000_000
+    )
+    workers = Workers(config, service.context(), MarketConfig())
+    workers.restore({}, Position("e1", 0))
+    await workers.start()
+    try:
+        yield Processes(workers, service)
+    finally:
+        await workers.stop()
 
 
 @contextlib.asynccontextmanager
 async def over_messagepack(service: Service) -> AsyncIterator[Server]:
     async with serving(service) as gateway:
-        assert gateway._hub is not None
-        url = f"ws://127.0.0.1:{gateway.port}"
-        server = Remote(gateway._hub, gateway.publish, url, subprotocols=["v1.msgpack"])
+        server = Remote(gateway, f"ws://127.0.0.1:{gateway.port}", subprotocols=["v1.msgpack"])
         server.peer = FarPacked
         yield server
 
@@ -225,8 +297,7 @@ async def over_tls(service: Service, folder: Path) -> AsyncIterator[Server]:
     pem.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
     key.write_bytes(made.private_key_pem.bytes())
     async with serving(service, tls_certificate=pem, tls_key=key) as gateway:
-        assert gateway._hub is not None
-        yield Remote(gateway._hub, gateway.publish, f"wss://localhost:{gateway.port}", ssl=trust)
+        yield Remote(gateway, f"wss://localhost:{gateway.port}", ssl=trust)
 
 
 # In a browser
@@ -248,9 +319,9 @@ class Tab(Peer):
 class InChromium(Server):
     """A whole gateway, and a page as the client."""
 
-    def __init__(self, hub: Hub, publish: Callable[[CycleReport], None], url: str, page: Page) -> None:
-        super().__init__(hub, publish)
-        self._url, self._page = url, page
+    def __init__(self, gateway: Gateway, page: Page) -> None:
+        super().__init__(gateway, gateway._hub)
+        self._url, self._page = f"ws://127.0.0.1:{gateway.port}", page
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[Peer]:
@@ -264,20 +335,23 @@ async def in_chromium(service: Service, folder: Path) -> AsyncIterator[Server]:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     async with serving(service) as gateway, page_in_chromium(folder) as page:
-        assert gateway._hub is not None
-        yield InChromium(gateway._hub, gateway.publish, f"ws://127.0.0.1:{gateway.port}", page)
+        yield InChromium(gateway, page)
 
 
 @pytest.mark.parametrize(
-    "how", ["in process", "over a socket", "over MessagePack", "over TLS", "in Chromium"]
+    "how",
+    ["in process", "over a socket", "to processes", "over MessagePack", "over TLS", "in Chromium"],
 )
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:
     steps = json.loads(scenario.read_text("utf-8"))["steps"]
+    if how == "to processes" and any("forget" in step for step in steps):
+        pytest.skip("what another process remembers cannot be made forgotten")
     service = Service()
     servers = {
         "in process": lambda: in_process(service),
         "over a socket": lambda: over_a_socket(service),
+        "to processes": lambda: to_processes(service),
         "over MessagePack": lambda: over_messagepack(service),
         "over TLS": lambda: over_tls(service, tmp_path),
         "in Chromium": lambda: in_chromium(service, tmp_path),
@@ -333,19 +407,25 @@ class Play:
         cycle = report(dict(self._quotes), changed, offset=self._offset)
         if cycle.entry is not None:
             self._service.entries.append(cycle.entry)
-        self._server.publish(cycle)
+        self._server.publisher.publish(cycle)
+        await self._server.settle(self._peer)
 
     async def _event(self, data: Any) -> None:
-        self._server.hub.publish_event(*event(data.pop("type"), data))
-        await asyncio.sleep(0.01)
+        self._server.publisher.publish_event(data.pop("type"), data)
+        await self._server.settle(self._peer)
+
+    async def _alert(self, changes: Any) -> None:
+        self._server.publisher.publish_alert(alert(**changes))
+        await self._server.settle(self._peer)
 
     async def _clock(self, text: Any) -> None:
         self._service.market_time = utc_time(text)
 
-    async def _forget(self, until: Any) -> None:
+    async def _forget(self, what: Any) -> None:
+        assert self._server.hub is not None
         self._server.hub.tail._entries.clear()
-        if until != "memory":
-            kept = [entry for entry in self._service.entries if entry.position.offset > until]
+        if what != "memory":
+            kept = [entry for entry in self._service.entries if entry.position.offset > what]
             self._service.entries = kept
 
 

@@ -8,10 +8,11 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.gateway.serving import Service, serving
+from tests.gateway.serving import Service, quote, report, serving
 
 from zlotick.gateway.tokens import TokenFile
 
@@ -29,17 +30,30 @@ for (const [url, protocols] of tries) {
 }
 </script>"""
 
+READER = """<!doctype html><script>
+const tries = %s;
+const read = async ([url, headers]) => {
+  try {
+    const answer = await fetch(url, {headers}), {count, error} = await answer.json();
+    return `${answer.status} ${error ? error.code : count} ${answer.headers.get('ETag') !== null}`;
+  } catch { return 'refused'; }
+};
+Promise.all(tries.map(read)).then((told) => fetch('/told', {method: 'POST', body: JSON.stringify(told)}));
+</script>"""
+"""It reads the HTTP resources."""
+
 
 class Pages:
     """Another site, with one page, which tells what it could do."""
 
     def __init__(self) -> None:
-        self.tries: list[tuple[str, list[str]]] = []
+        self.tries: list[tuple[str, Any]] = []
+        self.script = PAGE
         self.told: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self.port = 0
 
     async def page(self, _: web.Request) -> web.Response:
-        return web.Response(text=PAGE % json.dumps(self.tries), content_type="text/html")
+        return web.Response(text=self.script % json.dumps(self.tries), content_type="text/html")
 
     async def hear(self, request: web.Request) -> web.Response:
         self.told.set_result(json.loads(await request.text()))
@@ -106,3 +120,19 @@ async def test_a_page_of_another_site_reads_nothing(tmp_path: Path) -> None:
         assert await opened(site, "evil.example", tmp_path / "browser") == ["refused"] * 3
         assert gateway._door is not None
         assert gateway._door._refused == 3  # by us, not by some rule of the browser's own
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("app.example", ["200 1 true", "401 401 false"]), ("evil.example", ["refused"] * 2)]
+)
+async def test_an_allowed_page_reads_the_resources_with_its_token_and_another_one_nothing(
+    tmp_path: Path, host: str, told: list[str]
+) -> None:
+    token = await asyncio.to_thread(TokenFile(tmp_path).create, "page", ("read",), None)
+    async with pages() as site:
+        origins = [f"http://app.example:{site.port}"]
+        async with serving(Service(home=tmp_path), auth="tokens", origins=origins) as gateway:
+            gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+            url, site.script = f"http://127.0.0.1:{gateway.port}/api/v1/quotes", READER
+            site.tries = [(url, {"Authorization": f"Bearer {token}"}), (url, {})]
+            assert await opened(site, host, tmp_path / "browser") == told
