@@ -5,6 +5,7 @@ import { Help } from "./dialog/help.tsx";
 import { TokenDialog } from "./dialog/token.tsx";
 import { Header } from "./header/header.tsx";
 import { t } from "./i18n/index.ts";
+import AlertNotice from "./panels/notice.tsx";
 import { slot } from "./slot.tsx";
 import { asideOpen, helpOpen, selected, tokenNeeded } from "./store/index.ts";
 import { QuoteTable } from "./table/table.tsx";
@@ -31,6 +32,7 @@ export function App() {
         </section>
         {(open || !narrow.value) && <Aside covers={covered} />}
       </main>
+      <AlertNotice />
       {tokenNeeded.value && <TokenDialog />}
       {helpOpen.value && <Help />}
     </>

@@ -17,7 +17,7 @@ const VIEWS = ["day", "1m", "5m", "1h", "1d"] as const;
 type View = (typeof VIEWS)[number];
 
 /** Stays from one stock to the next. */
-const view = signal<View>("5m");
+const view = signal<View>("day");
 
 export default function ChartPanel({ symbol }: { symbol: string }) {
   return (

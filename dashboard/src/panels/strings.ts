@@ -22,7 +22,7 @@ const en = {
   close: "Close",
   volume: "Volume",
   warsawTime: "Warsaw time",
-  madeWith: "Chart: TradingView Lightweight Charts™",
+  madeWith: "TradingView Lightweight Charts™",
 
   // sources and stores
   sources: "Sources",
@@ -104,7 +104,7 @@ const pl: Record<keyof typeof en, string> = {
   close: "Zamk.",
   volume: "Wol.",
   warsawTime: "czas warszawski",
-  madeWith: "Wykres: TradingView Lightweight Charts™",
+  madeWith: "TradingView Lightweight Charts™",
 
   sources: "Źródła",
   stores: "Bazy",

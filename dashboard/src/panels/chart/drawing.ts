@@ -140,7 +140,7 @@ function options(look: Look): DeepPartial<TimeChartOptions> {
     grid: { vertLines: { color: look.faint }, horzLines: { color: look.faint } },
     crosshair: { mode: CrosshairMode.Magnet },
     rightPriceScale: { borderColor: look.faint },
-    timeScale: { borderColor: look.faint, timeVisible: true, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look.language) },
+    timeScale: { borderColor: look.faint, timeVisible: !look.daily, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look) },
     localization: { locale: look.language, timeFormatter: (time: Time) => moment(Number(time)) },
   };
 }
@@ -156,11 +156,11 @@ export function moments(language: string, daily: boolean): (time: number) => str
   return formatter(language, daily ? { ...day, year: "numeric" } : { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
-function tickMarks(language: string): (time: Time, kind: TickMarkType) => string {
+function tickMarks({ language, daily }: Look): (time: Time, kind: TickMarkType) => string {
   const year = formatter(language, { year: "numeric" });
   const month = formatter(language, { month: "short" });
   const day = formatter(language, { day: "numeric", month: "short" });
-  const clock = formatter(language, { hour: "2-digit", minute: "2-digit" });
+  const clock = daily ? day : formatter(language, { hour: "2-digit", minute: "2-digit" });
   return (time, kind) => {
     const seconds = Number(time); // ours always are
     if (kind === TickMarkType.Year) return year(seconds);

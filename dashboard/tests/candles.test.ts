@@ -1,0 +1,82 @@
+/** The candles of a chart, without a browser: `node --test tests/*.ts`. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Candles, type Told } from "../src/panels/chart/candles.ts";
+import { bucketsBetween } from "../src/panels/chart/sessions.ts";
+
+const told = (start: string, close: number, data_source = "gpw"): Told => ({
+  ...{ data_source, start, close, open: close, high: close, low: close, volume: 100 },
+});
+const drawn = (candles: Candles): string[] =>
+  candles.drawn().map((point) => {
+    const time = new Date(point.time * 1000).toISOString().slice(5, 16);
+    return "close" in point ? `${time} ${point.close}` : `${time} -`;
+  });
+
+test("a missing quarter of an hour is a gap; the closing call, the night and the weekend are not", () => {
+  const candles = new Candles("5m", "gpw");
+  candles.fill([
+    told("2026-11-20T15:30:00.000Z", 1), // Friday, 16:30 in Warsaw
+    told("2026-11-20T15:45:00.000Z", 2),
+    told("2026-11-23T08:00:00.000Z", 3), // Monday, 9:00
+  ]);
+  const gap = ["11-20T15:35 -", "11-20T15:40 -"];
+  assert.deepEqual(drawn(candles), ["11-20T15:30 1", ...gap, "11-20T15:45 2", "11-23T08:00 3"]);
+});
+
+test("in summer Warsaw opens an hour earlier by UTC", () => {
+  const [monday, tuesday] = [Date.UTC(2026, 6, 20, 15) / 1000, Date.UTC(2026, 6, 21, 15) / 1000];
+  const hours = bucketsBetween(monday, tuesday, 3600, 100).map((time) => new Date(time * 1000).getUTCHours());
+  assert.deepEqual(hours, [7, 8, 9, 10, 11, 12, 13, 14]);
+});
+
+test("a missing session is one gap of the days' chart; a holiday is none", () => {
+  const candles = new Candles("1d", "gpw");
+  candles.fill([told("2026-11-09T00:00:00.000Z", 1), told("2026-11-13T00:00:00.000Z", 2)]);
+  // Tuesday 10 and Thursday 12 are missing; Wednesday 11 is Independence Day
+  assert.deepEqual(drawn(candles), ["11-09T00:00 1", "11-10T00:00 -", "11-12T00:00 -", "11-13T00:00 2"]);
+});
+
+test("a hole is drawn no wider than 120 candles", () => {
+  const candles = new Candles("1m", "gpw");
+  candles.fill([told("2026-11-02T08:00:00.000Z", 1), told("2026-11-24T08:00:00.000Z", 2)]);
+  assert.equal(candles.drawn().length, 2 + 120);
+});
+
+test("what was told live stands against the store, which lags; after a break the store knows better", () => {
+  const candles = new Candles("1m", "gpw");
+  const start = "2026-11-24T09:00:00.000Z";
+  candles.take([told(start, 2)]);
+  candles.fill([told(start, 1)]);
+  assert.equal(candles.last?.close, 2);
+  candles.interrupted();
+  candles.fill([told(start, 3)]);
+  assert.equal(candles.last?.close, 3);
+});
+
+test("of two sources the one shown above stands, whichever comes first", () => {
+  const start = "2026-11-24T09:00:00.000Z";
+  for (const order of [["gpw", "bankier"], ["bankier", "gpw"]]) {
+    const candles = new Candles("1m", "gpw");
+    candles.fill(order.map((source) => told(start, source === "gpw" ? 1 : 2, source)));
+    assert.equal(candles.last?.close, 1);
+  }
+});
+
+test("the newest candle alone is drawn anew, a new one or a correction with all", () => {
+  const candles = new Candles("1m", "gpw");
+  const [first, second] = ["2026-11-24T09:00:00.000Z", "2026-11-24T09:01:00.000Z"];
+  assert.equal(candles.take([told(first, 1)]), true);
+  assert.equal(candles.take([told(first, 2)]), false);
+  assert.equal(candles.take([told(second, 3)]), true);
+  assert.equal(candles.take([told(first, 4)]), true);
+  assert.deepEqual(drawn(candles), ["11-24T09:00 4", "11-24T09:01 3"]);
+});
+
+test("steps go from candle to candle and stop at the ends", () => {
+  const candles = new Candles("1m", "gpw");
+  candles.fill([told("2026-11-24T09:00:00.000Z", 1), told("2026-11-24T09:30:00.000Z", 2)]);
+  const last = candles.last!.time;
+  assert.equal(candles.beside(last, -1)?.close, 1);
+  assert.equal(candles.beside(last, 1)?.close, 2);
+});
