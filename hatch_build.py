@@ -19,6 +19,7 @@ BOARD = "dashboard"
 BUILT = "src/zlotick/gateway/static"
 SOURCES = ("dashboard", "clients/js/src")
 _NOT_SOURCES = {"node_modules", "tests"}
+_SHOWN = 1500  # characters of what a failing tool said: the cause comes first
 
 
 class BoardHook(BuildHookInterface):  # type: ignore[type-arg]  # generic in newer hatchling only
@@ -76,7 +77,7 @@ def _run(program: str, arguments: list[str], board: Path) -> None:
     )
     if done.returncode:
         raise BoardError(
-            f"{done.stdout[-2000:]}\nThe web board could not be built: '{program} {arguments[0]}' failed, see above. "
+            f"{done.stdout[:_SHOWN]}\nThe web board could not be built: '{program} {arguments[0]}' failed, see above. "
             "It needs the network once. Without it: ZLOTICK_BOARD=skip builds zlotick without its web page."
         )
 
