@@ -66,9 +66,10 @@ export class RealtimeStreamClient {
   /** Connect, or stop waiting and try again at once. Throws SyntaxError for an address that is none. */
   connect(): void {
     if (this.#socket) return;
+    const socket = (this.#socket = new (this.#options.WebSocket ?? WebSocket)(this.url));
     clearTimeout(this.#later);
     this.#watch(true);
-    const socket = (this.#socket = new (this.#options.WebSocket ?? WebSocket)(this.url));
+    if (this.#state === "closed") this.#reconnect.failures = 0;
     this.#silence.begin(Date.now(), this.#heartbeat * 1000);
     socket.onopen = () => this.#opened();
     socket.onmessage = (event) => this.#hear(event.data);
@@ -125,6 +126,7 @@ export class RealtimeStreamClient {
 
   #subscribe(): void {
     if (this.#socket?.readyState !== 1) return;
+    clearTimeout(this.#later);
     const request = { heartbeat: this.#heartbeat, ...this.#cursor.request() };
     this.#silence.begin(Date.now(), request.heartbeat * 1000);
     this.#say(request);

@@ -52,15 +52,15 @@ class Cursor:
             if self.answers(message):
                 self._confirmed()
         elif message["type"] == "error":
-            if self.answers(message) and not message["retryable"]:
+            if self.answers(message) and not message.get("retryable"):
                 self._wanted = self._in_force or self._wanted
         elif message["type"] == "gap":
             self.position = self._had = None
         elif message["type"] == "snapshot_end":
             self._live = True
-            self.position = self._had = message["position"] or self.position
+            self.position = self._had = message.get("position") or self.position
         elif message["type"] == "heartbeat" and self._live:
-            self.position = message["position"] or self.position
+            self.position = message.get("position") or self.position
         return True
 
     def _confirmed(self) -> None:
@@ -71,7 +71,7 @@ class Cursor:
     def _take_quotes(self, message: StockUpdates) -> bool:
         """A snapshot counts when its end is told: half of one is nothing to resume from."""
         position, had = message.get("position"), self._had
-        if position is None or message["snapshot"]:
+        if position is None or message.get("snapshot"):
             return True
         same = had is not None and position["epoch"] == had["epoch"]
         ahead = position["offset"] - had["offset"] if had is not None and same else 1

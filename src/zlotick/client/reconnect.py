@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from zlotick.connections.backoff import backoff
 
@@ -13,9 +14,17 @@ CAP = 30.0
 HEALTHY = 10.0
 """A connection that lasted so long was a good one: the waits begin anew."""
 
+BROKEN = 1006
 _GOING_AWAY = 1001
 _LONGEST_HINT = 300.0
 _HTTP_REFUSALS = (401, 403)
+
+
+class Closed(NamedTuple):
+    """A connection is over: the server's close code and reason, or HTTP's; 1006 when it broke."""
+
+    code: int
+    reason: str
 
 
 class Reconnect:

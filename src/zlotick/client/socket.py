@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import NamedTuple, Self
+from typing import Self
 
 import aiohttp
 
+from zlotick.client.reconnect import BROKEN, Closed
+
 CLOSE_TIMEOUT = 1.0
 SEND_TIMEOUT = 5.0
-BROKEN = 1006
 MAX_MESSAGE_BYTES = 16 * 2**20
 """A snapshot of 80 quotes is 30 kB."""
-
-
-class Closed(NamedTuple):
-    """The connection is over: the server's close code and reason; 1006 when it broke."""
-
-    code: int
-    reason: str
 
 
 class NotOpened(Exception):

@@ -27,12 +27,12 @@ from zlotick.client.messages import (
     StockUpdates,
     Subscription,
 )
-from zlotick.client.reconnect import Reconnect, is_final
+from zlotick.client.reconnect import BROKEN, Closed, Reconnect, is_final
 from zlotick.client.silence import Silence
 from zlotick.errors import ConfigError, ZlotickError
 
 if TYPE_CHECKING:
-    from zlotick.client.socket import Closed, Socket  # aiohttp takes longer to load than all the rest
+    from zlotick.client.socket import Socket  # aiohttp takes longer to load than all the rest
 
 URL = "ws://localhost:8765"
 HEARTBEAT = 15.0
@@ -40,7 +40,6 @@ PATIENCE = 3.0
 """Seconds beyond what was promised before a silent connection is asked, and then given up."""
 LOOK_EVERY = 1.0
 OPEN_TIMEOUT = 10.0
-BROKEN = 1006
 
 
 class RealtimeStreamClient:
@@ -168,7 +167,7 @@ class RealtimeStreamClient:
             self._enter("connecting")
 
     async def _open(self) -> None:
-        from zlotick.client.socket import Closed, NotOpened, Socket
+        from zlotick.client.socket import NotOpened, Socket
 
         try:
             async with self._until(_now() + OPEN_TIMEOUT):
@@ -224,8 +223,6 @@ class RealtimeStreamClient:
             await self._subscribe()
 
     async def _look(self, socket: Socket) -> None:
-        from zlotick.client.socket import Closed
-
         verdict = self._silence.check(time.time())
         if verdict == "ask":
             await self.ping()
@@ -242,8 +239,8 @@ class RealtimeStreamClient:
         if message["type"] == "connection":
             self.connection = message
         elif message["type"] == "shutdown":
-            self._reconnect.told(message["reconnect_after_ms"])
-        elif message["type"] == "error" and message["retryable"] and self._cursor.answers(message):
+            self._reconnect.told(message.get("reconnect_after_ms", -1))
+        elif message["type"] == "error" and message.get("retryable") and self._cursor.answers(message):
             self._subscribe_at = _now() + self._reconnect.delay()
         if self._cursor.take(message):
             self._told.append(message)
