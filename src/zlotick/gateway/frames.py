@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from struct import Struct
 
 import msgspec
 
@@ -28,6 +29,7 @@ Fields = tuple[str, ...]
 Shown = tuple[StockUpdate, bool]  # a quote, and whether it is stale
 
 _DEFLATE_TAIL = 4  # RFC 7692 section 7.2.1: the 00 00 ff ff of a sync flush is not sent
+_SHORT, _MEDIUM, _LONG = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,10 +38,10 @@ def frame(payload: bytes, opcode: int = TEXT, *, compressed: bool = False) -> by
     first = _FINAL | opcode | (_COMPRESSED if compressed else 0)
     size = len(payload)
     if size < 126:
-        return bytes((first, size)) + payload
+        return _SHORT(first, size) + payload
     if size < 65536:
-        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+        return _MEDIUM(first, 126, size) + payload
+    return _LONG(first, 127, size) + payload
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:
@@ -55,15 +57,12 @@ def deflated(payload: bytes) -> bytes:
     return (squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH))[:-_DEFLATE_TAIL]
 
 
-class SharedMessage:
+class SharedMessage(msgspec.Struct, eq=False):
     """A message for many: encoded for each kind of wire when the first subscriber of that kind needs it."""
 
-    __slots__ = ("_encoded", "payload", "position")
-
-    def __init__(self, payload: bytes, position: Position | None = None) -> None:
-        self.payload = payload
-        self.position = position  # for wires that tell it beside the message
-        self._encoded: dict[Encoding, bytes] = {}
+    payload: bytes
+    position: Position | None = None  # for wires that tell it beside the message
+    _encoded: dict[Encoding, bytes] = {}
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The bytes to write: the same object for everybody who asks."""
@@ -169,6 +168,6 @@ class Envelope:
 
     def around(self, fragments: list[bytes]) -> SharedMessage:
         """The whole message."""
-        data = b",".join(fragments)
-        payload = b'%b%d,"data":[%b%b' % (self._head, len(fragments), data, self._tail)
+        count = b"%d" % len(fragments)
+        payload = b"".join((self._head, count, b',"data":[', b",".join(fragments), self._tail))
         return SharedMessage(payload, self._position)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
 
 from zlotick.gateway.alerts import alert_told
 from zlotick.gateway.composer import Composer
@@ -25,7 +26,7 @@ from zlotick.gateway.live_candles import LiveCandles, Told
 from zlotick.gateway.protocol import Lost, Message
 from zlotick.gateway.resume import Tail
 from zlotick.gateway.strides import Parcel, Strides
-from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic, View
+from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic
 from zlotick.gateway.subscription import Selection, Subscription
 from zlotick.model import Alert, Entry, Position, StockUpdate
 
@@ -58,7 +59,7 @@ class Hub:
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
-        self._views: WeakValueDictionary[Selection, View] = WeakValueDictionary()
+        self._alike: dict[Selection | None, dict[Group, None]] = {}  # those without a pace, by what they see
         self._paced: dict[Group, None] = {}
         self._cycle = 0
         self._strides = Strides(self._loop, self.traffic, self._set_aside, buffer_bytes=buffer_bytes)
@@ -138,20 +139,12 @@ class Hub:
     def _enter_group(self, subscriber: Subscriber, subscription: Subscription) -> None:
         group = self._groups.get(subscription)
         if group is None:
-            group = self._groups[subscription] = Group(subscription, self._view(subscription.selection))
-            if group.pace is not None:
-                self._paced[group] = None
+            group = self._groups[subscription] = Group(subscription)
+            alike = self._alike.setdefault(group.selection, {}) if group.pace is None else self._paced
+            alike[group] = None
         group.members.setdefault(subscriber.encoding, Members()).add(subscriber)
         subscriber.group = group
         subscriber.joined = self._cycle
-
-    def _view(self, selection: Selection | None) -> View | None:
-        if selection is None:
-            return None
-        view = self._views.get(selection)
-        if view is None:
-            view = self._views[selection] = View(selection)
-        return view
 
     def _exit_group(self, subscriber: Subscriber) -> None:
         group = subscriber.group
@@ -161,9 +154,14 @@ class Hub:
         group.members[subscriber.encoding].remove(subscriber)
         if not any(group.members.values()):
             del self._groups[group.subscription]
-            self._paced.pop(group, None)
             if group.pace is not None:
                 group.pace.stop()
+                del self._paced[group]
+                return
+            alike = self._alike[group.selection]
+            del alike[group]
+            if not alike:
+                del self._alike[group.selection]
 
     # One cycle to everybody
 
@@ -237,21 +235,26 @@ class Hub:
     def _cycle_parcels(
         self, envelope: Envelope, changed: dict[str, None], told: Told
     ) -> Iterator[tuple[Group, Parcel]]:
-        """Who gets what. A message is composed once for its selection, encoded once for its kind of wire."""
+        """Who gets what. A message is composed once for its selection, encoded once for its kind of wire.
+
+        Nothing keeps it then: with a thousand selections the memory of one serves the next, and stays in the cache.
+        """
         cycle = self._cycle
-        for group in list(self._groups.values()):
-            view, parcel = group.view, None
-            if view is not None and group.pace is None:
-                if view.cycle != cycle:
-                    view.message = self.composer.cycle(view.selection, changed, envelope)
-                    view.cycle = cycle
-                if view.message is not None:
-                    parcel = Parcel((view.message,), cycle, True, changed)
-            if group.intervals and told:
-                parcel = _with_candles(parcel, group.subscription, told, cycle)
-            if parcel is not None:
-                yield group, parcel
-            if group.pace is not None and (paced := self._paced_parcel(group)) is not None:
+        for selection, groups in list(self._alike.items()):
+            message = None if selection is None else self.composer.cycle(selection, changed, envelope)
+            quotes = None if message is None else Parcel((message,), cycle, True, changed)
+            for group in list(groups):
+                parcel = quotes
+                if group.intervals and told:
+                    parcel = _with_candles(quotes, group.subscription, told, cycle)
+                if parcel is not None:
+                    yield group, parcel
+        for group in list(self._paced):
+            candles = _with_candles(None, group.subscription, told, cycle)
+            if candles is not None:
+                yield group, candles
+            paced = self._paced_parcel(group)
+            if paced is not None:
                 yield group, paced
 
     # Groups with a pace
@@ -296,7 +299,7 @@ class Hub:
         late = subscriber.late = self.laggards[subscriber] = Late(self._loop.time())
         selection, pace = group.selection, group.pace
         if selection is not None:
-            parcel = parcel._replace(names=self._to_remember(selection, parcel.names))
+            parcel = replace(parcel, names=self._to_remember(selection, parcel.names))
         self._note(late, parcel)
         if pace is not None and pace.waiting and subscriber.joined < group.fence:
             self._note(late, Parcel([], quotes=True, names=pace.names))
@@ -403,4 +406,4 @@ def _with_candles(parcel: Parcel | None, subscription: Subscription, told: Told,
         return parcel
     before = parcel or Parcel([], fence=cycle)
     messages = [*before.messages, *(message for _, message in wanted)]
-    return before._replace(messages=messages, newest=dict(wanted))
+    return replace(before, messages=messages, newest=dict(wanted))

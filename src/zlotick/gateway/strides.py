@@ -6,7 +6,8 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from zlotick.gateway.frames import Encoding, SharedMessage
 from zlotick.gateway.subscriber import Group, Listed, Members, Newest, Subscriber, Traffic
@@ -17,14 +18,14 @@ STRIDE = 250
 EVERYBODY = sys.maxsize
 
 
-class Parcel(NamedTuple):
+class Parcel(msgspec.Struct, frozen=True, eq=False):
     """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
 
     messages: Sequence[SharedMessage]
     fence: int = EVERYBODY  # members that joined in this cycle or later have it already
     quotes: bool = False
     names: Collection[str] = ()
-    newest: Newest = {}  # noqa: RUF012  never changed
+    newest: Newest = {}
     alert: SharedMessage | None = None
 
     def encoded(self, encoding: Encoding) -> bytes:
@@ -83,26 +84,23 @@ class Strides:
         for group, parcel in parcels:
             group.sent = self._loop.time()
             for encoding, members in list(group.members.items()):
-                if not members:
-                    continue
-                data = parcel.encoded(encoding)
-                everyone = members.listed()
+                listed = members.listed(STRIDE)
+                data = parcel.encoded(encoding) if listed else b""
                 some_have_it = yielded or group.pace is not None  # who joined since this cycle began
-                for start in range(0, len(everyone.subscribers), STRIDE):
-                    stride = _part(everyone, start)
-                    if some_have_it or not members.are(everyone):
+                for stride in listed:
+                    if some_have_it or not members.are(listed):
                         stride = _still_without(stride, members, parcel.fence)
                     self._write_one(stride, data, parcel)
-                    written += len(stride.subscribers)
+                    written += len(stride.transports)
                     if written >= STRIDE:
                         written, yielded = 0, True
                         yield
 
     def _write_one(self, stride: Listed, data: bytes, parcel: Parcel) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
-        limit = self._buffer_bytes
+        limit, transports = self._buffer_bytes, stride.transports
         slow, gone = [], 0
-        for place, transport in enumerate(stride.transports):
+        for place, transport in enumerate(transports):
             if transport.get_write_buffer_size() > limit:
                 slow.append(place)
             else:
@@ -111,16 +109,11 @@ class Strides:
                 except RuntimeError:
                     # uvloop, of a transport that closed in this turn: its session ends in the next.
                     gone += 1
-        sent = len(stride.transports) - len(slow) - gone
-        self._traffic.messages += sent * len(parcel.messages)
-        self._traffic.bytes += sent * len(data)
+        sent, traffic = len(transports) - len(slow) - gone, self._traffic
+        traffic.messages += sent * len(parcel.messages)
+        traffic.bytes += sent * len(data)
         for place in slow:
             self._slow(stride.subscribers[place], parcel)
-
-
-def _part(everyone: Listed, start: int) -> Listed:
-    end = start + STRIDE
-    return Listed(everyone.subscribers[start:end], everyone.transports[start:end])
 
 
 def _still_without(stride: Listed, members: Members, fence: int) -> Listed:

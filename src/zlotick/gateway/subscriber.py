@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zlotick.gateway.frames import Encoding, SharedMessage
-from zlotick.gateway.subscription import Selection, Subscription
+from zlotick.gateway.subscription import Subscription
 from zlotick.model import now_text
 
 
@@ -59,7 +59,7 @@ class Members:
 
     def __init__(self) -> None:
         self._members: dict[Subscriber, None] = {}
-        self._listed: Listed | None = None
+        self._listed: list[Listed] | None = None
 
     def __len__(self) -> int:
         return len(self._members)
@@ -77,14 +77,15 @@ class Members:
         del self._members[subscriber]
         self._listed = None
 
-    def listed(self) -> Listed:
-        """Everybody now. The very same object as long as nobody comes or goes."""
+    def listed(self, most: int) -> list[Listed]:
+        """Everybody now, so many at a time. The very same object as long as nobody comes or goes."""
         if self._listed is None:
-            subscribers = list(self._members)
-            self._listed = Listed(subscribers, [one.transport for one in subscribers])
+            everyone = list(self._members)
+            parts = (everyone[start : start + most] for start in range(0, len(everyone), most))
+            self._listed = [Listed(part, [one.transport for one in part]) for part in parts]
         return self._listed
 
-    def are(self, listed: Listed) -> bool:
+    def are(self, listed: list[Listed]) -> bool:
         """Whether they are still those of a list."""
         return self._listed is listed
 
@@ -145,26 +146,14 @@ class Pace:
             self.timer = None
 
 
-class View:
-    """One selection, and the message that it got last: composed once for all groups that share it."""
-
-    __slots__ = ("__weakref__", "cycle", "message", "selection")
-
-    def __init__(self, selection: Selection) -> None:
-        self.selection = selection
-        self.cycle = 0
-        self.message: SharedMessage | None = None
-
-
 class Group:
     """The sessions with one subscription; those with another encoding apart, for they get other bytes."""
 
-    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription", "view")
+    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription")
 
-    def __init__(self, subscription: Subscription, view: View | None) -> None:
+    def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
         self.selection = subscription.selection
-        self.view = view
         self.intervals = subscription.intervals
         self.members: dict[Encoding, Members] = {}
         self.pace = Pace(subscription.max_rate) if subscription.max_rate and self.selection else None
@@ -174,6 +163,8 @@ class Group:
 
 class Traffic:
     """What went out, in plain integers: this is counted where every nanosecond counts."""
+
+    __slots__ = ("bytes", "conflated", "evicted", "messages")
 
     def __init__(self) -> None:
         self.messages = 0
