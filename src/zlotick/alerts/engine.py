@@ -20,7 +20,7 @@ from zlotick.model import Alert, AlertRule, Entry, Position
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
 CHUNK = 64
-_RULES_AT_A_TIME = 8  # then the loop gets its turn: clients wait for it
+_RULES_AT_A_TIME = 4  # then the loop gets its turn: clients wait for it
 
 
 class AlertEngine:
