@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -9,11 +10,15 @@ import websockets
 from tests.gateway.serving import Service, connected, quote, report, serving, until
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway
+from zlotick.gateway import Gateway, dashboard
 from zlotick.model import Position
 
 
-async def test_websocket_at_both_paths_and_a_page_beside_it() -> None:
+async def test_websocket_at_both_paths_and_a_page_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plain page, for who has built no board."""
+    monkeypatch.setattr(dashboard, "STATIC", tmp_path)
     service = Service(origin="replayed")
     async with serving(service) as gateway, aiohttp.ClientSession() as http:
         for path in ("", "/", "/ws"):

@@ -61,8 +61,9 @@ class _Seen:
 
 
 class Addresses:
-    """Sessions, new connections and refused tokens of each address.
+    """Sessions, new connections and refused tokens of each address, as one process sees them.
 
+    With ``gateway.workers`` each counts its own: an address may have up to so many times as much.
     Loopback has no limits: behind it is this machine's user, or a proxy or tunnel that stands for many. An IPv6
     client owns a whole /64, so that counts as one address.
     """

@@ -29,6 +29,8 @@ EXPORT_PATIENCE = 30.0
 LOOK_BACK = 2000
 """So many alerts of all users are looked through."""
 
+NO_ALERTS = "alerts: no rule is evaluated here; write one (alerts.rules), and see that alerts.enabled is true"
+
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _encode = msgspec.json.Encoder().encode
 
@@ -163,7 +165,7 @@ class Rest:
         """Where nobody looks, an empty list would say that nothing happened."""
         rows = read(request.query, AlertRows)
         if self._context.recent_alerts is None:
-            raise BadMessage(ErrorCode.UNAVAILABLE, "alerts: no rule is evaluated here (alerts.enabled)")
+            raise BadMessage(ErrorCode.UNAVAILABLE, NO_ALERTS)
         identity = request[ADMISSION].identity
         assert identity is not None  # the door asks for a token first
         recent = await self._context.recent_alerts(LOOK_BACK)

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from zlotick.errors import Fatal, JournalError, Transient
+from zlotick.errors import ZlotickError
 from zlotick.gateway.parameters import Nothing, read
 from zlotick.gateway.protocol import RETRYABLE, BadMessage
 
@@ -70,7 +70,7 @@ def _refusing(route: Route) -> Handler:
             return await route.handler(request)
         except BadMessage as bad:
             return refused(bad.code, bad.message)
-        except (Transient, Fatal, JournalError) as error:
+        except ZlotickError as error:
             # What the store said names hosts and queries: that is for the log, not for clients.
             log.warning("HTTP request could not be answered", mark="❌", path=request.path, error=str(error))
             return refused(503, "what is stored cannot be read now; try again in a moment")
