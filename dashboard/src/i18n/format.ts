@@ -5,21 +5,25 @@ const MINUS = "\u2212";
 
 const formats = new Map<string, Intl.NumberFormat>();
 
-function numberFormat(tag: string, digits: number): Intl.NumberFormat {
-  const key = `${tag} ${digits}`;
+function numberFormat(tag: string, digits: number, signDisplay: "negative" | "exceptZero"): Intl.NumberFormat {
+  const key = `${tag} ${digits} ${signDisplay}`;
   let format = formats.get(key);
   if (!format) {
     const fraction = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-    formats.set(key, (format = new Intl.NumberFormat(tag, { ...fraction, useGrouping: "always" })));
+    formats.set(key, (format = new Intl.NumberFormat(tag, { ...fraction, signDisplay, useGrouping: "always" })));
   }
   return format;
 }
 
 type Unsure = number | null | undefined;
 
-export function number(value: Unsure, digits: number, tag: string): string {
+function written(value: Unsure, digits: number, tag: string, sign: "negative" | "exceptZero"): string {
   if (value == null || !Number.isFinite(value)) return UNKNOWN;
-  return numberFormat(tag, digits).format(value).replace("-", MINUS);
+  return numberFormat(tag, digits, sign).format(value).replace("-", MINUS);
+}
+
+export function number(value: Unsure, digits: number, tag: string): string {
+  return written(value, digits, tag, "negative");
 }
 
 /** A price in PLN: grosze, and more digits where the tick is finer. */
@@ -27,10 +31,9 @@ export function price(value: Unsure, tag: string, digits = digitsOf([value])): s
   return number(value, digits, tag);
 }
 
-/** With its sign, also for a rise; exactly nothing has none. */
+/** With its sign, also for a rise; what is shown as nothing has none. */
 export function signed(value: Unsure, tag: string, digits = digitsOf([value])): string {
-  const text = number(value, digits, tag);
-  return value != null && value > 0 ? `+${text}` : text;
+  return written(value, digits, tag, "exceptZero");
 }
 
 export function percent(value: Unsure, tag: string): string {

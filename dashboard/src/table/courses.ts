@@ -1,6 +1,6 @@
 /** The courses of all stocks: from the quotes seen, and what is stored of the session, asked for lazily. */
 import { signal, type Signal } from "@preact/signals";
-import { api, market, quoteOf, Refused } from "../store/index.ts";
+import { api, greeting, market, quoteOf, Refused } from "../store/index.ts";
 import { Course } from "./course.ts";
 
 interface Stored {
@@ -38,7 +38,8 @@ export function versionOf(symbol: string): Signal<number> {
 /** The row is on the screen: its course is wanted, once a session. */
 export function want(symbol: string): void {
   const day = market.peek()?.session_day;
-  if (!day || asked.get(symbol) === day) return;
+  const isStored = greeting.peek()?.questdb_status !== "disconnected"; // that is: off
+  if (!day || !isStored || asked.get(symbol) === day) return;
   queue.add(symbol);
   next();
 }
