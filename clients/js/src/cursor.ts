@@ -61,11 +61,11 @@ export class Cursor {
     this.#live = false;
   }
 
-  /** A snapshot counts when its end is told: half of one is nothing to resume from. */
-  #takeQuotes({ snapshot, position }: StockUpdates): boolean {
-    if (!position || snapshot) return true;
+  #takeQuotes({ position }: StockUpdates): boolean {
+    if (!position) return true;
     const had = this.#had;
     const ahead = had && position.epoch === had.epoch ? position.offset - had.offset : 1;
+    // Half a snapshot is nothing to resume from.
     if (ahead > 0 && (had || this.#live)) this.position = this.#had = position;
     // A live cycle of mode `full` repeats the position when nothing changed.
     return ahead > 0 || (ahead === 0 && this.#live && this.#inForce?.mode !== "changes");

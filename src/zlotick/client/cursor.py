@@ -69,13 +69,12 @@ class Cursor:
         self._live = False
 
     def _take_quotes(self, message: StockUpdates) -> bool:
-        """A snapshot counts when its end is told: half of one is nothing to resume from."""
         position, had = message.get("position"), self._had
-        if position is None or message.get("snapshot"):
+        if position is None:
             return True
         same = had is not None and position["epoch"] == had["epoch"]
         ahead = position["offset"] - had["offset"] if had is not None and same else 1
-        if ahead > 0 and (had is not None or self._live):
+        if ahead > 0 and (had is not None or self._live):  # half a snapshot is nothing to resume from
             self.position = self._had = position
         # A live cycle of mode `full` repeats the position when nothing changed.
         full = self._in_force is None or self._in_force.get("mode") != "changes"

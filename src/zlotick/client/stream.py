@@ -43,7 +43,10 @@ OPEN_TIMEOUT = 10.0
 
 
 class RealtimeStreamClient:
-    """Follows one server. Iterate over it for quotes, over :meth:`messages` for everything."""
+    """Follows one server. Iterate over it for quotes, over :meth:`messages` for everything.
+
+    Raises ConfigError for an address that is none of a stream. ``reconnect`` stands in the place of ``attempts``.
+    """
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class RealtimeStreamClient:
         if self._socket is not socket:
             return  # disconnected meanwhile
         if heard is None:
-            await self._look(socket)
+            await self._look()
         elif isinstance(heard, str):
             self._take(heard)
         else:
@@ -222,7 +225,7 @@ class RealtimeStreamClient:
         if self._subscribe_at is not None and _now() >= self._subscribe_at:
             await self._subscribe()
 
-    async def _look(self, socket: Socket) -> None:
+    async def _look(self) -> None:
         verdict = self._silence.check(time.time())
         if verdict == "ask":
             await self.ping()
