@@ -13,6 +13,8 @@ export interface Told {
   low: number;
   close: number;
   volume: number | null;
+  /** Quotes in the bucket. */
+  ticks: number;
 }
 
 export interface Bar extends Told {
@@ -31,8 +33,10 @@ const WIDEST = 120;
 export class Candles {
   readonly interval: Interval;
   private preferred: string | null;
+  private stored = new Map<number, Told>();
+  private live = new Map<number, Told>();
+  /** Of both. */
   private bars = new Map<number, Bar>();
-  private live = new Set<number>();
   private newest = -Infinity;
 
   /** Of two sources' candles of one bucket the `preferred` one's stands: sources never mix in a candle. */
@@ -65,40 +69,22 @@ export class Candles {
     return this.bars.get(times[place] ?? NaN);
   }
 
-  /** Live candles. True when any but the newest bucket changed: all is to be drawn again. */
-  take(told: readonly Told[]): boolean {
-    let earlier = false;
-    for (const one of told) {
-      const time = Date.parse(one.start) / 1000;
-      if (!this.stands(one, time)) continue;
-      earlier ||= time !== this.newest;
-      this.live.add(time);
-      this.put(one, time);
-    }
-    return earlier;
+  /** A live candle. True when another than the newest changed: all is to be drawn again. */
+  take(told: Told): boolean {
+    const time = this.put(this.live, told);
+    const wholly = time !== this.newest;
+    this.newest = Math.max(this.newest, time);
+    return wholly;
   }
 
-  /** Stored candles, which lag a little behind: what was told live stands. */
+  /** Stored candles, which lag a little behind the live ones. */
   fill(stored: readonly Told[]): void {
-    for (const one of stored) {
-      const time = Date.parse(one.start) / 1000;
-      if (!this.live.has(time) && this.stands(one, time)) this.put(one, time);
-    }
+    for (const told of stored) this.newest = Math.max(this.newest, this.put(this.stored, told));
   }
 
   /** The line was lost: from now on the stored candles know better, until they are told live again. */
   interrupted(): void {
     this.live.clear();
-  }
-
-  private stands(one: Told, time: number): boolean {
-    const known = this.bars.get(time);
-    return !known || known.data_source === one.data_source || one.data_source === this.preferred;
-  }
-
-  private put(one: Told, time: number): void {
-    this.bars.set(time, { ...one, time });
-    this.newest = Math.max(this.newest, time);
   }
 
   /** All, oldest first, with the holes between them. */
@@ -111,5 +97,29 @@ export class Candles {
       before = bar.time;
     }
     return points;
+  }
+
+  private put(where: Map<number, Told>, told: Told): number {
+    const time = Date.parse(told.start) / 1000;
+    where.set(time, this.better(where.get(time), told));
+    this.bars.set(time, { ...this.both(this.stored.get(time), this.live.get(time)), time });
+    return time;
+  }
+
+  private better(known: Told | undefined, told: Told): Told {
+    const stands = known && known.data_source !== told.data_source && told.data_source !== this.preferred;
+    return stands ? known : told;
+  }
+
+  /**
+   * What was told live stands, as the store lags. But a service that began in the middle of a bucket does not know
+   * the bucket's beginning, and the store does: it has more ticks.
+   */
+  private both(stored: Told | undefined, live: Told | undefined): Told {
+    if (!stored || !live) return (live ?? stored) as Told;
+    if (stored.data_source !== live.data_source) return this.better(stored, live);
+    if (stored.ticks <= live.ticks) return live;
+    const [high, low] = [Math.max(stored.high, live.high), Math.min(stored.low, live.low)];
+    return { ...live, open: stored.open, high, low };
   }
 }

@@ -31,7 +31,7 @@ export class CandleFeed {
   start(): void {
     const { interval } = this.candles;
     this.client.subscribe("candle", (told) => {
-      if (this.candles.take([told])) this.wholly = true;
+      if (this.candles.take(told)) this.wholly = true;
       this.version.value++;
     });
     this.client.subscribe("subscription_confirmed", () => {
