@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -177,9 +178,19 @@ class Board(App[None]):
 async def run(board: Board, client: RealtimeStreamClient) -> None:
     """Show the board until the user leaves it, or the terminal does. Raises why it ended otherwise."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, board.exit)
+    signal.signal(signal.SIGHUP, lambda *_: _hung_up(loop, board))
     async with client:
         await board.run_async()
     if board.failure is not None:
         raise board.failure
+
+
+def _hung_up(loop: asyncio.AbstractEventLoop, board: Board) -> None:
+    """A terminal that is gone takes no output: what draws on it would wait for ever, and the loop with it."""
+    if sys.stdin.isatty():
+        loop.call_soon_threadsafe(board.exit)
+    else:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGHUP)
