@@ -50,7 +50,9 @@ def rows(quotes: Iterable[Quote] = MARKET, marked: Iterable[str] = (), origin: s
 
 def feed(marked: set[str] | None = None) -> Feed:
     """A feed to which nothing was said yet."""
-    return Feed(URL, Rows(NAMES, set() if marked is None else marked), MarketClock(Calendar(), lambda: MOMENT))
+    return Feed(
+        URL, Rows(NAMES, set() if marked is None else marked), MarketClock(Calendar(), lambda: MOMENT)
+    )
 
 
 def told(kind: str, **fields: Any) -> Message:
