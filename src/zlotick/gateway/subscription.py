@@ -63,9 +63,8 @@ class Subscription(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] | None = None
     filter: str | None = None
     max_rate: float | None = None
-    user: str | None = (
-        None  # whose alerts, beside everybody's; None: all. Frames of others must not be shared with it
-    )
+    user: str | None = None
+    """Whose alerts, beside everybody's; None: all. It is in the key, so no frame of another user's is shared."""
 
     @classmethod
     def of(cls, request: Subscribe, is_known: Callable[[str], bool], *, user: str | None) -> Self:
