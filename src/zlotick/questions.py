@@ -43,6 +43,7 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
         home=service.settings.service.home,
         pocketbase_url=lambda: service.pocketbase.config.url if service.pocketbase else None,
         history=lambda: QuestDBHistory(service.questdb.execute_query) if service.questdb else None,
+        alert_troubles=lambda: service.alerts.warnings() if service.alerts else [],
         recent_alerts=service.recent_alerts if wanted(service.settings) else None,
     )
 

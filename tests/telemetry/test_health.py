@@ -24,6 +24,12 @@ WELL = HealthFacts(
 )
 
 
+def test_alerts_that_cannot_be_delivered_are_a_warning() -> None:
+    health = assess(but(alert_troubles=["alerts to notify 1 (https://) wait: it answered 500"]))
+    assert health.ready
+    assert health.warnings == ["alerts to notify 1 (https://) wait: it answered 500"]
+
+
 def but(**changes: Any) -> HealthFacts:
     changed: HealthFacts = msgspec.structs.replace(WELL, **changes)
     return changed

@@ -47,6 +47,7 @@ class Courier:
         look_every: float = 60.0,
     ) -> None:
         self.target = target
+        self.put_aside = 0  # alerts given up since the start
         self.trouble = ""  # why the last try failed; empty while all is well
         self._book = book
         self._send_timeout = send_timeout
@@ -102,6 +103,7 @@ class Courier:
         await self._book.failed(self.target.key, waiting.number, str(error), give_up=give_up)
         self._say(str(error))
         if give_up:
+            self.put_aside += 1
             log.error("Alert put aside", mark="❌", target=self.target.name, rule=waiting.alert.name)
         return give_up
 

@@ -180,6 +180,11 @@ class Alerts:
         """What is wrong, for people."""
         found = [f"alerts cannot be recorded: {self.engine.failing}"] if self.engine.failing else []
         found += [f"alerts to {one.target.name} wait: {one.trouble}" for one in self._couriers if one.trouble]
+        found += [
+            f"{one.put_aside} alerts to {one.target.name} are put aside (zlotick alerts history)"
+            for one in self._couriers
+            if one.put_aside
+        ]
         found += [f"alert rules of PocketBase: {self._rules_trouble}"] if self._rules_trouble else []
         bad = len(self._unusable)
         return found + (

@@ -107,6 +107,7 @@ class Answers:
             lag={} if stats is None else stats.lag,
             dead_letters={} if stats is None else stats.dead_letters,
             journal_error=journal_error,
+            alert_troubles=context.alert_troubles(),
         )
 
     async def _journal(self) -> tuple[JournalStats | None, str | None]:

@@ -43,5 +43,6 @@ class GatewayContext:
     history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store
     recent_alerts: Callable[[int], Awaitable[list[Alert]]] | None = None
     """All users' alerts, newest first, at most so many; None where no rule is evaluated."""
+    alert_troubles: Callable[[], list[str]] = list  # what is wrong with alerts, for people
     other_sessions: Callable[[], int] = lambda: 0  # of the other processes on this port
     house_token: str | None = field(default=None, repr=False)  # what the guard takes; None: it makes one

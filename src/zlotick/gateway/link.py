@@ -52,6 +52,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     pocketbase_url: str | None
     has_history: bool
     has_alerts: bool
+    alert_troubles: list[str]
     sessions: dict[int, int]  # how many each worker has
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -30,6 +30,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     lag: Mapping[str, int]  # entries each reader has yet to read
     dead_letters: Mapping[str, int]  # rows put aside, by reader
     journal_error: str | None = None  # the journal did not answer, and why
+    alert_troubles: Sequence[str] = ()  # alerts that cannot be recorded or delivered
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -80,4 +81,4 @@ def _warnings(facts: HealthFacts) -> list[str]:
         for name, count in sorted(facts.dead_letters.items())
         if count
     ]
-    return lost + refusing + stale + dead
+    return [*lost, *refusing, *stale, *dead, *facts.alert_troubles]
