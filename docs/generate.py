@@ -20,11 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from zlotick import RealTimeStreamManager, Settings, model
 from zlotick.cli import _teaching, app
-from zlotick.config import Secret, describe, sections
+from zlotick.config import Option, Secret, describe, sections
+from zlotick.config.alerts import AlertRuleConfig
+from zlotick.config.options import fields_of
 from zlotick.gateway import asyncapi, protocol, resources
 from zlotick.gateway.protocol import RETRYABLE, CloseCode, ErrorCode
 from zlotick.gateway.schemas import Schema, components
-from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow
+from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow
 from zlotick.telemetry.metrics import CycleMetrics, Samples, journal_samples, provider_samples
 
 FOLDER = Path(__file__).parent / "reference"
@@ -63,28 +65,36 @@ def config_page() -> Iterator[str]:
     yield "after `--set` is JSON. A secret may stay in a file: its variable with `_FILE` behind it names the file."
     for section, about in sections().items():
         options = [option for option in describe() if option.name.rpartition(".")[0] == section]
-        if not options:
-            continue
-        yield from ("", f"## [{section}]", "", about, "")
-        yield from table(
-            ("option", "takes", "default", "meaning", "environment"),
-            (
-                (
-                    f"`{option.name.rpartition('.')[2]}`",
-                    re.sub(r"(?<=matches )(.*)", r"`\1`", option.kind),
-                    default_of(option.default),
-                    option.description,
-                    f"`{option.env}`",
-                )
-                for option in options
-            ),
+        if options:
+            yield from ("", f"## [{section}]", "", about, "", *option_table(options))
+        for option in options:
+            if option.table:
+                fields = list(fields_of(option.table).values())
+                yield from ("", f"## [[{option.name}]]", "", sentence(option.table), "")
+                yield from option_table(fields, env=False)
+
+
+def option_table(options: Sequence[Option], *, env: bool = True) -> Iterator[str]:
+    """A table of options; the fields of an array's tables have no variables of their own."""
+    rows = (
+        (
+            f"`{option.name.rpartition('.')[2]}`",
+            re.sub(r"(?<=matches )(.*)", r"`\1`", option.kind),
+            default_of(option.default),
+            option.description,
+            f"`{option.env}`",
         )
+        for option in options
+    )
+    head = ("option", "takes", "default", "meaning", "environment")
+    columns = len(head) if env else len(head) - 1
+    yield from table(head[:columns], (row[:columns] for row in rows))
 
 
 def default_of(value: Any) -> str:
-    """A default as TOML; a secret's is not worth reading."""
+    """A default as TOML; a well-known password is none."""
     if isinstance(value, Secret):
-        return "generated where needed"
+        return "generated" if value.reveal() else "none"
     if value is None or value == "":
         return "none"
     if isinstance(value, Path):
@@ -226,6 +236,7 @@ async def exposed() -> str:
         settings.questdb.mode = settings.pocketbase.mode = "off"
         settings.providers.order = ["simulator"]
         settings.gateway.port, settings.gateway.workers = 0, 2
+        settings.alerts.rules = [AlertRuleConfig(name="r", condition=AlertCondition.NEW_HIGH)]
         manager = RealTimeStreamManager(settings)
         manager.metrics.add(happenings)
         await manager.start()
