@@ -31,7 +31,13 @@ function Controls() {
   const other = locale.value === "pl" ? "en" : "pl";
   return (
     <div class="controls">
-      <button type="button" lang={other} aria-label={t("language")} title={t("language")} onClick={() => (locale.value = other)}>
+      <button
+        type="button"
+        lang={other}
+        aria-label={`${other.toUpperCase()}: ${t("language")}`}
+        title={t("language")}
+        onClick={() => (locale.value = other)}
+      >
         {other.toUpperCase()}
       </button>
       <button type="button" aria-label={themeWords} title={themeWords} onClick={() => (theme.value = NEXT[theme.value])}>

@@ -22,6 +22,7 @@ export function ConnectionPill() {
         class={`pill ${standing.value}`}
         aria-expanded={open.value}
         aria-describedby="why"
+        onFocus={({ currentTarget }) => (open.value ||= currentTarget.matches(":focus-visible"))}
         onClick={() => (open.value = !open.value)}
       >
         <i aria-hidden="true" />
