@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ async def book(tmp_path: Path) -> AsyncIterator[Book]:
 
 @asynccontextmanager
 async def delivering(book: Book, target: Target, send_timeout: float = 5) -> AsyncIterator[Courier]:
-    courier = Courier(book, target, send_timeout=send_timeout, first_delay=0.01, max_delay=0.02)
+    quick = replace(target, first_delay=0.01)
+    courier = Courier(book, quick, send_timeout=send_timeout, max_delay=0.02)
     task = asyncio.create_task(courier.run())
     try:
         yield courier

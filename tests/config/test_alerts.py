@@ -131,6 +131,10 @@ def test_addresses_to_notify_stay_secret(tmp_path: Path) -> None:
     assert problems(tmp_path, text) == [
         "alerts.notify: must hold addresses such as https://example.org/hook, entry 1 is none (given.toml:2)",
     ]
+    text = "[alerts]\nnotify = ['ntfy://hunter2', 'https://ok.example', 'ntfy://hunter2']"
+    assert problems(tmp_path, text) == [
+        "alerts.notify: must hold each address once: entry 3 is entry 1 again (given.toml:2)",
+    ]
     text = "[alerts]\nnotify = ['https://ok.example', 'http://h:hunter2/']"
     assert problems(tmp_path, text) == [
         "alerts.notify: must hold whole addresses: entry 2 names no host (given.toml:2)",

@@ -29,6 +29,7 @@ class Target:
     send: Send
     transient_tries: int | None  # then the alert is put aside; None: never
     fatal_tries: int
+    first_delay: float = 1.0  # seconds before the second try; then longer and longer, with jitter
 
 
 class Courier:
@@ -42,7 +43,6 @@ class Courier:
         # Timeouts
         send_timeout: float = 10.0,
         # Waiting
-        first_delay: float = 1.0,
         max_delay: float = 300.0,
         look_every: float = 60.0,
     ) -> None:
@@ -51,7 +51,6 @@ class Courier:
         self.trouble = ""  # why the last try failed; empty while all is well
         self._book = book
         self._send_timeout = send_timeout
-        self._first_delay = first_delay
         self._max_delay = max_delay
         self._look_every = look_every
         self._news = asyncio.Event()
@@ -123,4 +122,4 @@ class Courier:
             return
 
     def _ramp(self) -> Iterator[float]:
-        return backoff(first=self._first_delay, cap=self._max_delay)
+        return backoff(first=self.target.first_delay, cap=self._max_delay)

@@ -22,7 +22,9 @@ from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.model import Alert, plain
 
 TRIES = 8
-"""Of one notification; with the backoff of a courier the last one is some ten minutes after the first."""
+"""Of one notification. With the delays of a courier the last one is some five minutes after the first, at most ten."""
+
+_FIRST_DELAY = 5.0
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _LATER = frozenset({408, 425, 429})
@@ -35,18 +37,22 @@ async def targets(config: AlertsConfig) -> list[Target]:
     built, problems = [], []
     for number, url in enumerate(config.notify, 1):
         scheme = url.reveal().partition("://")[0].lower()
-        name = f"notify {number} ({scheme}://)"
+        web = scheme in ("http", "https")
         try:
-            send = (
-                _webhook(url, config.webhook_secret) if scheme in ("http", "https") else await _apprise(url)
-            )
+            send = _webhook(url, config.webhook_secret) if web else await _apprise(url)
         except ValueError as error:
             problems.append(f"alerts.notify: entry {number} ({scheme}://) {error}")
         else:
-            built.append(Target(key=_key(url), name=name, send=send, transient_tries=TRIES, fatal_tries=1))
+            built.append(_target(url, f"notify {number} ({scheme}://)", send))
     if problems:
         raise ConfigError(problems)
     return built
+
+
+def _target(url: Secret, name: str, send: Send) -> Target:
+    return Target(
+        key=_key(url), name=name, send=send, transient_tries=TRIES, fatal_tries=1, first_delay=_FIRST_DELAY
+    )
 
 
 def signature(secret: Secret, body: bytes) -> str:

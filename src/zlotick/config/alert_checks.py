@@ -46,6 +46,8 @@ def _faults(rule: AlertRuleConfig) -> Iterator[tuple[str, str]]:
 
 def _notify(s: Settings) -> Iterator[Violation]:
     """The addresses are secrets: they are told by their place in the list."""
+    for index, first in repeated([url.reveal() for url in s.alerts.notify]).items():
+        yield ("alerts.notify",), f"must hold each address once: entry {index + 1} is entry {first + 1} again"
     for index, url in enumerate(s.alerts.notify, 1):
         if not SCHEME.fullmatch(url.reveal()):
             yield (
