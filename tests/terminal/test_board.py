@@ -161,7 +161,7 @@ async def test_a_filter_is_the_server_s_and_its_answer_is_shown() -> None:
     async with showing(script) as (board, pilot):
         await pilot.press("f", *"price>80", "enter")
         assert script.selected == [{"mode": "full", "filter": "price>80"}]
-        script.say(told("error", message="filter: at character 1: no", retryable=False))
+        script.say(told("error", code=422, message="filter: at character 1: no", retryable=False))
         await until(pilot, lambda: "filter: at character 1: no" in screen(board))
         assert len(order(board)) == 3
         for message in arrival(MARKET[0], passing="price > 80")[3:]:
@@ -232,7 +232,7 @@ async def test_who_is_not_wanted_ends_with_the_reason() -> None:
 
 
 async def test_a_filter_that_the_server_never_knew_ends_it_too() -> None:
-    script = Script(state("connected"), told("error", message="filter: no", retryable=False))
+    script = Script(state("connected"), told("error", code=422, message="filter: no", retryable=False))
     async with showing(script) as (board, pilot):
         await until(pilot, lambda: board.failure is not None)
         assert isinstance(board.failure, Refused)

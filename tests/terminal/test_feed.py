@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.terminal.market import MARKET, URL, arrival, feed, quote, state, told, updates
 
+from zlotick.errors import ZlotickError
 from zlotick.terminal.feed import Feed, Refused
 
 
@@ -68,11 +69,11 @@ def test_a_refused_first_subscription_is_the_end() -> None:
     listening = feed()
     listening.take(state("connected"))
     with pytest.raises(Refused, match="unknown field 'chg'"):
-        listening.take(told("error", message="filter: unknown field 'chg'", retryable=False))
+        listening.take(told("error", code=422, message="filter: unknown field 'chg'", retryable=False))
 
 
 def test_a_refused_later_one_is_told_and_the_old_one_stays() -> None:
-    listening = heard(*arrival(), told("error", message="filter: no", retryable=False))
+    listening = heard(*arrival(), told("error", code=422, message="filter: no", retryable=False))
     assert listening.connection() == "filter: no"
     assert len(listening.shown()) == 3
     listening.take(told("subscription_confirmed", subscription={"filter": "price > 1"}))
@@ -81,5 +82,14 @@ def test_a_refused_later_one_is_told_and_the_old_one_stays() -> None:
 
 
 def test_a_refusal_that_passes_is_none() -> None:
-    listening = heard(state("connected"), told("error", message="too many requests", retryable=True))
+    listening = heard(
+        state("connected"), told("error", code=422, message="too many requests", retryable=True)
+    )
     assert listening.connection() == f"connected to {URL}"
+
+
+def test_where_a_token_is_needed_the_remedy_is_told() -> None:
+    listening = feed()
+    listening.take(state("connected"))
+    with pytest.raises(ZlotickError, match="--token-file"):
+        listening.take(told("error", code=401, message="a token is needed first", retryable=False))

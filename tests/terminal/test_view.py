@@ -55,11 +55,11 @@ def test_the_watch_list_alone() -> None:
     assert order(View(only_marked=True), marked=("PXM",)) == ["PXM"]
 
 
-@pytest.mark.parametrize("width", range(1, 200))
-def test_what_fits_fits(width: int) -> None:
-    widths = fit(width)
-    assert next(iter(widths)) == "symbol"
-    assert sum(widths.values()) + len(widths) <= max(width, COLUMNS["symbol"].width + 1)
+def test_what_fits_fits() -> None:
+    for width in range(1, 200):
+        widths = fit(width)
+        assert next(iter(widths)) == "symbol"
+        assert sum(widths.values()) + len(widths) <= max(width, COLUMNS["symbol"].width + 1), width
 
 
 @pytest.mark.parametrize(

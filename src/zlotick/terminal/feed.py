@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from zlotick.client import Message, StateChanged
+from zlotick.client.messages import ErrorMessage
 from zlotick.errors import ZlotickError
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.rows import REPLAYED, Row, Rows
+
+_NO_TOKEN = 401
 
 
 class Refused(ZlotickError):
@@ -30,7 +33,7 @@ class Feed:
         self._delay: int | None = None
 
     def take(self, message: Message) -> None:
-        """Apply a message. Raises :class:`Refused` while there is nothing to fall back on."""
+        """Apply a message. Raises ZlotickError where a token is needed, or Refused with nothing to fall back on."""
         if message["type"] == "stock_updates":
             # While missed batches are told a message has only what changed; later, all that passes the filter.
             self.rows.update(message["data"], whole=self.complete or message["snapshot"])
@@ -43,11 +46,18 @@ class Feed:
         elif message["type"] == "snapshot_end":
             self.complete = self._begun = True
         elif message["type"] == "error" and not message["retryable"]:
-            self.complaint = message["message"]
-            if not self._begun:
-                raise Refused(self.complaint)
+            self._refused(message)
         elif message["type"] == "state":
             self._state = message
+
+    def _refused(self, message: ErrorMessage) -> None:
+        self.complaint = message["message"]
+        if message["code"] == _NO_TOKEN:
+            raise ZlotickError(
+                f"{self.url} asks for a token: make one there (zlotick token create), give --token-file"
+            )
+        if not self._begun:
+            raise Refused(self.complaint)
 
     def shown(self) -> list[Row]:
         """The rows at the market's moment."""

@@ -66,4 +66,5 @@ class Rows:
         """How many there are, and how many rose, fell, and did neither."""
         changes = [quote["change"] or 0 for quote in self._quotes.values()]
         up, down = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-        return f"{len(changes)} stocks, {up} up, {down} down, {len(changes) - up - down} unchanged"
+        stocks = f"{len(changes)} stock{'s' * (len(changes) != 1)}"
+        return f"{stocks}, {up} up, {down} down, {len(changes) - up - down} unchanged"
