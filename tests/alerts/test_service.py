@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.alerts.walks import batch, moment, quote, rule, said
-from tests.servers import PocketbaseServer, start_pocketbase
+from tests.servers import start_pocketbase
 from tests.service import Service, offset
 
 from zlotick.alerts.inspection import past_alerts
 from zlotick.alerts.service import Alerts, check
-from zlotick.config import AlertRuleConfig, AlertsConfig
+from zlotick.config import AlertRuleConfig, AlertsConfig, PocketbaseConfig
 from zlotick.errors import ConfigError, Transient
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Alert, AlertCondition, StockUpdate
@@ -145,24 +145,41 @@ async def test_an_outage_of_pocketbase_delays_alerts_and_each_is_recorded_once(
         await alerts.flush()
     await connector.close()
     expected = [seen for seen in said(rule("price_crosses"), quotes) if seen is not None]
-    stored = sorted(await alerts_of(server), key=lambda row: row["triggered_at"])
+    stored = await as_superuser(server.config, "GET", "alerts/records?perPage=500&sort=triggered_at")
+    stored = stored["items"]
     assert [row["observed"] for row in stored] == expected
     assert [row["id"] for row in stored] == [one.id for one in told]
 
 
-async def alerts_of(server: PocketbaseServer) -> list[dict[str, Any]]:
-    """As the superuser sees them."""
-    config = server.config
+async def test_a_rule_written_in_pocketbase_raises_an_alert_there(
+    tmp_path: Path, pocketbase_server: PocketbaseConfig
+) -> None:
+    connector = PocketbaseConnector(pocketbase_server)
+    await connector.connect()
+    written = {"name": "mine", "condition": "price_above", "threshold": 100, "enabled": True}
+    record = await as_superuser(pocketbase_server, "POST", "alert_rules/records", written)
+    try:
+        async with serving(tmp_path, connector) as (alerts, journal, _):
+            await eventually(lambda: has_rules(alerts, 1))
+            await journal.append(batch(quote(101)))
+            await alerts.flush()
+            (raised,) = await alerts.recent(10)
+            stored = await as_superuser(pocketbase_server, "GET", f"alerts/records/{raised.id}")
+    finally:
+        await as_superuser(pocketbase_server, "DELETE", f"alert_rules/records/{record['id']}")
+        await connector.close()
+    assert (stored["rule"], stored["symbol"], stored["observed"]) == (record["id"], "ABC", 101)
+
+
+async def as_superuser(config: PocketbaseConfig, method: str, path: str, body: Any = None) -> Any:
     identity = {"identity": config.admin_email, "password": config.admin_password.reveal()}
     collections = f"{config.url}/api/collections"
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{collections}/_superusers/auth-with-password", json=identity) as answer:
-            token = (await answer.json())["token"]
-        async with session.get(
-            f"{collections}/alerts/records?perPage=500", headers={"Authorization": token}
-        ) as answer:
-            rows: list[dict[str, Any]] = (await answer.json())["items"]
-            return rows
+            headers = {"Authorization": (await answer.json())["token"]}
+        async with session.request(method, f"{collections}/{path}", json=body, headers=headers) as answer:
+            assert answer.ok, await answer.text()
+            return await answer.json() if answer.status != 204 else None
 
 
 async def test_unknown_stocks_are_told_before_anything_starts() -> None:
