@@ -7,6 +7,7 @@ import { bucketsBetween } from "../src/panels/chart/sessions.ts";
 const told = (start: string, close: number, data_source = "gpw"): Told => ({
   ...{ data_source, start, close, open: close, high: close, low: close, volume: 100, ticks: 1 },
 });
+const live = (start: string, close: number) => ({ ...told(start, close), correction: false });
 const drawn = (candles: Candles): string[] =>
   candles.drawn().map((point) => {
     const time = new Date(point.time * 1000).toISOString().slice(5, 16);
@@ -46,7 +47,7 @@ test("a hole is drawn no wider than 120 candles", () => {
 test("what was told live stands against the store, which lags; after a break the store knows better", () => {
   const candles = new Candles("1m", "gpw");
   const start = "2026-11-24T09:00:00.000Z";
-  candles.take(told(start, 2));
+  candles.take(live(start, 2));
   candles.fill([told(start, 1)]);
   assert.equal(candles.last?.close, 2);
   candles.interrupted();
@@ -58,7 +59,7 @@ test("a service that began in the middle of a day has not seen its opening; the 
   const candles = new Candles("1d", "gpw");
   const start = "2026-11-24T00:00:00.000Z";
   candles.fill([{ ...told(start, 5), high: 9, low: 4, ticks: 100 }]);
-  candles.take({ ...told(start, 6), high: 7, ticks: 2 });
+  candles.take({ ...live(start, 6), high: 7, ticks: 2 });
   const { open, high, low, close } = candles.last!;
   assert.deepEqual([open, high, low, close], [5, 9, 4, 6]);
 });
@@ -67,8 +68,18 @@ test("a correction may take a high back", () => {
   const candles = new Candles("1m", "gpw");
   const start = "2026-11-24T09:00:00.000Z";
   candles.fill([{ ...told(start, 5), high: 9, ticks: 2 }]);
-  candles.take({ ...told(start, 5), ticks: 2 });
+  candles.take({ ...live(start, 5), ticks: 2 });
   assert.equal(candles.last?.high, 5);
+});
+
+test("a replay that began again has no afternoon yet, though the store has yesterday's round of it", () => {
+  const candles = new Candles("1m", "gpw");
+  const [morning, afternoon] = ["2026-11-24T09:00:00.000Z", "2026-11-24T15:00:00.000Z"];
+  candles.fill([told(morning, 1), told(afternoon, 2)]);
+  candles.take(live(morning, 3));
+  assert.deepEqual([candles.size, candles.last?.close], [1, 3]);
+  candles.fill([told(afternoon, 2)]);
+  assert.equal(candles.size, 1);
 });
 
 test("of two sources the one shown above stands, whichever comes first", () => {
@@ -83,10 +94,10 @@ test("of two sources the one shown above stands, whichever comes first", () => {
 test("the newest candle alone is drawn anew, a new one or a correction with all", () => {
   const candles = new Candles("1m", "gpw");
   const [first, second] = ["2026-11-24T09:00:00.000Z", "2026-11-24T09:01:00.000Z"];
-  assert.equal(candles.take(told(first, 1)), true);
-  assert.equal(candles.take(told(first, 2)), false);
-  assert.equal(candles.take(told(second, 3)), true);
-  assert.equal(candles.take(told(first, 4)), true);
+  assert.equal(candles.take(live(first, 1)), true);
+  assert.equal(candles.take(live(first, 2)), false);
+  assert.equal(candles.take(live(second, 3)), true);
+  assert.equal(candles.take({ ...live(first, 4), correction: true }), true);
   assert.deepEqual(drawn(candles), ["11-24T09:00 4", "11-24T09:01 3"]);
 });
 

@@ -121,7 +121,7 @@ function Stores({ report }: { report: StatusReport }) {
       <ol>
         {stores.map(([name, status, lag]) => (
           <li key={name}>
-            <b>{name}</b> <State status={status} />
+            <b>{name}</b> <State status={status} />{" "}
             {lag !== undefined && <span class="muted">{lag ? p("lag", { count: number(lag, 0, tag) }) : p("upToDate")}</span>}
           </li>
         ))}

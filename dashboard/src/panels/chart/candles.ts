@@ -22,6 +22,11 @@ export interface Bar extends Told {
   time: number;
 }
 
+/** As the channel tells it: a late trade changed a candle that was closed, or not. */
+export interface LiveTold extends Told {
+  correction: boolean;
+}
+
 /** A bucket of trading hours without a trade. */
 export interface Hole {
   time: number;
@@ -38,6 +43,8 @@ export class Candles {
   /** Of both. */
   private bars = new Map<number, Bar>();
   private newest = -Infinity;
+  /** The running candle: what is stored of later ones is of a replay's earlier round. */
+  private front = Infinity;
 
   /** Of two sources' candles of one bucket the `preferred` one's stands: sources never mix in a candle. */
   constructor(interval: Interval, preferred: string | null) {
@@ -70,21 +77,27 @@ export class Candles {
   }
 
   /** A live candle. True when another than the newest changed: all is to be drawn again. */
-  take(told: Told): boolean {
+  take(told: LiveTold): boolean {
     const time = this.put(this.live, told);
     const wholly = time !== this.newest;
-    this.newest = Math.max(this.newest, time);
+    if (told.correction) return wholly;
+    this.front = this.newest = time;
+    for (const later of [...this.bars.keys()].filter((other) => other > time)) this.drop(later);
     return wholly;
   }
 
   /** Stored candles, which lag a little behind the live ones. */
   fill(stored: readonly Told[]): void {
-    for (const told of stored) this.newest = Math.max(this.newest, this.put(this.stored, told));
+    for (const told of stored) {
+      if (Date.parse(told.start) / 1000 > this.front) continue;
+      this.newest = Math.max(this.newest, this.put(this.stored, told));
+    }
   }
 
   /** The line was lost: from now on the stored candles know better, until they are told live again. */
   interrupted(): void {
     this.live.clear();
+    this.front = Infinity;
   }
 
   /** All, oldest first, with the holes between them. */
@@ -104,6 +117,10 @@ export class Candles {
     where.set(time, this.better(where.get(time), told));
     this.bars.set(time, { ...this.both(this.stored.get(time), this.live.get(time)), time });
     return time;
+  }
+
+  private drop(time: number): void {
+    for (const where of [this.stored, this.live, this.bars]) where.delete(time);
   }
 
   private better(known: Told | undefined, told: Told): Told {
