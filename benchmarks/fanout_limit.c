@@ -1,12 +1,14 @@
 /* The limit of a fan-out: what the kernel allows, without any language or library in the way.
  *
  *   fanout_limit serve FRAME_FILE    listens, prints its port; each byte on stdin sends the frame to every client
- *   fanout_limit drain PORT N SUBSCRIBE plain|deflate STALLED
- *                                    N WebSocket clients that only count frames; the first STALLED read nothing
+ *   fanout_limit drain PORT N SUBSCRIBE plain|deflate|lines STALLED
+ *                                    N WebSocket clients that only count frames, or lines, where a server puts
+ *                                    several messages into a frame, one a line; the first STALLED read nothing
  *                                    once all are there. It prints "ready NANOSECONDS LIVE": how long all took to
  *                                    arrive, and how many were told snapshot_end. Commands on stdin:
  *                                    "run CYCLES IN_FLIGHT" answers the nanoseconds of all, and of the median and
- *                                    the 99th percentile of cycles, from the asking to the last client's last byte
+ *                                    the 99th percentile of cycles, from the asking to the last client's last byte;
+ *                                    "read MILLISECONDS" takes what comes of itself and answers how many frames
  *
  * A drain asks the server for a cycle by one byte on descriptor 3, the other end of the server's stdin.
  * SUBSCRIBE is a file of one subscribe message a line; client i sends line i modulo their number.
@@ -143,9 +145,9 @@ static struct reader {
     int head_size;
     uint64_t left; /* of its payload */
 } readers[MAX_CLIENTS * 4]; /* by descriptor */
-static int drain_poll, arriving, live;
+static int drain_poll, arriving, live, by_line;
 static const char *hello = HELLO;
-static uint64_t received; /* whole frames: the sizes of deflated ones vary */
+static uint64_t received; /* whole messages: the sizes of deflated ones vary */
 static int64_t last_arrival;
 
 static void send_masked(int fd, const char *text, size_t size) { /* the mask is zero: the bytes stay as they are */
@@ -171,6 +173,8 @@ static void count_frames(struct reader *r, const char *data, size_t size) {
     while (size) {
         if (r->left) {
             size_t part = size < r->left ? size : r->left;
+            if (by_line)
+                for (const char *at = data; (at = memchr(at, '\n', data + part - at)); at++) received++;
             data += part, size -= part, r->left -= part;
             received += !r->left;
             continue;
@@ -217,6 +221,16 @@ static int take(int timeout_ms) {
     return n;
 }
 
+/* A reader that sleeps is woken by the write that brings its first byte: up to a quarter of what a small write costs
+ * the writer, and none of its doing, for real clients sleep on other machines. So while writers are measured, this one
+ * does not sleep. */
+static int take_awake(int timeout_ms) {
+    int64_t deadline = now_ns() + timeout_ms * 1000000LL;
+    int n = 0;
+    while (!n && now_ns() < deadline) n = take(0);
+    return n;
+}
+
 static int join(int port, const char *line) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -251,12 +265,19 @@ static void run(int cycles, int in_flight) {
             asked_at[asked] = now_ns();
             if (write(3, "c", 1) != 1) die("trigger");
         }
-        if (!take(DEADLINE_MS)) { printf("-1 0 0\n"); return; }
+        if (!take_awake(DEADLINE_MS)) { printf("-1 0 0\n"); return; }
         for (; done < cycles && received - start >= (done + 1) * per_cycle; done++) took[done] = now_ns() - asked_at[done];
     }
     int64_t all = now_ns() - began;
     qsort(took, cycles, sizeof *took, by_size);
     printf("%lld %lld %lld\n", (long long)all, (long long)took[cycles / 2], (long long)took[cycles * 99 / 100]);
+}
+
+static uint64_t read_for(int milliseconds) {
+    uint64_t before = received;
+    int64_t deadline = now_ns() + milliseconds * 1000000LL;
+    while (now_ns() < deadline) take(10);
+    return received - before;
 }
 
 static int drain(int port, int clients_wanted, const char *path, int stalled) {
@@ -270,14 +291,18 @@ static int drain(int port, int clients_wanted, const char *path, int stalled) {
         line = strchr(line, '\n') + 1;
         if (!*line) line = lines;
     }
-    while (take(QUIET_MS) || arriving) {}
+    while (live < clients_wanted && (take(QUIET_MS) || arriving)) {} /* those told no snapshot_end: until it is quiet */
     joining = 0;
     for (int i = 0; i < stalled; i++) epoll_ctl(drain_poll, EPOLL_CTL_DEL, fds[i], NULL);
     printf("ready %lld %d\n", (long long)(last_arrival - began), live);
     fflush(stdout);
-    int cycles, in_flight;
-    while (scanf(" run %d %d", &cycles, &in_flight) == 2) {
-        run(cycles < MAX_CYCLES ? cycles : MAX_CYCLES, in_flight);
+    char command[8];
+    int cycles, in_flight, milliseconds;
+    while (scanf(" %7s", command) == 1) {
+        if (!strcmp(command, "run") && scanf("%d %d", &cycles, &in_flight) == 2)
+            run(cycles < MAX_CYCLES ? cycles : MAX_CYCLES, in_flight);
+        else if (!strcmp(command, "read") && scanf("%d", &milliseconds) == 1)
+            printf("%llu\n", (unsigned long long)read_for(milliseconds));
         fflush(stdout);
     }
     return 0;
@@ -287,6 +312,7 @@ int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "serve")) return serve(argv[2]);
     if (argc == 7 && !strcmp(argv[1], "drain")) {
         if (!strcmp(argv[5], "deflate")) hello = HELLO_DEFLATE;
+        by_line = !strcmp(argv[5], "lines");
         return drain(atoi(argv[2]), atoi(argv[3]), argv[4], atoi(argv[6]));
     }
     fprintf(stderr, "see the top of fanout_limit.c\n");
