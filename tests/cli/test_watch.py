@@ -17,13 +17,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.service import Service, offset
 
 from zlotick.cli import main
+
+pytestmark = pytest.mark.may_block  # a command has its loop for itself
 
 PATIENCE = 60.0
 
@@ -46,38 +49,47 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.end()
 
 
-def zlotick(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zlotick", "watch", *arguments],
-        env=service._env,
-        cwd=service.output.parent,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+class Ended(NamedTuple):
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_one_look_for_scripts_and_for_people(service: Service) -> None:
-    document = json.loads(zlotick(service, "--once", "--json", "abs", "11b", "--sort", "last").stdout)
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def watch(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command with the service's settings, in this process."""
+    for name, value in service._env.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> Ended:
+        code = main(["watch", *arguments])
+        return Ended(code, *capfd.readouterr())
+
+    return run
+
+
+def test_one_look_for_scripts_and_for_people(watch: Command) -> None:
+    document = json.loads(watch("--once", "--json", "abs", "11b", "--sort", "last").stdout)
     assert document["origin"] == "replayed"
     assert [quote["symbol"] for quote in document["data"]] == ["11B", "ABS"]
     assert document["data"][1]["name"] == "ASSECOBS"
     assert document["data"][1]["state"] == "replayed"
-    rows = list(
-        csv.DictReader(io.StringIO(zlotick(service, "--once", "--csv", "--watchlist", "ABS,BCX").stdout))
-    )
+    rows = list(csv.DictReader(io.StringIO(watch("--once", "--csv", "--watchlist", "ABS,BCX").stdout)))
     assert [row["symbol"] for row in rows] == ["ABS", "BCX"]
-    market, breadth, head, first, *_ = zlotick(service, "--once").stdout.splitlines()
+    market, breadth, head, first, *_ = watch("--once").stdout.splitlines()
     assert market.startswith("REPLAYED  ")
     assert re.match(r"78 stocks, \d+ up, ", breadth)
     assert head.split()[:3] == ["Symbol", "Name", "Last"]
     assert first.split()[:2] == ["11B", "11BIT"]
 
 
-def test_the_filter_is_the_server_s(service: Service) -> None:
-    dear = json.loads(zlotick(service, "--once", "--json", "--filter", "price > 80").stdout)["data"]
+def test_the_filter_is_the_server_s(watch: Command) -> None:
+    dear = json.loads(watch("--once", "--json", "--filter", "price > 80").stdout)["data"]
     assert dear
     assert all(quote["price"] > 80 for quote in dear)
 
@@ -93,21 +105,12 @@ def test_the_filter_is_the_server_s(service: Service) -> None:
         (("--token-file", "none", "--url", "ws://127.0.0.1:9"), 3, "❌ --token-file none: cannot be read"),
     ],
 )
-@pytest.mark.may_block  # a command has its loop for itself
 def test_what_cannot_be_shown_is_said(
-    service: Service,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    code: int,
-    said: str,
+    watch: Command, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    for name, value in service._env.items():
-        monkeypatch.setenv(name, value)
-    assert main(["watch", *arguments]) == code
-    shown, told = capfd.readouterr()
-    assert shown == ""
-    assert said in told
+    refused = watch(*arguments)
+    assert (refused.returncode, refused.stdout) == (code, "")
+    assert said in refused.stderr
 
 
 def test_a_pipe_gets_a_line_for_each_change_until_it_has_enough(service: Service) -> None:
@@ -207,10 +210,15 @@ def test_the_table_is_live_and_leaves_the_terminal_as_it_was(
     with Terminal(service) as terminal:
         terminal.until("REPLAYED")
         terminal.until("11BIT")
+        terminal.write(" ")
+        terminal.until("11B*")
         terminal.write(how) if isinstance(how, str) else terminal.process.send_signal(how)
         assert terminal.wait() == 0
         assert terminal.restored()
     assert "Traceback" not in terminal.seen
+    kept = Path(service._env["XDG_CONFIG_HOME"]) / "zlotick" / "watchlist"
+    assert kept.read_text() == "11B\n"
+    kept.unlink()
 
 
 def test_a_closed_terminal_ends_it(service: Service) -> None:
@@ -244,14 +252,3 @@ def test_it_says_when_the_service_is_gone_and_goes_on_when_it_is_back(tmp_path: 
             terminal.until("REPLAYED")
     finally:
         service.end()
-
-
-def test_the_marks_are_kept(service: Service) -> None:
-    with Terminal(service) as terminal:
-        terminal.until("11BIT")
-        terminal.write(" ")
-        terminal.until("11B*")
-        terminal.write("q")
-        assert terminal.wait() == 0
-    kept = Path(service._env["XDG_CONFIG_HOME"]) / "zlotick" / "watchlist"
-    assert kept.read_text() == "11B\n"
