@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,12 @@ QUOTES = {
 }
 
 
+@dataclass
 class Changeable(Answers):
-    """The gateway's service, with a delay, names and alerts."""
+    """The gateway's service, with a delay, names and alerts; nothing is stored."""
 
+    questdb: ConnectionStatus = ConnectionStatus.DISCONNECTED
     delay: int | None = None
-
-    def __post_init__(self) -> None:
-        self.questdb = ConnectionStatus.DISCONNECTED  # off: nothing is stored
 
     def context(self) -> GatewayContext:
         return replace(
@@ -162,9 +161,7 @@ async def test_a_change_changes_its_cells_alone(page: Page) -> None:
 async def test_the_pill_says_what_the_quotes_may_be_called(
     page: Page, origin: str, delay: int | None, word: str, why: str
 ) -> None:
-    service = Changeable(origin=origin)
-    service.delay = delay
-    async with board(page, service) as (_, _gateway):
+    async with board(page, Changeable(origin=origin, delay=delay)) as (_, _gateway):
         pill = page.locator(".pill")
         await expect(pill).to_have_text(word)
         await expect(page.locator("#why")).to_be_hidden()
@@ -294,8 +291,8 @@ async def test_a_flash_shows_a_change_unless_motion_is_unwanted(browser: Browser
         async with board(page) as (shown, gateway):
             await expect(shown.cell("ABS", "last")).to_have_text("85.40")
             await page.evaluate(
-                """() => { window.flashes = 0; const animate = Element.prototype.animate;
-                Element.prototype.animate = function (...given) { flashes++; return animate.apply(this, given); } }"""
+                """() => { window.flashes = 0; new MutationObserver(() => flashes++)
+                .observe(document.body, {subtree: true, attributeFilter: ['data-flash']}); }"""
             )
             gateway.publish(report({**QUOTES, "ABS": quote("ABS", 86.0)}, ["ABS"], offset=2))
             await expect(shown.cell("ABS", "last")).to_have_text("86.00")
@@ -314,10 +311,11 @@ async def test_where_a_token_is_asked_for_the_page_asks_its_reader(page: Page, t
         page.on("request", lambda request: addresses.append(request.url))
         page.on("websocket", lambda socket: addresses.append(socket.url))
         await shown.open()
-        await page.get_by_label("Token").fill("zt_wrong")
+        field = page.locator("input[type=password]")
+        await field.fill("zt_wrong")
         await page.get_by_role("button", name="Enter").click()
         await expect(page.get_by_text("The server refused this token.")).to_be_visible()
-        await page.get_by_label("Token").fill(token)
+        await field.fill(token)
         await page.get_by_role("button", name="Enter").click()
         await expect(shown.cell("ABS", "last")).to_have_text("85.40")
         await expect(shown.row("ABS")).to_contain_text("ASSECO")  # of the HTTP half

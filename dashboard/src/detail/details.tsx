@@ -5,7 +5,7 @@ import { number, percent, price, signed, warsawTime, UNKNOWN } from "../i18n/for
 import { languageTag, t, type Key } from "../i18n/index.ts";
 import { names, quoteOf, standing, toggleWatched, watchList } from "../store/index.ts";
 import { slot } from "../slot.tsx";
-import { trendOf } from "../table/row.tsx";
+import { trendOf } from "../table/order.ts";
 
 const ChartPanel = slot(() => import("../panels/chart.tsx"));
 

@@ -75,3 +75,8 @@ export function matches(search: string, symbol: string, name: string): boolean {
 function plain(text: string): string {
   return text.toLowerCase().replaceAll("ł", "l").normalize("NFD").replace(/\p{M}/gu, "").trim();
 }
+
+export function trendOf(change: number | null): "up" | "down" | "unchanged" {
+  if (!change) return "unchanged";
+  return change > 0 ? "up" : "down";
+}

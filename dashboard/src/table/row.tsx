@@ -4,7 +4,8 @@ import { useRef } from "preact/hooks";
 import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t } from "../i18n/index.ts";
 import { active, marketTime, names, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
-import { placeInRange } from "./order.ts";
+import { flash } from "./flash.ts";
+import { placeInRange, trendOf } from "./order.ts";
 import { Sparkline } from "./sparkline.tsx";
 
 /** One stock. Its cells are signals: a new quote changes their texts and draws nothing else anew. */
@@ -75,15 +76,12 @@ function Star({ symbol }: { symbol: string }) {
   );
 }
 
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-const FLASH_MS = 600;
-
 function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal<string> }) {
   const cell = useRef<HTMLTableCellElement>(null);
   const before = useRef(quote.peek().price);
   useSignalEffect(() => {
     const { price: now } = quote.value;
-    if (now !== before.current) flash(cell.current, now > before.current ? "up" : "down");
+    if (cell.current && now !== before.current) flash(cell.current, now > before.current ? "up" : "down");
     before.current = now;
   });
   return (
@@ -91,12 +89,6 @@ function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal
       {text}
     </td>
   );
-}
-
-function flash(cell: HTMLElement | null, way: "up" | "down"): void {
-  if (!cell || still.matches) return;
-  for (const running of cell.getAnimations()) running.cancel();
-  cell.animate({ backgroundColor: [`var(--flash-${way})`, "transparent"] }, { duration: FLASH_MS, easing: "ease-out" });
 }
 
 function DayRange({ quote, digits }: { quote: Signal<Quote>; digits: ReadonlySignal<number> }) {
@@ -113,11 +105,6 @@ function DayRange({ quote, digits }: { quote: Signal<Quote>; digits: ReadonlySig
       <small>{high}</small>
     </span>
   );
-}
-
-export function trendOf(change: number | null): "up" | "down" | "unchanged" {
-  if (!change) return "unchanged";
-  return change > 0 ? "up" : "down";
 }
 
 function ageOf(quote: Quote, time: number | null): string {

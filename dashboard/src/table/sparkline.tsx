@@ -1,14 +1,23 @@
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { market, quoteOf } from "../store/index.ts";
 import { shownTheme } from "../theme.ts";
 import { PLACES, type Course } from "./course.ts";
+import { trendOf } from "./order.ts";
 import { courseOf, unwant, versionOf, want } from "./courses.ts";
 
 const WIDTH = 128;
 const HEIGHT = 22;
 const MARGIN = 2;
 const DRAW_EVERY_MS = 1_000;
+
+/** Of the style sheet, read once: asking for each row would lay out the page each time. */
+const colours = computed(() => {
+  void shownTheme.value;
+  const style = getComputedStyle(document.documentElement);
+  const of = (name: string): string => style.getPropertyValue(name);
+  return { line: of("--line-strong"), up: of("--up"), down: of("--down"), unchanged: of("--muted") };
+});
 
 const seen = new Map<Element, (visible: boolean) => void>();
 const observer = new IntersectionObserver((entries) => {
@@ -44,7 +53,7 @@ function follow(canvas: HTMLCanvasElement, symbol: string): () => void {
     if (market.value && visible.value) want(symbol);
   });
   const stopLook = effect(() => {
-    void shownTheme.value;
+    void colours.value;
     void versionOf(symbol).value;
     if (visible.value) show();
   });
@@ -69,8 +78,6 @@ function draw(canvas: HTMLCanvasElement, { prices }: Course, previous: number | 
   const known = prices.filter((price) => price !== undefined);
   const last = known.at(-1);
   if (!pen || last === undefined) return;
-  const style = getComputedStyle(canvas);
-  const colour = (name: string): string => style.getPropertyValue(name);
   const all = previous === null ? known : [...known, previous];
   const low = Math.min(...all);
   const spread = Math.max(...all) - low;
@@ -81,7 +88,7 @@ function draw(canvas: HTMLCanvasElement, { prices }: Course, previous: number | 
   pen.setTransform(2, 0, 0, 2, 0, 0);
   pen.clearRect(0, 0, WIDTH, HEIGHT);
   if (previous !== null) {
-    pen.strokeStyle = colour("--line-strong");
+    pen.strokeStyle = colours.value.line;
     pen.setLineDash([2, 2]);
     pen.lineWidth = 1;
     pen.beginPath();
@@ -90,8 +97,7 @@ function draw(canvas: HTMLCanvasElement, { prices }: Course, previous: number | 
     pen.stroke();
     pen.setLineDash([]);
   }
-  const trend = previous === null || last === previous ? "--muted" : last > previous ? "--up" : "--down";
-  pen.strokeStyle = pen.fillStyle = colour(trend);
+  pen.strokeStyle = pen.fillStyle = colours.value[trendOf(previous === null ? null : last - previous)];
   pen.lineWidth = 1.25;
   pen.lineJoin = "round";
   pen.beginPath();
