@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BOARD := hatch_build.py $(shell git ls-files dashboard/src dashboard/package-lock.json clients/js/src 2>/dev/null)
 
-.PHONY: demo run test check bench install clean
+.PHONY: demo run test check bench docs install clean
 demo: .venv/installed          ## the main job: a recorded session through the whole pipeline
 	@$(BIN)/zlotick demo
 run: .venv/installed           ## the service, as zlotick.toml says
@@ -17,6 +17,8 @@ check: .venv/dev               ## style, types, layers
 	$(BIN)/lint-imports
 bench: .venv/dev               ## ratios within one run, printed
 	$(BIN)/python -m benchmarks
+docs: .venv/dev                ## the reference, made from the code
+	$(BIN)/python docs/generate.py
 install: .venv/installed
 clean:
 	rm -rf .venv build dist

@@ -29,7 +29,7 @@ class EmbeddedQuestDB(EmbeddedServer):
         *,
         progress: Progress = say_nothing,
         # Timeouts
-        ready_timeout: float = 30.0,
+        ready_timeout: float = 120.0,
         stop_timeout: float = 10.0,
         healthy_after: float = 60.0,
     ) -> None:
