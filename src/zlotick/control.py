@@ -16,11 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from zlotick.errors import Transient, ZlotickError
-
-log = structlog.stdlib.get_logger("zlotick.control")
 
 Command = Callable[[], Awaitable[Any]]
 _MAX_LINE = 65_536

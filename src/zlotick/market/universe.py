@@ -17,13 +17,10 @@ from datetime import date, datetime
 from importlib.resources import files
 
 import msgspec
-import structlog
 
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
 from zlotick.market.sessions import WARSAW
-
-log = structlog.stdlib.get_logger("zlotick.market")
 
 COLUMNS = ["symbol", "name", "isin", "as_of"]
 OLD_AFTER_DAYS = 100
@@ -74,7 +71,9 @@ class Universe(msgspec.Struct, frozen=True):
 def warn_if_old(universe: Universe) -> None:
     """Say in the log that the list is old. For whoever lets the universe decide which stocks are followed."""
     if universe.is_old:
-        log.warning(
+        import structlog  # it takes longer to load than a list to read, and most commands need the list only
+
+        structlog.stdlib.get_logger("zlotick.market").warning(
             "The list of stocks is old",
             file=universe.origin,
             as_of=universe.as_of.isoformat(),
