@@ -34,25 +34,25 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
       onFocus={() => (active.value = symbol)}
       onClick={() => (selected.value = symbol)}
     >
-      <td class="star">
+      <td role="gridcell" class="star">
         <Star symbol={symbol} />
       </td>
-      <th scope="row" class="stock">
+      <th role="rowheader" scope="row" class="stock">
         <b>{symbol}</b> <span>{name}</span> <em>{staleWord}</em>
       </th>
       <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag, digits.value))} />
-      <td class={useComputed(() => `number change ${trendOf(quote.value.change)}`)}>{text(({ change }, tag) => signed(change, tag, digits.value))}</td>
-      <td class={useComputed(() => `number percent ${trendOf(quote.value.change)}`)}>
+      <td role="gridcell" class={useComputed(() => `number change ${trendOf(quote.value.change)}`)}>{text(({ change }, tag) => signed(change, tag, digits.value))}</td>
+      <td role="gridcell" class={useComputed(() => `number percent ${trendOf(quote.value.change)}`)}>
         {text(({ change_percent }, tag) => percent(change_percent, tag))}
       </td>
-      <td class="number volume">{text(({ volume }, tag) => number(volume, 0, tag))}</td>
-      <td class="range">
+      <td role="gridcell" class="number volume">{text(({ volume }, tag) => number(volume, 0, tag))}</td>
+      <td role="gridcell" class="range">
         <DayRange quote={quote} digits={digits} />
       </td>
-      <td class="day">
+      <td role="gridcell" class="day">
         <Sparkline symbol={symbol} />
       </td>
-      <td class="number age">{age}</td>
+      <td role="gridcell" class="number age">{age}</td>
     </tr>
   );
 }
@@ -85,7 +85,7 @@ function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal
     before.current = now;
   });
   return (
-    <td ref={cell} class="number last">
+    <td ref={cell} role="gridcell" class="number last">
       {text}
     </td>
   );

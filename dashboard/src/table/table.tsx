@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { t, type Key } from "../i18n/index.ts";
 import { active, filter, rows, search, selected, sort, symbols } from "../store/index.ts";
 import { nextSort, type Column } from "./order.ts";
@@ -14,7 +14,6 @@ const COLUMNS: readonly { column: Column; label: Key; class: string }[] = [
 ];
 
 export function QuoteTable() {
-  const body = useRef<HTMLTableSectionElement>(null);
   const shown = rows.value;
   useEffect(() => {
     // one row is always reachable by Tab
@@ -23,19 +22,19 @@ export function QuoteTable() {
   return (
     <div class="scroll">
       <table role="grid" aria-rowcount={shown.length + 1} aria-label={t("title")}>
-        <thead>
+        <thead role="rowgroup">
           <tr role="row">
-            <td class="star" />
+            <td role="gridcell" class="star" />
             {COLUMNS.map((one) => (
               <Heading key={one.column} {...one} />
             ))}
-            <th scope="col" class="day">
+            <th role="columnheader" scope="col" class="day">
               {t("day")}
             </th>
             <Heading column="age" label="age" class="number age" />
           </tr>
         </thead>
-        <tbody ref={body} onKeyDown={moveFocus}>
+        <tbody role="rowgroup" onKeyDown={moveFocus}>
           {shown.map((symbol, index) => (
             <Row key={symbol} symbol={symbol} index={index} />
           ))}
@@ -55,7 +54,7 @@ function Heading({ column, label, class: name }: { column: Column; label: Key; c
   const mine = sort.value.column === column;
   const way = sort.value.descending ? "descending" : "ascending";
   return (
-    <th scope="col" class={name} aria-sort={mine ? way : "none"}>
+    <th role="columnheader" scope="col" class={name} aria-sort={mine ? way : "none"}>
       <button type="button" onClick={() => (sort.value = nextSort(sort.value, column))}>
         {t(label)}
       </button>
