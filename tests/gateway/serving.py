@@ -180,7 +180,7 @@ class Client:
     async def say(self, **message: Any) -> None:
         await self.socket.send(json.dumps(message))
 
-    async def hear(self, within: float = 5.0) -> dict[str, Any]:
+    async def hear(self, within: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(within):
             text = await self.socket.recv()
         assert isinstance(text, str)
@@ -200,7 +200,7 @@ class Client:
         quotes: list[dict[str, Any]] = snapshot["data"]
         return quotes
 
-    async def closed(self, within: float = 5.0) -> int | None:
+    async def closed(self, within: float = 30.0) -> int | None:
         """Wait for the end and return the close code the server gave."""
         async with asyncio.timeout(within):
             await self.socket.wait_closed()
@@ -216,7 +216,7 @@ async def connected(gateway: Gateway, *, greeted: bool = True, **options: Any) -
         yield client
 
 
-async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)
