@@ -29,14 +29,15 @@ function closeOne(): void {
   if (document.activeElement === searchBox() || (search.value && selected.value === null)) {
     search.value = "";
     searchBox()?.blur();
-  } else if (asideOpen.value) asideOpen.value = false;
-  else if (selected.value !== null) closeDetails();
+  } else if (selected.value !== null) closeDetails();
+  else asideOpen.value = false;
 }
 
 /** Close the details; the keyboard goes back to their row. */
 export function closeDetails(): void {
   const symbol = selected.value;
   selected.value = null;
+  asideOpen.value = false;
   // once the table is drawn again: it may have lain beneath
   requestAnimationFrame(() => document.querySelector<HTMLElement>(`tr[data-symbol="${symbol}"]`)?.focus());
 }

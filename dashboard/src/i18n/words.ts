@@ -6,7 +6,6 @@ export const en = {
 
   // columns
   symbol: "Symbol",
-  name: "Name",
   price: "Last",
   change: "Change",
   change_percent: "%",
@@ -14,7 +13,6 @@ export const en = {
   range: "Day range",
   day: "Day",
   age: "Age",
-  sortBy: "Sort by {column}",
 
   // filters
   filter: "Filter",
@@ -99,9 +97,6 @@ export const en = {
   previousClose: "Previous close",
   exchangeTime: "Exchange time",
   source: "Source",
-  chart: "Chart",
-  alerts: "Alerts",
-  providers: "Sources",
 
   // preferences and help
   language: "Polski",
@@ -127,7 +122,6 @@ export const pl: Record<keyof typeof en, string> = {
   panelFailed: "Nie udało się wczytać tej części. Spróbuj ponownie",
 
   symbol: "Symbol",
-  name: "Nazwa",
   price: "Kurs",
   change: "Zmiana",
   change_percent: "%",
@@ -135,7 +129,6 @@ export const pl: Record<keyof typeof en, string> = {
   range: "Zakres dnia",
   day: "Dzień",
   age: "Wiek",
-  sortBy: "Sortuj: {column}",
 
   filter: "Filtr",
   all: "Wszystkie",
@@ -214,9 +207,6 @@ export const pl: Record<keyof typeof en, string> = {
   previousClose: "Kurs odniesienia",
   exchangeTime: "Czas giełdy",
   source: "Źródło",
-  chart: "Wykres",
-  alerts: "Alerty",
-  providers: "Źródła",
 
   language: "English",
   theme: "Motyw: {theme}",
