@@ -160,7 +160,7 @@ def test_a_guarded_service_from_start_to_stop(guarded: Guarded) -> None:
     token = guarded.run("token", "create", "bot").stdout.strip()
     asyncio.run(_talk_until_revoked(guarded, token))
 
-    for command in (["status"], ["providers"], ["health"]):
+    for command in (["status"], ["providers"], ["health"], ["watch", "--once"]):
         done = guarded.run(*command)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     assert "simulator" in guarded.run("status").stdout

@@ -18,6 +18,7 @@ import trustme
 import websockets
 from tests.gateway.serving import SYMBOLS, Client, Service, quote, report, serving, until
 
+from zlotick.client import StreamUnreachable, connect
 from zlotick.config import GatewayConfig
 from zlotick.errors import GatewayError
 from zlotick.gateway import Gateway
@@ -93,12 +94,22 @@ async def test_aiohttps_client_over_tls(files: Files) -> None:
         base = f"https://localhost:{gateway.port}"
         async with http.get(f"{base}/health/live") as answer:
             assert answer.status == 200
-        async with http.get(base) as answer:
-            assert f"wss://localhost:{gateway.port}" in await answer.text()
+        async with http.get(f"{base}/api/v1/asyncapi.json") as answer:
+            assert '"wss"' in await answer.text()
         async with http.ws_connect(f"{base}/ws", origin=base) as ws:
             assert (await ws.receive_json(timeout=5))["type"] == "connection"
             await ws.send_json({"type": "ping"})
             assert (await ws.receive_json(timeout=5))["type"] == "pong"
+
+
+async def test_our_own_client_believes_whom_it_is_told_to(files: Files) -> None:
+    async with serving(**files.settings) as gateway:
+        gateway.publish(report(QUOTES, SYMBOLS))
+        address = f"wss://localhost:{gateway.port}"
+        async with connect(address, trust=files.trust, attempts=1) as stream:
+            assert (await anext(aiter(stream)))["count"] == len(SYMBOLS)
+        with pytest.raises(StreamUnreachable):
+            await anext(aiter(connect(address, attempts=1)))
 
 
 async def test_a_goodbye_over_tls(files: Files) -> None:

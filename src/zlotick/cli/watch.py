@@ -109,7 +109,8 @@ def _client(
         return RealtimeStreamClient(url, token=_token(token_file), attempts=attempts, **wanted)
     gateway = asyncio.run(reach(settings))
     token = gateway.headers.get("Authorization", "").removeprefix("Bearer ") or None
-    return RealtimeStreamClient(gateway.address("ws"), token=token, attempts=attempts, **wanted)
+    address, trust = gateway.address("ws"), gateway.context
+    return RealtimeStreamClient(address, token=token, trust=trust, attempts=attempts, **wanted)
 
 
 def _token(file: Path | None) -> str | None:

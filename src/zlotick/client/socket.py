@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 from typing import Self
 
 import aiohttp
@@ -33,14 +34,15 @@ class Socket:
         self._ws = ws
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, trust: ssl.SSLContext | None = None) -> Self:
         """Connect. Raises :class:`NotOpened`. The caller sets the deadline."""
         session = aiohttp.ClientSession()
         try:
             timeout = aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT)
-            return cls(
-                session, await session.ws_connect(url, timeout=timeout, max_msg_size=MAX_MESSAGE_BYTES)
+            ws = await session.ws_connect(
+                url, timeout=timeout, max_msg_size=MAX_MESSAGE_BYTES, ssl=trust or True
             )
+            return cls(session, ws)
         except aiohttp.WSServerHandshakeError as error:
             await session.close()
             raise NotOpened(Closed(error.status, f"HTTP {error.status}")) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -45,7 +46,8 @@ OPEN_TIMEOUT = 10.0
 class RealtimeStreamClient:
     """Follows one server. Iterate over it for quotes, over :meth:`messages` for everything.
 
-    Raises ConfigError for an address that is none of a stream. ``reconnect`` stands in the place of ``attempts``.
+    ``trust``: whose certificates to believe; None: those of the system. ``reconnect`` stands in the place of
+    ``attempts``. Raises ConfigError for an address that is none of a stream.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RealtimeStreamClient:
         url: str = URL,
         *,
         token: str | None = None,
+        trust: ssl.SSLContext | None = None,
         attempts: int | None = None,
         patience: float = PATIENCE,
         reconnect: Reconnect | None = None,
@@ -65,6 +68,7 @@ class RealtimeStreamClient:
         self.connection: Connection | None = None
         """The server's greeting."""
         self._token = token
+        self._trust = trust
         self._patience = patience
         self._cursor = Cursor(subscription)
         self._reconnect = reconnect or Reconnect(attempts=attempts)
@@ -174,7 +178,7 @@ class RealtimeStreamClient:
 
         try:
             async with self._until(_now() + OPEN_TIMEOUT):
-                socket = await Socket.open(self.url)
+                socket = await Socket.open(self.url, self._trust)
         except NotOpened as failure:
             self._lost(failure.closed)
         except TimeoutError:
@@ -290,6 +294,7 @@ def connect(
     url: str = URL,
     *,
     token: str | None = None,
+    trust: ssl.SSLContext | None = None,
     attempts: int | None = None,
     **subscription: Unpack[Subscription],
 ) -> RealtimeStreamClient:
@@ -297,7 +302,7 @@ def connect(
 
     ``attempts``: failures in a row after which it raises :class:`StreamUnreachable`; None: it never gives up.
     """
-    return RealtimeStreamClient(url, token=token, attempts=attempts, **subscription)
+    return RealtimeStreamClient(url, token=token, trust=trust, attempts=attempts, **subscription)
 
 
 _INVALID = ErrorMessage(type="error", message="Invalid JSON message from the server", code=0, retryable=False)
