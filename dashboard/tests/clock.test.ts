@@ -39,10 +39,13 @@ test("a course keeps what was seen, fills what was missed, and begins anew with 
     { moment: open, price: 10 },
     { moment: open + 10 * MINUTE, price: 99 },
     { moment: open - 24 * 60 * MINUTE, price: 5 },
+    { moment: open + 60 * MINUTE, price: 77 },
   ]);
   assert.deepEqual([...course.prices], [10, undefined, 11]);
   course.add(open - 24 * 60 * MINUTE, 5);
   assert.deepEqual([...course.prices], [10, undefined, 11], "an older session is no news");
+  course.add(open + 5 * MINUTE, 13);
+  assert.deepEqual([...course.prices], [10, 13], "a replay that begins again has no later prices yet");
   course.add(open + 24 * 60 * MINUTE, 12);
   assert.deepEqual([...course.prices], [12]);
 });

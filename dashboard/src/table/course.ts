@@ -25,13 +25,14 @@ export class Course {
       this.#prices = [];
     }
     this.#prices[place(minute)] = price;
+    this.#prices.length = place(minute) + 1; // time goes back only where a replay begins again
   }
 
-  /** What is stored of the session: only where nothing was seen. */
+  /** What is stored of the session until the last trade seen: only where nothing was seen. */
   fill(stored: Iterable<{ moment: number; price: number }>): void {
     for (const { moment, price } of stored) {
       const { day, minute } = warsaw(moment);
-      if (day === this.#day) this.#prices[place(minute)] ??= price;
+      if (day === this.#day && place(minute) < this.#prices.length) this.#prices[place(minute)] ??= price;
     }
   }
 }
