@@ -51,18 +51,20 @@ def demo(
 
 def about(manager: RealTimeStreamManager) -> str:
     """What this is, and where things are."""
+    from zlotick.cli.running import gateway_address
     from zlotick.telemetry import logs
 
     settings = manager.settings
     replay = settings.providers.replay
-    gateway = f"{settings.gateway.host}:{settings.gateway.port}"
+    page = gateway_address(settings, "http")
     origin = replay.file or "the recorded GPW session of 2025-04-30, packaged with zlotick"
     lines = [
         f"Data: REPLAYED, not live: {origin},",
         f"      {replay.speed:g} market seconds a second{', over and over' if replay.loop else ''}",
         "",
-        f'Quotes             ws://{gateway}   (send {{"type":"subscribe"}})',
-        f"Page, health       http://{gateway}/   http://{gateway}/health",
+        f"Board              {page}/   (in a terminal: zlotick watch)",
+        f'Quotes             {gateway_address(settings, "ws")}   (send {{"type":"subscribe"}})',
+        f"Health             {page}/health",
     ]
     if manager.questdb:
         lines.append(f"QuestDB console    http://{settings.questdb.host}:{settings.questdb.http_port}")

@@ -31,11 +31,17 @@ def banner(manager: RealTimeStreamManager) -> str:
             _RULE,
             f"QuestDB: {'off' if questdb.mode == 'off' else f'{questdb.host}:{questdb.port}'}",
             f"Pocketbase: {'off' if pocketbase.mode == 'off' else pocketbase.url}",
-            f"WebSocket: {'ws' if settings.gateway.tls_certificate is None else 'wss'}://{settings.gateway.host}:{settings.gateway.port}",
+            f"WebSocket: {gateway_address(settings, 'ws')}",
             f"Update Interval: {manager.update_interval:g} seconds",
             _RULE,
         ]
     )
+
+
+def gateway_address(settings: Settings, scheme: str) -> str:
+    """The gateway's address by ``http`` or ``ws``, with an s where it speaks TLS."""
+    gateway = settings.gateway
+    return f"{scheme}{'s' if gateway.tls_certificate else ''}://{gateway.host}:{gateway.port}"
 
 
 def say(text: str = "") -> None:

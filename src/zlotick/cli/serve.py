@@ -37,7 +37,7 @@ def serve(
         zlotick serve --record recordings
         zlotick serve --questdb off --pocketbase off --set 'providers.order=["simulator"]'
     """
-    from zlotick.cli.running import run_service
+    from zlotick.cli.running import gateway_address, run_service
 
     flags = {
         "questdb.mode": questdb,
@@ -48,4 +48,5 @@ def serve(
         "service.log_format": log_format,
     }
     loaded = settings.load(*(f"{name}={value}" for name, value in flags.items() if value is not None))
-    return run_service(loaded.settings)
+    board = gateway_address(loaded.settings, "http")
+    return run_service(loaded.settings, about=lambda _: f"Board: {board}/")
