@@ -51,7 +51,7 @@ def _thousand(ready: Bench) -> None:
         if centrifuge is not None:
             crowd = Crowd(FEW, [fanout_peers.CENTRIFUGE_CONNECT], wire="lines")
             legs["centrifuge"] = Leg(ready, centrifuge, crowd, stack)
-        rounds = in_turns(legs, cycles=20, in_flight=3, most=40, budget=60)
+        rounds = in_turns(legs, cycles=50, in_flight=3, most=15, budget=60)
     _begin(FEW, rounds)
     _tell(rounds, "guide", "C guide", f"the guide's fields, {len(guide):,} B", 0.80)
     _tell(rounds, "plain", "C", f"whole quotes, {len(whole):,} B", 0.80)

@@ -5,6 +5,7 @@ for a line of numbers. ``python -m benchmarks.fanout_gateway '{"changed": 6}'``
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import statistics
@@ -29,6 +30,8 @@ FIRST_OFFSET = 100_000  # so that every message has the same length
 _OURS = ("previous_close", "exchange_time", "received_at", "delay_seconds")
 GUIDE_FIELDS = tuple(name for name in WIRE_FIELDS if name not in _OURS)
 """What the guide shows of a quote, and ``stale``: 80 such quotes are 18 KB, as in the prototype's measures."""
+MADE = 16
+"""Sets of quotes that take turns: to make them is no work of the gateway's."""
 TICK = 0.001
 
 
@@ -92,17 +95,18 @@ def _quote(symbol: str, number: int, offset: int, moment: str) -> StockUpdate:
 
 
 class Market:
-    """Makes cycles, and counts how often the journal is asked."""
+    """Has cycles, all made before anything is measured, and counts how often the journal is asked."""
 
     def __init__(self, stage: Stage) -> None:
         self.offset = FIRST_OFFSET
         self.journal_reads = 0
         self._changed = SYMBOLS[: stage.changed]
         self._quotes = quotes_of(FIRST_OFFSET)
+        self._coming = itertools.cycle([quotes_of(FIRST_OFFSET + number) for number in range(1, MADE + 1)])
 
     def cycle(self) -> CycleReport:
         self.offset += 1
-        newer = quotes_of(self.offset)
+        newer = next(self._coming)
         self._quotes = {**self._quotes, **{symbol: newer[symbol] for symbol in self._changed}}
         batch = UpdateBatch(now_text(), "open", [newer[symbol] for symbol in self._changed])
         position = Position("bench", self.offset)
