@@ -8,7 +8,18 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("journal", "cycle", "parse", "start", "watch", "board", "replay_questdb", "fanout", "fanout_slow", "ten_thousand")
+NAMES = (
+    "journal",
+    "cycle",
+    "parse",
+    "start",
+    "watch",
+    "board",
+    "replay_questdb",
+    "fanout",
+    "fanout_slow",
+    "ten_thousand",
+)
 
 
 def main(names: list[str]) -> int:
