@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from tests.gateway.stage import Stage
 
+from zlotick.gateway.strides import STRIDE
 from zlotick.gateway.subscription import Subscription
 
 CHANGES = Subscription(mode="changes")
@@ -45,6 +46,25 @@ def test_a_heartbeat_promises_nothing_that_still_waits() -> None:
     assert wire.read[-1]["position"] is None
     stage.clock.advance(100)  # the pace lets it go
     assert wire.read[-1]["position"] == {"epoch": "e", "offset": 2}
+
+
+def test_a_heartbeat_overtakes_no_cycle() -> None:
+    """It told the new position between two strides, before the cycle had come: who resumed from it missed that."""
+    stage = Stage(buffer_bytes=10**6)
+    for _ in range(2 * STRIDE):
+        stage.join(CHANGES)
+    wire, subscriber = stage.join(Subscription(mode="changes", symbols=("ABS",)))
+    subscriber.heartbeat = 1.0
+    stage.hub.join(subscriber, Subscription(mode="changes", symbols=("ABS",)))
+    stage.clock.now += 1.1  # a busy loop: the clock goes on, nothing runs
+    stage.trade("ABS")  # its first stride
+    assert wire.kinds() == ["stock_updates"]  # what it joined with
+    for call in [call for call in stage.clock.later if call.when <= stage.clock.now]:
+        call.run()
+    assert wire.read[-1]["type"] == "heartbeat"
+    assert wire.read[-1]["position"] is None
+    stage.clock.advance(0)
+    assert wire.read[-1]["position"] == {"epoch": "e", "offset": 1}
 
 
 def test_a_laggard_is_not_sent_signs_of_life() -> None:

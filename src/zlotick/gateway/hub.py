@@ -64,7 +64,7 @@ class Hub:
         self._cycle = 0
         self._strides = Strides(self._loop, self.traffic, self._set_aside, buffer_bytes=buffer_bytes)
         self._sweeping: asyncio.TimerHandle | None = None
-        self._heartbeats = Heartbeats(self._loop, lambda: self.position, self.send, buffer_bytes=buffer_bytes)
+        self._heartbeats = Heartbeats(self._loop, self._written, self.send, buffer_bytes=buffer_bytes)
 
     @property
     def book(self) -> Book:
@@ -75,6 +75,10 @@ class Hub:
     def position(self) -> Position | None:
         """Of the last published batch."""
         return self.composer.position
+
+    def _written(self) -> Position | None:
+        """Up to where everybody has been written to; None while a cycle is on its way to some."""
+        return None if self._strides.busy else self.position
 
     # Who wants what
 

@@ -53,6 +53,11 @@ class Strides:
         self._writing: deque[Iterator[None]] = deque()  # what is being written, oldest first
         self._next_stride: asyncio.Handle | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is still being written."""
+        return bool(self._writing)
+
     def write(self, parcels: Iterable[tuple[Group, Parcel]], *, at_once: bool = True) -> None:
         """Begin now, or behind what is being written; go on in the next turns of the loop."""
         self._writing.append(self._portions(parcels))
