@@ -167,9 +167,11 @@ function Notice({ feed, symbol }: { feed: CandleFeed; symbol: string }) {
   return (
     <p class="notice" role="status">
       {p(history === "off" ? "chartOff" : "chartFailed")}{" "}
-      <button type="button" onClick={() => void feed.load()}>
-        {p("again")}
-      </button>
+      {history === "failed" && (
+        <button type="button" onClick={() => void feed.load()}>
+          {p("again")}
+        </button>
+      )}
     </p>
   );
 }

@@ -1,6 +1,6 @@
 /** How the line to the server is, and what its quotes may be called. */
 import { computed, signal } from "@preact/signals";
-import type { Connection } from "@zlotick/client";
+import type { Connection, ConnectionStatus } from "@zlotick/client";
 import { quoteOf, symbols } from "./quotes.ts";
 
 export interface Line {
@@ -13,6 +13,9 @@ export interface Line {
 export const line = signal<Line>({ state: "idle", retryAt: null, reason: "" });
 /** The server's greeting; null before the first. */
 export const greeting = signal<Connection | null>(null);
+
+/** How the store of history is; null: not told yet. `disconnected` is one that is off. */
+export const questdb = signal<ConnectionStatus | null>(null);
 
 export const staleCount = computed(
   () => symbols.value.filter((symbol) => quoteOf(symbol)?.value.stale).length,

@@ -1,7 +1,7 @@
 /** The line to the gateway: what it tells goes into the store, at most once a frame. */
 import { RealtimeStreamClient, type Quote, type Subscription } from "@zlotick/client";
 import { api } from "./api.ts";
-import { greeting, line } from "./connection.ts";
+import { greeting, line, questdb } from "./connection.ts";
 import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
 import { askMarket, keepTime } from "./market.ts";
 import { askNames } from "./names.ts";
@@ -58,6 +58,7 @@ export function open(): void {
   });
   stream.subscribe("connection", (told) => {
     greeting.value = told;
+    questdb.value = told.questdb_status;
     if (told.auth === "required" && !token.value) {
       tokenNeeded.value = true;
       stream.disconnect();
@@ -65,6 +66,9 @@ export function open(): void {
   });
   stream.subscribe("subscription_confirmed", () => void askAll());
   stream.subscribe("stock_updates", ({ data }) => show(data));
+  stream.subscribe("connection_status", ({ service, status }) => {
+    if (service === "questdb") questdb.value = status;
+  });
   stream.subscribe("market_status", () => void askMarket());
   stream.subscribe("data_provider_status", () => void askProviders());
   stream.subscribe("status", (told) => {

@@ -1,6 +1,6 @@
 /** The courses of all stocks: from the quotes seen, and what is stored of the session, asked for lazily. */
 import { signal, type Signal } from "@preact/signals";
-import { api, greeting, market, quoteOf, Refused } from "../store/index.ts";
+import { api, market, questdb, quoteOf, Refused } from "../store/index.ts";
 import { Course } from "./course.ts";
 
 interface Stored {
@@ -35,11 +35,10 @@ export function versionOf(symbol: string): Signal<number> {
   return version;
 }
 
-/** The row is on the screen: its course is wanted, once a session. */
+/** The row is on the screen: its course is wanted, once a session. In an effect: anew when the store is there. */
 export function want(symbol: string): void {
-  const day = market.peek()?.session_day;
-  const isStored = greeting.peek()?.questdb_status !== "disconnected"; // that is: off
-  if (!day || !isStored || asked.get(symbol) === day) return;
+  const day = market.value?.session_day;
+  if (!day || questdb.value !== "connected" || asked.get(symbol) === day) return;
   queue.add(symbol);
   next();
 }

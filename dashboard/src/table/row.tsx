@@ -3,21 +3,25 @@ import type { Quote } from "@zlotick/client";
 import { useRef } from "preact/hooks";
 import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t } from "../i18n/index.ts";
-import { active, marketTime, names, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
+import { active, marketTime, names, now, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
 import { flash } from "./flash.ts";
 import { placeInRange, trendOf } from "./order.ts";
+import { useSight } from "./sight.ts";
 import { Sparkline } from "./sparkline.tsx";
 
 /** One stock. Its cells are signals: a new quote changes their texts and draws nothing else anew. */
 export function Row({ symbol, index }: { symbol: string; index: number }) {
-  const quote = quoteOf(symbol) as Signal<Quote>;
+  const box = useRef<HTMLTableRowElement>(null);
+  const seen = useSight(box);
+  const quote = useShown(symbol, seen);
   const digits = useComputed(() => {
     const { price: last, low, high, previous_close } = quote.value;
     return digitsOf([last, low, high, previous_close]);
   });
   const text = (say: (quote: Quote, tag: string) => string): ReadonlySignal<string> =>
     useComputed(() => say(quote.value, languageTag.value));
-    const state = useComputed(() => (quote.value.stale ? "stale" : ""));
+  const state = useComputed(() => (quote.value.stale ? "stale" : ""));
+  const trend = useComputed(() => trendOf(quote.value.change));
   const current = useComputed(() => (selected.value === symbol ? "true" : "false"));
   const reached = useComputed(() => (active.value === symbol ? 0 : -1));
   const age = useComputed(() => ageOf(quote.value, marketTime.value));
@@ -25,6 +29,7 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
   const staleWord = useComputed(() => (quote.value.stale ? t("stale") : ""));
   return (
     <tr
+      ref={box}
       role="row"
       aria-rowindex={index + 2}
       aria-selected={current}
@@ -41,20 +46,36 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
         <b>{symbol}</b> <span>{name}</span> <em>{staleWord}</em>
       </th>
       <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag, digits.value))} />
-      <td role="gridcell" class={useComputed(() => `number change ${trendOf(quote.value.change)}`)}>{text(({ change }, tag) => signed(change, tag, digits.value))}</td>
-      <td role="gridcell" class={useComputed(() => `number percent ${trendOf(quote.value.change)}`)}>
+      <td role="gridcell" class={useComputed(() => `number change ${trend.value}`)}>
+        {text(({ change }, tag) => signed(change, tag, digits.value))}
+      </td>
+      <td role="gridcell" class={useComputed(() => `number percent ${trend.value}`)}>
         {text(({ change_percent }, tag) => percent(change_percent, tag))}
       </td>
-      <td role="gridcell" class="number volume">{text(({ volume }, tag) => number(volume, 0, tag))}</td>
+      <td role="gridcell" class="number volume">
+        {text(({ volume }, tag) => number(volume, 0, tag))}
+      </td>
       <td role="gridcell" class="range">
         <DayRange quote={quote} digits={digits} />
       </td>
       <td role="gridcell" class="day">
-        <Sparkline symbol={symbol} />
+        <Sparkline symbol={symbol} seen={seen} />
       </td>
-      <td role="gridcell" class="number age">{age}</td>
+      <td role="gridcell" class="number age">
+        {age}
+      </td>
     </tr>
   );
+}
+
+/** The quote as its row shows it: out of sight, a row is brought up to date once a second. */
+function useShown(symbol: string, seen: ReadonlySignal<boolean>): ReadonlySignal<Quote> {
+  const newest = quoteOf(symbol) as Signal<Quote>;
+  return useComputed(() => {
+    if (seen.value) return newest.value;
+    void now.value;
+    return newest.peek();
+  });
 }
 
 function Star({ symbol }: { symbol: string }) {
@@ -76,7 +97,7 @@ function Star({ symbol }: { symbol: string }) {
   );
 }
 
-function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal<string> }) {
+function LastPrice({ quote, text }: { quote: ReadonlySignal<Quote>; text: ReadonlySignal<string> }) {
   const cell = useRef<HTMLTableCellElement>(null);
   const before = useRef(quote.peek().price);
   useSignalEffect(() => {
@@ -91,12 +112,12 @@ function LastPrice({ quote, text }: { quote: Signal<Quote>; text: ReadonlySignal
   );
 }
 
-function DayRange({ quote, digits }: { quote: Signal<Quote>; digits: ReadonlySignal<number> }) {
+function DayRange({ quote, digits }: { quote: ReadonlySignal<Quote>; digits: ReadonlySignal<number> }) {
   const place = useComputed(() => placeInRange(quote.value));
   const low = useComputed(() => price(quote.value.low, languageTag.value, digits.value));
   const high = useComputed(() => price(quote.value.high, languageTag.value, digits.value));
   const words = useComputed(() => `${low.value} – ${high.value}`);
-  const style = useComputed(() => `--at: ${(place.value ?? 0) * 100}%`);
+  const style = useComputed(() => `--at: ${Math.round((place.value ?? 0) * 100)}%`);
   const bar = useComputed(() => (place.value === null ? "extent unknown" : "extent"));
   return (
     <span class="range" title={words}>

@@ -1,6 +1,6 @@
 /** The candles of an open chart: the stored ones by HTTP, the running one on a line of its own. */
 import { signal } from "@preact/signals";
-import { api, newClient, Refused } from "../../store/index.ts";
+import { api, newClient, questdb } from "../../store/index.ts";
 import { Candles, type Interval, type Told } from "./candles.ts";
 
 /** Candles asked for at a time. */
@@ -21,6 +21,7 @@ export class CandleFeed {
   private readonly symbol: string;
   private readonly client = newClient();
   private readonly ended = new AbortController();
+  private stopLooking = (): void => {};
 
   /** Of several sources' candles the `preferred` one's are shown. */
   constructor(symbol: string, interval: Interval, preferred: string | null) {
@@ -40,18 +41,22 @@ export class CandleFeed {
     });
     this.client.select({ channels: [`candles:${interval}`], symbols: [this.symbol] });
     this.client.connect();
-    void this.load();
+    this.stopLooking = questdb.subscribe(() => void this.load());
   }
 
   stop(): void {
+    this.stopLooking();
     this.client.disconnect();
     this.ended.abort();
   }
 
-  /** The newest stored candles. */
+  /** The newest stored candles, where the store is there. */
   async load(): Promise<void> {
-    if (this.candles.size === 0) this.history.value = "loading";
-    await this.ask("");
+    if (questdb.peek() !== "connected") this.history.value = "off";
+    else {
+      if (this.candles.size === 0) this.history.value = "loading";
+      await this.ask("");
+    }
   }
 
   /** A page of older candles, unless there are none. */
@@ -78,9 +83,9 @@ export class CandleFeed {
       this.wholly = true;
       this.version.value++;
       this.history.value = "ready";
-    } catch (error) {
+    } catch {
       if (this.ended.signal.aborted) return;
-      this.history.value = error instanceof Refused && error.status === 503 ? "off" : "failed";
+      this.history.value = "failed";
     } finally {
       this.asking = false;
     }
