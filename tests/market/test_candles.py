@@ -13,7 +13,7 @@ from tests.gateway.serving import quote
 from tests.stores.questdb.samples import applied, drop_schema
 
 from zlotick.config import QuestDBConfig, ReplayConfig
-from zlotick.market.candles import INTERVALS, Candle, Candles
+from zlotick.market.candles import INTERVALS, Bar, Candle, Candles
 from zlotick.model import StockUpdate, utc_text, utc_time
 from zlotick.providers.replay import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
@@ -143,6 +143,23 @@ def test_what_was_told_last_is_what_a_recomputation_gives(
         mine = sorted(row(candle) for candle in told.values() if candle.interval == interval)
         assert mine == reference(quotes, interval)
     assert {candle.interval for candle in candles.newest()} == set(INTERVALS)
+
+
+def test_a_tick_costs_the_same_at_the_end_of_a_busy_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten ticks a second of eighty stocks: every tick joined its whole minute anew, and a cycle took a second."""
+    joins = 0
+    then = Bar.then
+
+    def counted(bar: Bar, later: Bar) -> Bar:
+        nonlocal joins
+        joins += 1
+        return then(bar, later)
+
+    monkeypatch.setattr(Bar, "then", counted)
+    candles = Candles()
+    for tick in range(600):
+        candles.update([trade(f"09:00:{tick / 10:06.3f}", 10.0 + tick % 7)], NEVER)
+    assert joins <= 600 * 5  # one in the minute, at most one for each interval
 
 
 def test_a_long_day_keeps_its_minutes_but_not_all_its_ticks() -> None:

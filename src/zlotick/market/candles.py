@@ -90,37 +90,40 @@ class Candles:
 
 
 class _Minute:
-    """The ticks of one minute by time stamp, until it is old: then only what they came to."""
+    """The ticks of one minute by time stamp, until it is old: then only what they came to.
 
-    __slots__ = ("_sealed", "_ticks")
+    What they come to is kept beside them: a minute of a busy stock would else be joined anew for each of its ticks.
+    """
+
+    __slots__ = ("_bar", "_sealed", "_ticks")
 
     def __init__(self) -> None:
         self._ticks: dict[str, Bar] = {}
-        self._sealed: Bar | None = None
+        self._bar: Bar | None = None
+        self._sealed = False
 
     def add(self, timestamp: str, tick: Bar) -> bool:
         """Take a tick; False when it changes nothing."""
-        if self._sealed is not None:
-            self._sealed = self._sealed.then(tick)._replace(
-                close=self._sealed.close, volume=self._sealed.volume
-            )
+        if self._sealed:
+            whole = self.bar()
+            self._bar = whole.then(tick)._replace(close=whole.close, volume=whole.volume)
             return True
         if self._ticks.get(timestamp) == tick:
             return False
-        late = bool(self._ticks) and timestamp < next(reversed(self._ticks))
-        self._ticks[timestamp] = tick
-        if late:
-            self._ticks = dict(sorted(self._ticks.items()))
+        if not self._ticks or timestamp > next(reversed(self._ticks)):
+            self._ticks[timestamp] = tick
+            self._bar = tick if self._bar is None else self._bar.then(tick)
+        else:
+            self._ticks = dict(sorted({**self._ticks, timestamp: tick}.items()))
+            self._bar = _joined(self._ticks.values())
         return True
 
     def bar(self) -> Bar:
-        found = self._sealed or _joined(self._ticks.values())
-        assert found is not None, "a minute is made for its first tick"
-        return found
+        assert self._bar is not None, "a minute is made for its first tick"
+        return self._bar
 
     def seal(self) -> None:
-        self._sealed = self.bar()
-        self._ticks = {}
+        self._sealed, self._ticks = True, {}
 
 
 class _Bucket:
