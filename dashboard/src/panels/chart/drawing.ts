@@ -169,7 +169,8 @@ function tickMarks({ language, daily }: Look): (time: Time, kind: TickMarkType) 
   };
 }
 
-const PRICES = { step: 0.0001, format: { minimumFractionDigits: 2, maximumFractionDigits: 4 } };
+/** A finer step, and a price that never moved would stand in a scale of hundredths of a grosz. */
+const PRICES = { step: 0.01, format: { minimumFractionDigits: 2, maximumFractionDigits: 4 } };
 const SHARES = { step: 1, format: { notation: "compact", maximumFractionDigits: 1 } } as const;
 
 function written(language: string, { step, format }: typeof PRICES | typeof SHARES): PriceFormatCustom {
