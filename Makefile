@@ -9,7 +9,7 @@ demo: .venv/installed          ## the main job: a recorded session through the w
 run: .venv/installed           ## the service, as zlotick.toml says
 	@$(BIN)/zlotick serve
 test: .venv/dev                ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 check: .venv/dev               ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ async def test_the_age_of_the_last_good_cycle_ignores_failed_ones_and_replayed_c
 
 async def test_simulated_is_said_in_the_greeting() -> None:
     greeting = answers(Service(origin="simulated")).connection("s")
-    assert (greeting.simulated, greeting.origin) == (True, "simulated")
+    assert (greeting.simulated, greeting.origin, greeting.alerts) == (True, "simulated", False)
 
 
 async def test_a_symbol_is_known_from_the_universe_or_from_a_quote() -> None:

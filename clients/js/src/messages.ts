@@ -62,6 +62,8 @@ export interface Connection {
   auth: "none" | "required";
   simulated: boolean;
   origin: Origin;
+  /** Whether alert rules are evaluated there. */
+  alerts: boolean;
 }
 
 export interface StockUpdates {

@@ -1,7 +1,8 @@
 /** What the server tells beside quotes: sources, stores, alerts. */
 import { signal } from "@preact/signals";
 import type { Alert, ProviderRow } from "@zlotick/client";
-import { api, Refused } from "./api.ts";
+import { api } from "./api.ts";
+import { greeting } from "./connection.ts";
 
 const ALERTS_KEPT = 200;
 
@@ -27,12 +28,16 @@ export async function askProviders(): Promise<void> {
 }
 
 export async function askAlerts(): Promise<void> {
+  if (greeting.value?.alerts === false) {
+    alertsAre.value = "off";
+    return;
+  }
   try {
     const told = await api<{ data: Alert[] }>("/alerts");
     alerts.value = told.data;
     alertsAre.value = "known";
-  } catch (error) {
-    alertsAre.value = error instanceof Refused && error.status === 503 ? "off" : "failed";
+  } catch {
+    alertsAre.value = "failed";
   }
 }
 

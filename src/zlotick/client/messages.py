@@ -73,6 +73,7 @@ class Connection(TypedDict):
     auth: Literal["none", "required"]
     simulated: bool
     origin: Origin
+    alerts: bool  # whether alert rules are evaluated there
 
 
 class StockUpdates(TypedDict):

@@ -63,6 +63,7 @@ class Answers:
             position=self._hub.position,
             simulated=origin == "simulated",
             origin=origin,
+            alerts=context.recent_alerts is not None,
         )
 
     async def status(self, request_id: str | int | UnsetType = UNSET) -> StatusReport:

@@ -218,6 +218,7 @@ class Connection(Message, frozen=True, kw_only=True, tag="connection"):
     auth: str = "none"
     simulated: bool
     origin: str  # live, delayed, simulated or replayed
+    alerts: bool  # whether alert rules are evaluated here
 
 
 class LastCycle(msgspec.Struct, frozen=True):
