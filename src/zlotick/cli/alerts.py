@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.progress import log_to_stderr, say
+from zlotick.cli.shown import json_text, table
 from zlotick.errors import ConfigError, Fatal, Transient
 
 if TYPE_CHECKING:  # commands import what they need when they run
@@ -52,10 +53,10 @@ def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) ->
     try:
         board = asyncio.run(ask(socket_path(loaded.service.home), "alert-rules"))
     except Transient:
-        _note("zlotick is not running here: these are the rules of the settings")
+        say("zlotick is not running here: these are the rules of the settings")
         board = _written(loaded)
     if as_json:
-        print(_json(board))
+        print(json_text(board))
     elif board is None:
         print("alerts are off: alerts.enabled is false, or there is neither a rule nor a PocketBase")
     else:
@@ -87,12 +88,7 @@ def try_rules(
         zlotick alerts test bars.csv.gz --from 2025-04-01 --rule "11B above 220"
         zlotick alerts test --notify
     """
-    import structlog
-
-    warnings_only = structlog.make_filtering_bound_logger("warning")
-    structlog.configure(
-        wrapper_class=warnings_only, logger_factory=structlog.WriteLoggerFactory(file=sys.stderr)
-    )
+    log_to_stderr()
     given = {"file": file and file.absolute(), "first_day": first_day, "last_day": last_day}
     flags = (f"providers.replay.{name}={value}" for name, value in given.items() if value is not None)
     loaded = settings.load(*flags).settings
@@ -117,7 +113,7 @@ def history(
         raise ConfigError([f"--limit {limit}: must be from 1 to 1000"])
     rows = _past(settings.load().settings, limit)
     if as_json:
-        print(_json(rows))
+        print(json_text(rows))
     else:
         print("\n".join(line for row in rows for line in _past_row(row)) or "no alert was raised yet")
 
@@ -140,7 +136,7 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
         yield "no rule is in force: write [[alerts.rules]] into zlotick.toml, or a record into alert_rules"
     else:
         head = ("rule", "condition", "symbols", "severity", "written in", "last alert")
-        yield from _table([head, *map(_rule_row, board["rules"])])
+        yield from table([head, *map(_rule_row, board["rules"])])
     for rule in board["rules"]:
         if rule.get("unknown_symbols"):
             yield f"❌ {rule['name']}: watches stocks that nobody quotes: {', '.join(rule['unknown_symbols'])}"
@@ -177,8 +173,12 @@ async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> i
         if not as_json:
             print(_line(plain(alert)), flush=True)
     for rule, symbols in unknown_symbols(rules, material.symbols() or ()).items():
-        _note(f"rule {rule!r}: the material has no {', '.join(symbols)}")
-    print(_json([plain(alert) for alert in found]) if as_json else f"{len(found)} alerts, {len(rules)} rules")
+        say(f"rule {rule!r}: the material has no {', '.join(symbols)}")
+    print(
+        json_text([plain(alert) for alert in found])
+        if as_json
+        else f"{len(found)} alerts, {len(rules)} rules"
+    )
     return 0
 
 
@@ -262,24 +262,8 @@ def _line(alert: dict[str, Any]) -> str:
     return f"{_local(alert['triggered_at'])}  {alert['severity']:<8}  {alert['name']}: {alert['message']}"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
 def _local(text: str) -> str:
     """A moment of the market, in Warsaw's time."""
     from zlotick.market.sessions import WARSAW
 
     return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
-
-
-def _json(value: object) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value)).decode()
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.shown import json_text
 from zlotick.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def doctor(
             tell(of_settings(error))
         else:
             asyncio.run(examine(loaded, offline, tell))
-    print(_as_json(findings) if json else _summary(findings))
+    print(json_text(findings) if json else _summary(findings))
     return 1 if any(one.verdict == "wrong" for one in findings) else 0
 
 
@@ -68,12 +69,6 @@ def _summary(findings: list[Finding]) -> str:
     if wrong:
         return f"\n❌ {wrong} wrong" + (f", {warnings}" if looks else "")
     return f"\n✅ nothing is wrong, {warnings}" if looks else "\n✅ all is well"
-
-
-def _as_json(findings: list[Finding]) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(findings)).decode()
 
 
 @contextlib.contextmanager

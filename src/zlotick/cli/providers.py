@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.shown import json_text, table
 from zlotick.errors import Refusal, RefusalReason, Transient
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> 
         zlotick providers try gpw
     """
     board = asyncio.run(_ask(settings.load().settings))
-    print(_json(board) if as_json else "\n".join(_board(board)))
+    print(json_text(board) if as_json else "\n".join(_board(board)))
 
 
 @providers.command(name="try")
@@ -67,9 +68,9 @@ def try_(
     try:
         quotes = asyncio.run(_fetch(provider, universe, loaded.providers.timeout))
     except Refusal as refusal:
-        print(_json(_refusal(name, refusal)) if as_json else "\n".join(_told(name, refusal)))
+        print(json_text(_refusal(name, refusal)) if as_json else "\n".join(_told(name, refusal)))
         return 1
-    print(_json(quotes) if as_json else "\n".join(_quotes(provider, quotes)))
+    print(json_text(quotes) if as_json else "\n".join(_quotes(provider, quotes)))
     return 0
 
 
@@ -104,7 +105,7 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
         yield "no provider is enabled: set providers.order"
         return
     head = ("provider", "state", "quotes", "symbols", "last good fetch", "budget left")
-    yield from _table([head, *map(_row, rows)])
+    yield from table([head, *map(_row, rows)])
     if board["next_cycle"]:
         yield f"\nnext cycle: {_local(board['next_cycle'])}"
     for row in rows:
@@ -153,7 +154,7 @@ async def _fetch(provider: StockDataProvider, universe: Universe, timeout: float
 
 def _quotes(provider: StockDataProvider, quotes: Sequence[StockUpdate]) -> Iterable[str]:
     head = ("symbol", "price", "change %", "volume", "low", "high", "last trade")
-    yield from _table([head, *map(_quote, sorted(quotes, key=lambda quote: quote.symbol))])
+    yield from table([head, *map(_quote, sorted(quotes, key=lambda quote: quote.symbol))])
     delay = provider.delay_seconds
     told = f", {delay / 60:g} minutes behind the exchange" if delay else ""
     yield f"\n✅ {provider.name}: {len(quotes)} quotes, {provider.kind}{told}"
@@ -197,18 +198,6 @@ def _refusal(name: str, refusal: Refusal) -> dict[str, Any]:
 # How it is shown
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
 def _local(text: str) -> str:
     """A moment in the user's own time."""
     return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _json(value: object) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value)).decode()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.shown import json_text
 from zlotick.errors import Transient
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ def status(
         zlotick status
         zlotick status --json | jq .journal
     """
-    import msgspec
-
     message = asyncio.run(ask(settings.load().settings))
-    print(msgspec.json.format(msgspec.json.encode(message)).decode() if json else _table(message))
+    print(json_text(message) if json else _table(message))
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.shown import json_text
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError, Refusal, ZlotickError
 from zlotick.market.comparison import HARMLESS, Difference, Listed, compare, corrected
@@ -140,8 +141,6 @@ def _as_table(stocks: Universe) -> str:
 
 
 def _as_json(stocks: Universe) -> str:
-    import msgspec
-
     document = {
         "origin": stocks.origin,
         "as_of": stocks.as_of,
@@ -152,7 +151,7 @@ def _as_json(stocks: Universe) -> str:
             for one in stocks.members()
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(document)).decode()
+    return json_text(document)
 
 
 async def _listed(gpw: GpwProvider) -> Sequence[Listed]:
