@@ -12,16 +12,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars
 import pytest
+from tests.cli.in_process import Command, beside
 from tests.service import Service, offset, replayed
 
-from zlotick.cli import WrongUsage, main, stored
+from zlotick.cli import WrongUsage, stored
 from zlotick.cli.export import ExportOptions
 from zlotick.cli.period import beginning, ending
 from zlotick.config import Settings, load
@@ -69,28 +70,10 @@ def until_visible(service: Service) -> None:
         time.sleep(0.1)
 
 
-class Ended(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Ended]
-
-
 @pytest.fixture
 def zlotick(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Runs a command with the service's settings."""
-    for name, value in service._env.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Ended:
-        code = main(arguments)
-        return Ended(code, *capfd.readouterr())
-
-    return run
+    return beside(service, monkeypatch, capfd)
 
 
 def api(service: Service, path: str) -> list[dict[str, Any]]:

@@ -17,14 +17,13 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from tests.cli.in_process import Command, beside
 from tests.service import Service, offset
-
-from zlotick.cli import main
 
 pytestmark = pytest.mark.may_block  # a command has its loop for itself
 
@@ -49,28 +48,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.end()
 
 
-class Ended(NamedTuple):
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Ended]
-
-
 @pytest.fixture
 def watch(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Runs the command with the service's settings, in this process."""
-    for name, value in service._env.items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> Ended:
-        code = main(["watch", *arguments])
-        return Ended(code, *capfd.readouterr())
-
-    return run
+    return partial(beside(service, monkeypatch, capfd), "watch")
 
 
 def test_one_look_for_scripts_and_for_people(watch: Command) -> None:
