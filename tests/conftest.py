@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from copy import deepcopy
 
 import hypothesis
 import pytest
@@ -33,19 +34,35 @@ def no_blocking(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
 
 
 @pytest.fixture(scope="session")
-def questdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestDBConfig]:
-    """A real QuestDB, shared by the session: use tables of your own or drop what you made."""
+def shared_questdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestDBConfig]:
     server = servers.start_questdb_now(tmp_path_factory.mktemp("questdb"))
     yield server.config
     servers.end_all([server])
 
 
+@pytest.fixture
+def questdb_server(shared_questdb: QuestDBConfig) -> QuestDBConfig:
+    """A real QuestDB, shared by the session: use tables of your own or drop what you made.
+
+    The settings are the test's own: what it changes in them, no other test sees.
+    """
+    return deepcopy(shared_questdb)
+
+
 @pytest.fixture(scope="session")
-def pocketbase_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PocketbaseConfig]:
-    """A real PocketBase with a superuser, shared by the session: use collections of your own."""
+def shared_pocketbase(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PocketbaseConfig]:
     server = servers.start_pocketbase_now(tmp_path_factory.mktemp("pocketbase"))
     yield server.config
     servers.end_all([server])
+
+
+@pytest.fixture
+def pocketbase_server(shared_pocketbase: PocketbaseConfig) -> PocketbaseConfig:
+    """A real PocketBase with a superuser, shared by the session: its collections may hold other tests' records.
+
+    The settings are the test's own: what it changes in them, no other test sees.
+    """
+    return deepcopy(shared_pocketbase)
 
 
 @pytest.fixture

@@ -157,6 +157,7 @@ async def test_a_rule_written_in_pocketbase_raises_an_alert_there(
 ) -> None:
     connector = PocketbaseConnector(pocketbase_server)
     await connector.connect()
+    await as_superuser(pocketbase_server, "DELETE", "alert_rules/truncate")
     written = {"name": "mine", "condition": "price_above", "threshold": 100, "enabled": True}
     record = await as_superuser(pocketbase_server, "POST", "alert_rules/records", written)
     try:

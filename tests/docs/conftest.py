@@ -14,11 +14,11 @@ from zlotick.stores.questdb import QuestDBConnector
 
 
 @pytest.fixture(scope="package")
-def session_day(questdb_server: QuestDBConfig) -> Iterator[QuestDBConfig]:
+def session_day(shared_questdb: QuestDBConfig) -> Iterator[QuestDBConfig]:
     """2025-04-30: 78 stocks, sixty market seconds a cycle, each quote once."""
-    asyncio.run(load(questdb_server))
-    yield questdb_server
-    asyncio.run(unload(questdb_server))
+    asyncio.run(load(shared_questdb))
+    yield shared_questdb
+    asyncio.run(unload(shared_questdb))
 
 
 async def load(config: QuestDBConfig) -> None:

@@ -73,6 +73,6 @@ def alive(pid: int) -> bool:
     """Whether the process runs (a zombie does not)."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second when it goes while it is read
         return False
     return state != "Z"
