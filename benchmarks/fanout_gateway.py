@@ -18,7 +18,7 @@ import structlog
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, GatewayContext
-from zlotick.gateway.frames import Envelope, Fields, part_json, quote_json
+from zlotick.gateway.frames import Envelope, Fields, quote_writer
 from zlotick.gateway.subscription import WIRE_FIELDS
 from zlotick.journal.base import JournalStats
 from zlotick.model import ConnectionStatus, CycleReport, Entry, Position, StockUpdate, UpdateBatch, now_text
@@ -60,10 +60,8 @@ def command(stage: Stage | None = None) -> list[str]:
 def message(count: int = QUOTES, fields: Fields | None = None) -> bytes:
     """What a client gets in a cycle, for so many quotes."""
     quotes = list(quotes_of(0).values())[:count]
-    if fields is None:
-        fragments = [quote_json(quote, stale=False) for quote in quotes]
-    else:
-        fragments = [part_json(quote, fields, stale=False) for quote in quotes]
+    write = quote_writer(fields)
+    fragments = [write(quote, False) for quote in quotes]
     return Envelope(position=Position("bench", FIRST_OFFSET), market_status="open").around(fragments).payload
 
 

@@ -7,6 +7,8 @@ WebSocket brings its own :data:`Encoding`.
 
 from __future__ import annotations
 
+import functools
+import operator
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -93,63 +95,103 @@ def packed(message: SharedMessage) -> bytes:
     return frame(msgspec.msgpack.encode(msgspec.json.decode(message.payload)), BINARY)
 
 
+WriteQuote = Callable[[StockUpdate, bool], bytes]
+"""Makes the JSON of a quote, given whether it is stale."""
+
+_STALE = {True: b',"stale":true}', False: b',"stale":false}'}  # the last field; nobody stores it
+
+
+def quote_json(quote: StockUpdate, stale: bool) -> bytes:
+    """A quote as the wire shows it, with all its fields."""
+    return _encode(quote)[:-1] + _STALE[stale]
+
+
+@functools.lru_cache(FIELD_SETS)
+def quote_writer(fields: Fields | None) -> WriteQuote:
+    """What writes these fields of a quote, in the order of the wire; ``symbol`` is one of them. None: all fields.
+
+    A struct made for them is encoded twice as fast as a dict.
+    """
+    if fields is None:
+        return quote_json
+    names = [name for name in fields if name != "stale"]
+    part = msgspec.defstruct("Part", names)
+    values = operator.attrgetter(*names) if len(names) > 1 else lambda quote: (quote.symbol,)
+
+    def write(quote: StockUpdate, stale: bool) -> bytes:
+        return _encode(part(*values(quote)))
+
+    def write_all(quote: StockUpdate, stale: bool) -> bytes:
+        return _encode(part(*values(quote)))[:-1] + _STALE[stale]
+
+    return write if len(names) == len(fields) else write_all
+
+
+class Sheet:
+    """The fragments of all quotes, in one choice of fields: made when somebody asks for them."""
+
+    __slots__ = ("_fragments", "_outdated", "_write")
+
+    def __init__(self, fields: Fields | None) -> None:
+        self._write = quote_writer(fields)
+        self._fragments: dict[str, bytes] = {}
+        self._outdated: dict[str, Shown] = {}
+
+    def outdate(self, shown: Mapping[str, Shown]) -> None:
+        """These look otherwise now."""
+        self._outdated.update(shown)
+
+    def current(self) -> dict[str, bytes]:
+        """All, by symbol."""
+        if self._outdated:
+            for symbol, (quote, stale) in self._outdated.items():
+                self._fragments[symbol] = self._write(quote, stale)
+            self._outdated.clear()
+        return self._fragments
+
+
 class Book:
-    """The newest quote of every symbol, each with its fragment."""
+    """The newest quote of every symbol, with its fragments."""
 
     def __init__(self) -> None:
         self.quotes: dict[str, StockUpdate] = {}
-        self._fragments: dict[str, bytes] = {}
-        self._shown: dict[str, Shown] = {}  # what each fragment was made of
-        self._parts: dict[Fields, dict[str, tuple[Shown, bytes]]] = {}
+        self._shown: dict[str, Shown] = {}
+        self._whole = Sheet(None)
+        self._parts: dict[Fields, Sheet] = {}  # the one used last is the last
 
     def update(self, quotes: Mapping[str, StockUpdate]) -> None:
         """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
         self.quotes.update(quotes)
 
     def refresh(self, stale: AbstractSet[str] = frozenset()) -> None:
-        """Encode what is new, what has grown stale (these symbols are) and what is so no more."""
+        """Note what is new, what has grown stale (these symbols are) and what is so no more."""
+        changed: dict[str, Shown] = {}
         for symbol, quote in self.quotes.items():
             is_stale = symbol in stale
             shown = self._shown.get(symbol)
             if shown is None or shown[0] is not quote or shown[1] is not is_stale:
-                self._shown[symbol] = (quote, is_stale)
-                self._fragments[symbol] = quote_json(quote, stale=is_stale)
+                changed[symbol] = (quote, is_stale)
+        if changed:
+            self._shown.update(changed)
+            for sheet in (self._whole, *self._parts.values()):
+                sheet.outdate(changed)
 
     def fragments(self, symbols: Iterable[str] | None = None, fields: Fields | None = None) -> list[bytes]:
         """The fragments of the known ones among the symbols, in their order; all of them by default."""
-        if fields is not None:
-            return self._partial(self._shown if symbols is None else symbols, fields)
-        known = self._fragments
+        known = (self._whole if fields is None else self._sheet(fields)).current()
         if symbols is None:
             return list(known.values())
         return [known[symbol] for symbol in symbols if symbol in known]
 
-    def _partial(self, symbols: Iterable[str], fields: Fields) -> list[bytes]:
-        """Fragments with some fields only, made when they are first asked for."""
-        known = self._parts.pop(fields, {})
-        self._parts[fields] = known  # now the one used last
+    def _sheet(self, fields: Fields) -> Sheet:
+        sheet = self._parts.pop(fields, None)
+        if sheet is None:
+            sheet = Sheet(fields)
+            sheet.outdate(self._shown)
+        self._parts[fields] = sheet
         if len(self._parts) > FIELD_SETS:
             del self._parts[next(iter(self._parts))]
-        found = []
-        for symbol in symbols:
-            shown = self._shown.get(symbol)
-            if shown is None:
-                continue
-            part = known.get(symbol)
-            if part is None or part[0] is not shown:
-                part = known[symbol] = (shown, part_json(shown[0], fields, stale=shown[1]))
-            found.append(part[1])
-        return found
-
-
-def quote_json(quote: StockUpdate, *, stale: bool) -> bytes:
-    """A quote as the wire shows it: the model's fields, then ``stale``, which nobody stores."""
-    return _encode(quote)[:-1] + (b',"stale":true}' if stale else b',"stale":false}')
-
-
-def part_json(quote: StockUpdate, fields: Fields, *, stale: bool) -> bytes:
-    """Some fields of a quote, in the order of the wire."""
-    return _encode({name: stale if name == "stale" else getattr(quote, name) for name in fields})
+        return sheet
 
 
 class Envelope:

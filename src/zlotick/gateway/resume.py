@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal
 
 from zlotick.errors import JournalError, ZlotickError
-from zlotick.gateway.frames import Envelope, SharedMessage, part_json, quote_json
+from zlotick.gateway.frames import Envelope, SharedMessage, quote_writer
 from zlotick.gateway.subscription import Selection
 from zlotick.model import Entry, Position
 
@@ -83,13 +83,8 @@ def _message(entry: Entry, selection: Selection, stale: frozenset[str]) -> Share
     names = selection.accepted(selection.among(dict.fromkeys(quotes)), quotes)
     if not names:
         return None
-    fields = selection.fields
-    fragments = [
-        quote_json(quotes[name], stale=name in stale)
-        if fields is None
-        else part_json(quotes[name], fields, stale=name in stale)
-        for name in names
-    ]
+    write = quote_writer(selection.fields)
+    fragments = [write(quotes[name], name in stale) for name in names]
     return Envelope(position=entry.position, market_status=entry.batch.market_status).around(fragments)
 
 
