@@ -85,13 +85,13 @@ class Strides:
 
     def _portions(self, parcels: Iterable[tuple[Group, Parcel]]) -> Iterator[None]:
         """Write parcels; yield whenever it is the event loop's turn."""
-        written, yielded = 0, False
+        written, yielded, now = 0, False, self._loop.time()
         for group, parcel in parcels:
-            group.sent = self._loop.time()
+            group.sent = now
+            some_have_it = yielded or group.pace is not None  # who joined since this cycle began
             for encoding, members in list(group.members.items()):
                 listed = members.listed(STRIDE)
                 data = parcel.encoded(encoding) if listed else b""
-                some_have_it = yielded or group.pace is not None  # who joined since this cycle began
                 for stride in listed:
                     if some_have_it or not members.are(listed):
                         stride = _still_without(stride, members, parcel.fence)
@@ -100,25 +100,32 @@ class Strides:
                     if written >= STRIDE:
                         written, yielded = 0, True
                         yield
+                        some_have_it, now = True, self._loop.time()
 
     def _write_one(self, stride: Listed, data: bytes, parcel: Parcel) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
-        limit, transports = self._buffer_bytes, stride.transports
-        slow, gone = [], 0
-        for place, transport in enumerate(transports):
-            if transport.get_write_buffer_size() > limit:
-                slow.append(place)
-            else:
-                try:
-                    transport.write(data)
-                except RuntimeError:
-                    # uvloop, of a transport that closed in this turn: its session ends in the next.
-                    gone += 1
-        sent, traffic = len(transports) - len(slow) - gone, self._traffic
+        limit, ready, gone = self._buffer_bytes, stride.transports, 0
+        if any([one.get_write_buffer_size() > limit for one in ready]):  # noqa: C419  a generator is slower
+            ready = self._set_slow_aside(stride, parcel)
+        for transport in ready:
+            try:
+                transport.write(data)
+            except RuntimeError:
+                # uvloop, of a transport that closed in this turn: its session ends in the next.
+                gone += 1
+        sent, traffic = len(ready) - gone, self._traffic
         traffic.messages += sent * len(parcel.messages)
         traffic.bytes += sent * len(data)
-        for place in slow:
-            self._slow(stride.subscribers[place], parcel)
+
+    def _set_slow_aside(self, stride: Listed, parcel: Parcel) -> list[asyncio.WriteTransport]:
+        """Those that can take it; the others are told of."""
+        ready = []
+        for subscriber, transport in zip(*stride, strict=True):
+            if transport.get_write_buffer_size() > self._buffer_bytes:
+                self._slow(subscriber, parcel)
+            else:
+                ready.append(transport)
+        return ready
 
 
 def _still_without(stride: Listed, members: Members, fence: int) -> Listed:
