@@ -1,4 +1,4 @@
-"""From the command to the first quote on the screen: ``zlotick watch`` in a terminal of its own, on localhost.
+"""From the command to the board and to the first quote on the screen: ``zlotick watch`` in a terminal of its own.
 
 Beside it what starting Python and importing aiohttp and Textual takes: the part that is not ours.
 """
@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 TARGET = 0.6
 RUNS = 9
-QUOTE = b"11BIT"
+BOARD, QUOTE = b"Quit", b"11BIT"  # the last of the keys at the bottom; the first stock
 PATIENCE = 60.0
 
 
@@ -38,15 +38,20 @@ def main() -> None:
             until = time.monotonic() + PATIENCE
             while _zlotick("watch", "--once", *here).wait() and time.monotonic() < until:
                 pass
-            watch = _median(lambda: _first_quote(*here))
+            board = _median(lambda: _shown(BOARD, *here))
+            watch = _median(lambda: _shown(QUOTE, *here))
             once = _median(lambda: _zlotick("watch", "--once", *here).wait())
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(30)
     bare = _median(lambda: subprocess.run([sys.executable, "-c", "import aiohttp, textual.app"], check=True))
-    print(f"watch, to the first quote on the screen: {watch:.2f} s (target {TARGET:g} s)")
+    print(
+        f"watch, to the board on the screen: {board:.2f} s (target {TARGET:g} s), to the first quote: {watch:.2f} s"
+    )
     print(f"watch --once: {once:.2f} s")
-    print(f"  Python with aiohttp and Textual: {bare:.2f} s; ratios {watch / bare:.1f} and {once / bare:.1f}")
+    print(
+        f"  Python with aiohttp and Textual: {bare:.2f} s; ratios {board / bare:.1f}, {watch / bare:.1f}, {once / bare:.1f}"
+    )
 
 
 def _median(action: Callable[[], object]) -> float:
@@ -68,7 +73,7 @@ def _zlotick(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _first_quote(*options: str) -> None:
+def _shown(wanted: bytes, *options: str) -> None:
     """Start it in a pseudo-terminal and read what it draws. Ends it, without waiting for a good end."""
     child, terminal = pty.fork()
     if child == 0:
@@ -76,7 +81,7 @@ def _first_quote(*options: str) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "zlotick", "watch", *options])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     try:
-        _read_until(terminal, QUOTE)
+        _read_until(terminal, wanted)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -88,5 +93,5 @@ def _read_until(terminal: int, wanted: bytes) -> None:
     while wanted not in seen:
         left = until - time.monotonic()
         if left <= 0 or not select.select([terminal], [], [], left)[0]:
-            raise TimeoutError(f"no quote within {PATIENCE:g} s: {seen[-500:]!r}")
+            raise TimeoutError(f"no {wanted!r} within {PATIENCE:g} s: {seen[-500:]!r}")
         seen += os.read(terminal, 65536)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -26,6 +27,7 @@ from zlotick.terminal.watchlist import Watchlist
 FRAME = 0.25
 """Seconds between two looks at what came."""
 _SCROLLBAR = 2
+_SOCKET = "zlotick.client.socket"  # loads aiohttp, which takes a while: the board appears meanwhile
 _PLACEHOLDERS: Mapping[str, str] = {
     "search": "a part of a ticker or a name; Enter keeps it, Esc shows all",
     "filter": "such as change_percent > 2 and volume >= 10000; Enter asks the server, Esc leaves it",
@@ -89,6 +91,7 @@ class Board(App[None]):
 
     async def _follow(self) -> None:
         """Take what the stream says. Ends the board when the server wants neither us nor what we ask for."""
+        await asyncio.to_thread(import_module, _SOCKET)
         try:
             async for message in self._client.messages():
                 first = not self._feed.complete
