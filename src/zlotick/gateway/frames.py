@@ -1,8 +1,8 @@
 """WebSocket frames, each built once and shared by every session that wants the same.
 
-A quote is encoded once, when it changes, to a *fragment* of JSON; a message is fragments joined; a frame is
-a message behind its header, plain or deflated, built when the first session needs it. Another transport than a
-WebSocket brings its own :data:`Encoding`.
+A quote that changed is encoded once, when it is first asked for, to a *fragment* of JSON; a message is fragments
+joined; a frame is a message behind its header, plain or deflated, built when the first session needs it. Another
+transport than a WebSocket brings its own :data:`Encoding`.
 """
 
 from __future__ import annotations
