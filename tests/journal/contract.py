@@ -29,7 +29,7 @@ class Clock:
 async def take(chunks: AsyncIterator[list[Entry]], count: int) -> list[int]:
     """The offsets of the next ``count`` entries at least."""
     offsets: list[int] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(offsets) < count:
             offsets += [entry.position.offset for entry in await anext(chunks)]
     return offsets
@@ -163,10 +163,10 @@ class JournalContract:
                     seen.extend(entry.position.offset for entry in chunk)
 
             followers = [asyncio.create_task(follow(0)) for _ in range(3)]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(seen) < 3:
                     await asyncio.sleep(0.001)
-        await asyncio.wait_for(asyncio.gather(*followers), 5)
+        await asyncio.wait_for(asyncio.gather(*followers), 30)
         assert seen == [1, 1, 1]
 
     async def test_an_offset_past_the_end_cannot_be_followed(self, journal: Journal) -> None:

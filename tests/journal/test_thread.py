@@ -48,7 +48,7 @@ async def test_cancelled_waiters_leave_the_turn_to_others() -> None:
         waiter.cancel()
     first.cancel()
     free.set()
-    done = await asyncio.wait_for(asyncio.gather(*waiters, return_exceptions=True), 5)
+    done = await asyncio.wait_for(asyncio.gather(*waiters, return_exceptions=True), 30)
     assert [result for result in done if isinstance(result, int)] == [1, 3, 5]
     thread.end(lambda: None)
     await thread.ended()
@@ -64,7 +64,7 @@ async def test_then_runs_whoever_still_waits() -> None:
     await asyncio.gather(call, return_exceptions=True)
     assert not told.is_set()
     free.set()
-    await asyncio.wait_for(told.wait(), 5)
+    await asyncio.wait_for(told.wait(), 30)
     thread.end(lambda: None)
     await thread.ended()
 

@@ -63,9 +63,9 @@ class Journal(ABC):
 
     @abstractmethod
     async def read(self, after: int, limit: int = 64) -> list[Entry]:
-        """The entries after an offset, oldest first, at most ``limit``.
+        """The entries after an offset, oldest first: at most ``limit``, fewer when they are large.
 
-        Entries that retention has dropped are not there: compare the first offset with ``after + 1``.
+        None means that there is none. Entries that retention has dropped are not there: compare the first offset with ``after + 1``.
         Raises ValueError for a limit below 1.
         """
 

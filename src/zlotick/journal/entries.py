@@ -16,6 +16,9 @@ from zlotick.model import Entry, Position, StockUpdate, UpdateBatch
 
 T = TypeVar("T")
 
+READ_BYTES = 4_000_000
+"""A cycle of 80 stocks has some 30 kB, one of 100,000 simulated ones 20 MB: a limit of entries alone bounds nothing."""
+
 
 def json_text(value: msgspec.Struct) -> str:
     """JSON as text: SQLite's json functions refuse blobs."""
@@ -65,14 +68,19 @@ def _readable_text(batch: UpdateBatch) -> str:
 
 
 def read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
-    """At most ``limit`` entries after an offset, oldest first."""
+    """At most ``limit`` entries after an offset, oldest first; none after the one that fills ``READ_BYTES``."""
     epoch = position(db).epoch
     rows = db.execute(
         "SELECT offset, batch FROM entries WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)
     )
-    return [
-        Entry(Position(epoch, offset), decoded(text, UpdateBatch, f"entry {offset}")) for offset, text in rows
-    ]
+    found: list[Entry] = []
+    size = 0
+    for offset, text in rows:
+        found.append(Entry(Position(epoch, offset), decoded(text, UpdateBatch, f"entry {offset}")))
+        size += len(text)
+        if size >= READ_BYTES:
+            break
+    return found
 
 
 def last_values(db: sqlite3.Connection) -> dict[str, StockUpdate]:
