@@ -16,6 +16,7 @@ import {
   type TimeChartOptions,
   type UTCTimestamp,
 } from "lightweight-charts";
+import { warsawTime } from "../../i18n/format.ts";
 import type { Bar, Hole } from "./candles.ts";
 
 export interface Look {
@@ -34,7 +35,6 @@ export interface Look {
 export type Kind = { candles: true } | { candles: false; base: number | null };
 
 type Point = Bar | Hole;
-const WARSAW = "Europe/Warsaw";
 /** So many points from the left edge, older ones are asked for. */
 const NEAR = 20;
 
@@ -146,8 +146,7 @@ function options(look: Look): DeepPartial<TimeChartOptions> {
 }
 
 function formatter(language: string, parts: Intl.DateTimeFormatOptions): (time: number) => string {
-  const format = new Intl.DateTimeFormat(language, { timeZone: WARSAW, ...parts });
-  return (time) => format.format(time * 1000);
+  return (time) => warsawTime(time * 1000, language, parts);
 }
 
 /** What is written under the crosshair. */

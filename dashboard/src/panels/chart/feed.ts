@@ -5,6 +5,8 @@ import { Candles, type Interval, type Told } from "./candles.ts";
 
 /** Candles asked for at a time. */
 const PAGE = 500;
+/** A running candle is drawn anew at most so often: a drawing costs more than all rows of the table. */
+const DRAWN_EVERY_MS = 500;
 
 /** `off`: nothing is stored, the chart begins now. `failed`: no answer, or a refusal that may pass. */
 export type History = "loading" | "ready" | "off" | "failed";
@@ -22,6 +24,8 @@ export class CandleFeed {
   private readonly client = newClient();
   private readonly ended = new AbortController();
   private stopLooking = (): void => {};
+  private drawnAt = -Infinity;
+  private waiting: ReturnType<typeof setTimeout> | undefined;
 
   /** Of several sources' candles the `preferred` one's are shown. */
   constructor(symbol: string, interval: Interval, preferred: string | null) {
@@ -33,7 +37,7 @@ export class CandleFeed {
     const { interval } = this.candles;
     this.client.subscribe("candle", (told) => {
       if (this.candles.take(told)) this.wholly = true;
-      this.version.value++;
+      this.waiting ??= setTimeout(() => this.changed(), this.drawnAt + DRAWN_EVERY_MS - performance.now());
     });
     this.client.subscribe("subscription_confirmed", () => {
       this.candles.interrupted();
@@ -46,6 +50,7 @@ export class CandleFeed {
 
   stop(): void {
     this.stopLooking();
+    clearTimeout(this.waiting);
     this.client.disconnect();
     this.ended.abort();
   }
@@ -72,6 +77,13 @@ export class CandleFeed {
     return wholly;
   }
 
+  private changed(): void {
+    clearTimeout(this.waiting);
+    this.waiting = undefined;
+    this.drawnAt = performance.now();
+    this.version.value++;
+  }
+
   private async ask(until: string): Promise<void> {
     if (this.asking) return;
     this.asking = true;
@@ -81,7 +93,7 @@ export class CandleFeed {
       this.complete = data.length < PAGE;
       this.candles.fill(data);
       this.wholly = true;
-      this.version.value++;
+      this.changed();
       this.history.value = "ready";
     } catch {
       if (this.ended.signal.aborted) return;
