@@ -83,7 +83,7 @@ def order(board: Board) -> list[str | None]:
 
 
 async def until(pilot: Pilot[None], condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not condition():
             await pilot.pause(FRAME / 5)
 
@@ -136,6 +136,17 @@ async def test_keys_sort_reverse_and_keep_the_cursor_on_its_stock() -> None:
         assert board._table.symbol == "PXM"
 
 
+async def test_at_the_top_one_watches_who_leads() -> None:
+    """Sorted by percent, the table began at the bottom: the cursor followed the stock it happened to be on."""
+    script = Script(*arrival())
+    async with showing(script, (80, 5)) as (board, pilot):  # one row
+        await pilot.press("s", "s", "s", "s")
+        await until(pilot, lambda: "ABS " in screen(board))
+        script.say(updates(MARKET[0], quote("11B", 240.0, change_percent=7.1), MARKET[2]))
+        await until(pilot, lambda: "240.00" in screen(board))
+        assert board._table.symbol == "11B"
+
+
 async def test_new_values_move_the_rows_of_the_sorted_column() -> None:
     script = Script(*arrival())
     async with showing(script, view=View(sort="percent")) as (board, pilot):
@@ -164,6 +175,8 @@ async def test_a_filter_is_the_server_s_and_its_answer_is_shown() -> None:
         script.say(told("error", code=422, message="filter: at character 1: no", retryable=False))
         await until(pilot, lambda: "filter: at character 1: no" in screen(board))
         assert len(order(board)) == 3
+        await pilot.press("f", "escape")
+        await until(pilot, lambda: "filter" not in screen(board))
         for message in arrival(MARKET[0], passing="price > 80")[3:]:
             script.say(message)
         await until(pilot, lambda: order(board) == ["ABS"])

@@ -25,8 +25,17 @@ def test_a_price_has_two_decimals_and_more_where_they_matter(value: float | None
 @pytest.mark.parametrize(
     ("value", "text"), [(1.6, "+1.60%"), (-6.4, "-6.40%"), (0.0, "0.00%"), (-0.001, "0.00%"), (None, "-")]
 )
-def test_a_change_has_its_sign_and_nothing_has_none(value: float | None, text: str) -> None:
-    assert texts.signed(value, "%") == text
+def test_a_percentage_has_its_sign_and_nothing_has_none(value: float | None, text: str) -> None:
+    assert texts.percent(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.6, "+1.60"), (-0.028, "-0.028"), (0.0015, "+0.0015"), (0.0, "0.00"), (-1e-9, "0.00"), (None, "-")],
+)
+def test_a_change_is_as_exact_as_the_price(value: float | None, text: str) -> None:
+    """A share of 1.742 that had closed at 1.770 showed -0.03; one of a few grosze that fell, a red 0.00."""
+    assert texts.change(value) == text
 
 
 @pytest.mark.parametrize(

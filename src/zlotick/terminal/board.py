@@ -46,13 +46,13 @@ class Board(App[None]):
     MarketTable { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit"),  # the first: a narrow terminal cuts the last ones
         Binding("s", "sort", "Sort"),
         Binding("r", "reverse", "Reverse"),
         Binding("slash", "ask('search')", "Search", key_display="/"),
         Binding("f", "ask('filter')", "Filter"),
         Binding("space", "mark", "Mark"),
         Binding("w", "watchlist", "Watch list"),
-        Binding("q", "quit", "Quit"),
         Binding("escape", "leave", show=False),
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
@@ -167,6 +167,7 @@ class Board(App[None]):
             await self._select(event.value.strip())
 
     def _answered(self) -> None:
+        self._feed.complaint = ""
         self._ask.display = False
         self._table.focus()
 

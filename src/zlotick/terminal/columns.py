@@ -61,9 +61,9 @@ COLUMNS: dict[str, Column] = {
         "Name", 9, 6, lambda row: row.name, lambda row: row.name or None, right=False, falls=False
     ),
     "last": Column("Last", 8, 1, lambda row: texts.price(row.quote["price"]), _of("price")),
-    "change": Column("Change", 8, 4, lambda row: texts.signed(row.quote["change"]), _of("change")),
+    "change": Column("Change", 8, 4, lambda row: texts.change(row.quote["change"]), _of("change")),
     "percent": Column(
-        "%", 8, 2, lambda row: texts.signed(row.quote["change_percent"], "%"), _of("change_percent")
+        "%", 8, 2, lambda row: texts.percent(row.quote["change_percent"]), _of("change_percent")
     ),
     "volume": Column("Volume", 7, 5, lambda row: texts.count(row.quote["volume"]), _of("volume")),
     "range": Column("Day range", 15, 7, _range, _place),

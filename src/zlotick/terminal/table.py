@@ -16,7 +16,7 @@ Painted = Mapping[str, Mapping[str, Cell]]
 
 
 class MarketTable(DataTable[Text]):
-    """Rows are known by their symbols; the cursor stays on its stock."""
+    """Rows are known by their symbols; the cursor stays on its stock, or at the top: there one watches who leads."""
 
     def __init__(self) -> None:
         super().__init__(cursor_type="row", cell_padding=0)
@@ -32,7 +32,7 @@ class MarketTable(DataTable[Text]):
 
     def show(self, painted: Painted, widths: Mapping[str, int], view: View) -> None:
         """Make it so."""
-        symbol = self.symbol
+        symbol = self.symbol if self.cursor_row else None
         head = (widths, view.sort, view.downwards)
         if head != self._head or painted.keys() != self._painted.keys():
             self._rebuild(painted, widths, view)

@@ -14,12 +14,22 @@ def price(value: float | None) -> str:
     return f"{whole}.{decimals.rstrip('0'):0<2}"
 
 
-def signed(value: float | None, unit: str = "") -> str:
-    """With its sign, so that it is understood without colours; nothing has none."""
+def change(value: float | None) -> str:
+    """As exact as the price, and with its sign, so that it is understood without colours; nothing has none."""
     if value is None:
         return UNKNOWN
-    rounded = round(value, 2)
-    return f"{rounded:+.2f}{unit}" if rounded else f"0.00{unit}"
+    return _sign(round(value, 4)) + price(abs(value))
+
+
+def percent(value: float | None) -> str:
+    """Likewise, with two decimals."""
+    if value is None:
+        return UNKNOWN
+    return f"{_sign(round(value, 2))}{abs(value):.2f}%"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "-" if value < 0 else ""
 
 
 def count(value: int | None) -> str:
