@@ -132,6 +132,7 @@ async def test_a_flood_of_requests_gets_429_and_then_4002_and_disturbs_nobody() 
         refusal = next(answer for answer in answers if answer["type"] == "error")
         assert (refusal["code"], refusal["retryable"]) == (429, True)
         assert "10 messages a second" in refusal["message"]
+        assert answers.index(refusal) == refusal["id"]
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
         assert await flooding.closed() == 4002
         assert (await neighbour.ask(type="ping"))["type"] == "pong"

@@ -178,25 +178,36 @@ class Session:
         return True
 
     async def _take(self, message: WSMessage) -> None:
-        if not self._within_rate(answered=message.type is not WSMsgType.PING):
+        if not self._within_rate(message):
             return
         if message.type is WSMsgType.PING:
             self._write(frame(message.data, PONG))
             return
         self._counts.requests += 1
-        if message.type is not WSMsgType.TEXT and not self._packed:
-            self._refuse(ErrorCode.BAD_MESSAGE, _BINARY)
-            return
         try:
-            text = message.type is WSMsgType.TEXT  # which is JSON whatever was agreed on
-            await self._answer(parse(message.data) if text else parse_packed(message.data))
+            await self._answer(self._parsed(message))
         except BadMessage as bad:
             if bad.code is ErrorCode.UNAVAILABLE:  # no fault of the client's
                 self.send(error_message(bad.code, bad.message, bad.request_id))
             else:
                 self._refuse(bad.code, bad.message, bad.request_id)
 
-    def _within_rate(self, *, answered: bool) -> bool:
+    def _parsed(self, message: WSMessage) -> AnyRequest:
+        """The request. A text is JSON whatever was agreed on. Raises :class:`BadMessage`."""
+        if message.type is WSMsgType.TEXT:
+            return parse(message.data)
+        if not self._packed:
+            raise BadMessage(ErrorCode.BAD_MESSAGE, _BINARY)
+        return parse_packed(message.data)
+
+    def _id_of(self, message: WSMessage) -> str | int | UnsetType:
+        """The id of a request that is not looked at, so that the client knows which one."""
+        try:
+            return self._parsed(message).id
+        except BadMessage as bad:
+            return bad.request_id
+
+    def _within_rate(self, message: WSMessage) -> bool:
         """Whether the client may ask once more now. Its refusals are forgotten when it has been quiet."""
         now = asyncio.get_running_loop().time()
         if self._bucket.full(now):
@@ -204,9 +215,9 @@ class Session:
         if self._bucket.take(now):
             return True
         self._rate_refusals += 1
-        if answered:
+        if message.type is not WSMsgType.PING:
             text = f"more than {self._config.requests_per_second:g} messages a second; wait a moment"
-            self.send(error_message(ErrorCode.TOO_MANY_REQUESTS, text))
+            self.send(error_message(ErrorCode.TOO_MANY_REQUESTS, text, self._id_of(message)))
         if self._rate_refusals >= MAX_RATE_REFUSALS:
             self.close(CloseCode.RATE_LIMITED, "rate limited")
         return False
