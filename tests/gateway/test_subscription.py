@@ -81,6 +81,9 @@ def test_what_cannot_be_served_as_asked_is_refused_and_named() -> None:
     )
     bad = refusal(channels=["market"], since=Position("e", 1))
     assert (bad.code, bad.message[:6]) == (422, "since:")
+    # It is sent back in `gap`: a session of MessagePack, which has no such integers, ended without a word.
+    for offset in (2**63, -(2**64)):
+        assert refusal(since=Position("e", offset)).message.startswith("since.offset:")
 
 
 @pytest.mark.parametrize("channel", sorted(CHANNELS))

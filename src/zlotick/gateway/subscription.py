@@ -28,6 +28,8 @@ QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS = "quotes", "market", "connection
 CANDLES = {f"candles:{interval}": interval for interval in INTERVALS}
 CHANNELS = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
 
+MAX_OFFSET = 2**63 - 1
+
 WIRE_FIELDS = (*StockUpdate.__struct_fields__, "stale")
 """A quote's fields in the order of the wire."""
 
@@ -71,8 +73,7 @@ class Subscription(msgspec.Struct, frozen=True):
         """What a request of a user asks for. Raises :class:`BadMessage` when it cannot be served as asked."""
         check_channels(request)
         channels = tuple(sorted(set(request.channels))) if request.channels else (QUOTES,)
-        if request.since is not None and QUOTES not in channels:
-            raise _invalid(request, "since: only quotes are resumed; add the channel quotes or leave it out")
+        _check_since(request, channels)
         return cls(
             symbols=_symbols(request, is_known),
             mode=request.mode,
@@ -139,6 +140,15 @@ def check_channels(request: Subscribe | Unsubscribe) -> None:
         if channel not in CHANNELS:
             text = f"unknown channel {shown(channel)}; known channels: {', '.join(sorted(CHANNELS))}"
             raise BadMessage(ErrorCode.NOT_FOUND, text, request.id)
+
+
+def _check_since(request: Subscribe, channels: tuple[str, ...]) -> None:
+    if request.since is None:
+        return
+    if QUOTES not in channels:
+        raise _invalid(request, "since: only quotes are resumed; add the channel quotes or leave it out")
+    if abs(request.since.offset) > MAX_OFFSET:  # `gap` sends it back, and MessagePack knows no larger ones
+        raise _invalid(request, "since.offset: no offset is that large")
 
 
 def _symbols(request: Subscribe, is_known: Callable[[str], bool]) -> tuple[str, ...] | None:
