@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
@@ -193,6 +194,19 @@ async def test_what_the_socket_says_is_what_the_document_says() -> None:
         message.pop("type")
         with pytest.raises(ValidationError):
             check(document, schema, message)
+
+
+async def test_behind_a_proxy_that_ends_tls_the_socket_is_wss() -> None:
+    """It was called ws, to which no client could connect."""
+    headers = {"X-Forwarded-Proto": "https"}
+    for trusted, protocol in (["127.0.0.1"], "wss"), ([], "ws"):
+        async with (
+            serving(trusted_proxies=trusted) as gateway,
+            aiohttp.ClientSession(headers=headers) as http,
+            http.get(f"http://127.0.0.1:{gateway.port}/api/v1/asyncapi.json") as answer,
+        ):
+            document = await answer.json()
+        assert document["servers"]["this"]["protocol"] == protocol
 
 
 async def say_everything(gateway: Gateway, token: str) -> dict[str, dict[str, Any]]:

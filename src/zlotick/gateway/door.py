@@ -131,7 +131,7 @@ class Door:
             self._note(refusal, request.remote)
             raise
         request[ADMISSION] = admission
-        return await handler(request)
+        return await handler(self._as_asked(request))
 
     @contextmanager
     def place(self, admission: Admission) -> Iterator[None]:
@@ -178,6 +178,13 @@ class Door:
             except ValueError:  # a proxy that hides its clients: it stands for them
                 break
         return address
+
+    def _as_asked(self, request: web.Request) -> web.Request:
+        """The request as the client sent it: a proxy that ends TLS says so."""
+        through_tls = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        if through_tls and _within(_parsed(request.remote or ""), self._proxies):
+            return request.clone(scheme="https")
+        return request
 
     def _check_place(self, request: web.Request, address: Address) -> None:
         if _within(address, self._deny):
