@@ -552,11 +552,24 @@ async def test_a_client_with_a_smaller_window_gets_plain_frames() -> None:
             assert (await client.hear())["count"] == 80
 
 
+@pytest.mark.parametrize("offer", ["permessage-deflate; level=9", "x-permessage-deflate"])
+async def test_what_was_not_agreed_on_is_not_done(offer: str) -> None:
+    """The offer was declined, but large messages came deflated all the same."""
+    offered = {"Sec-WebSocket-Extensions": offer}
+    async with (
+        serving() as gateway,
+        connected(gateway, compression=None, additional_headers=offered) as client,
+    ):
+        await client.subscribe()
+        gateway.publish(report(wide(80, 1.0)))
+        assert (await client.hear())["count"] == 80
+
+
 async def test_header_names_have_no_case() -> None:
     async with serving() as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(HANDSHAKE[:-2] + b"sec-websocket-extensions: permessage-deflate\r\n\r\n")
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         assert b"server_no_context_takeover" in answer
         writer.close()
 

@@ -270,12 +270,11 @@ class Gateway:
         assert self._hub is not None
         assert self._answers is not None
         assert self._arrivals is not None
-        deflate = _wants_shared_deflate(request.headers.get(_EXTENSIONS, ""))
         if PROTOCOL_HEADER in request.headers:
             headers = request.headers.copy()
             keep_protocols(headers, PROTOCOLS)
             request = request.clone(headers=headers)
-        socket = Socket(self._config, deflate=deflate)
+        socket = Socket(self._config, deflate=_may_share_deflate(request.headers.get(_EXTENSIONS, "")))
         writer = await socket.prepare(request)
         if request.transport is None:  # gone during the handshake
             return socket
@@ -283,7 +282,7 @@ class Gateway:
             socket,
             request.transport,
             writer,
-            deflate=deflate,
+            deflate=bool(socket.compress),  # agreed on, not only asked for
             config=self._config,
             hub=self._hub,
             answers=self._answers,
@@ -391,6 +390,7 @@ async def _share_deflate(_: web.Request, response: web.StreamResponse) -> None:
         response.headers[_EXTENSIONS] = _SHARED_DEFLATE
 
 
-def _wants_shared_deflate(offer: str) -> bool:
+def _may_share_deflate(offer: str) -> bool:
     """Whether one deflated frame can serve this client: not if it asks for a window smaller than ours."""
-    return "permessage-deflate" in offer and "server_max_window_bits" not in offer
+    offered = {one.partition(";")[0].strip() for one in offer.split(",")}
+    return "permessage-deflate" in offered and "server_max_window_bits" not in offer
