@@ -189,6 +189,14 @@ async def test_who_returns_misses_nothing(query: str, headers: dict[str, str]) -
         assert reader.last_id == "e1:6"
 
 
+async def test_a_browser_returns_to_a_channel_that_is_not_resumed() -> None:
+    """It sends the last id by itself. Refused with 422, it gave up for good."""
+    async with after_five() as gateway:
+        for headers in ({}, {"Last-Event-ID": "e1:2"}):
+            async with streaming(gateway, "?channels=market", headers) as reader:
+                assert (await reader.event())["type"] == "snapshot_end"
+
+
 async def test_who_returns_to_another_history_is_told_of_the_gap() -> None:
     async with after_five() as gateway, streaming(gateway, "", {"Last-Event-ID": "e0:9"}) as reader:
         gap, snapshot, end = await reader.events(3)

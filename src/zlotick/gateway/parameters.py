@@ -24,6 +24,7 @@ from zlotick.gateway.protocol import (
     Subscribe,
     shown,
 )
+from zlotick.gateway.subscription import QUOTES
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.model import Alert, Position, utc_text
 
@@ -151,9 +152,12 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def subscribe(self, last_event_id: str | None) -> Subscribe:
         """The message that asks for the same. Raises :class:`BadMessage` for a place that is none."""
-        place = ("Last-Event-ID", last_event_id) if last_event_id else ("since", self.since)
+        channels = _items(self.channels)
+        place = ("since", self.since)
+        if last_event_id and (channels is None or QUOTES in channels):
+            place = ("Last-Event-ID", last_event_id)  # without quotes a browser sends it all the same
         return Subscribe(
-            channels=_items(self.channels),
+            channels=channels,
             symbols=_items(self.symbols),
             mode=self.mode,
             fields=_items(self.fields),
