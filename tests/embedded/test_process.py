@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.embedded.conftest import alive, until
 from tests.servers import free_ports
 
-from zlotick.embedded.process import EmbeddedServer, Launch
+from zlotick.embedded.process import EmbeddedServer, Launch, Patience
 from zlotick.errors import EmbeddedError
 
 SERVE = """
@@ -28,6 +28,7 @@ if "fails" in how: sys.exit("the reason is a bad port")
 if "hangs" in how: signal.pause()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self): self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
 http.server.HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 """
 
@@ -36,8 +37,8 @@ class Toy(EmbeddedServer):
     name: ClassVar[str] = "Toy"
     key: ClassVar[str] = "toy"
 
-    def __init__(self, home: Path, *how: str, **timeouts: float) -> None:
-        super().__init__(home, **timeouts)  # type: ignore[arg-type]
+    def __init__(self, home: Path, *how: str, **patience: float) -> None:
+        super().__init__(home, patience=Patience(**patience))
         self.how = how
         (self.port,) = free_ports(1)
         self.started = 0
@@ -52,7 +53,7 @@ class Toy(EmbeddedServer):
         try:
             async with session.get(f"http://127.0.0.1:{self.port}") as answer:
                 return answer.status == 200
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return False
 
 
@@ -102,8 +103,8 @@ async def test_a_failed_start_tells_the_servers_own_words_and_leaves_nothing(tmp
 
 
 async def test_a_start_that_hangs_ends_at_its_deadline(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, "hangs", ready_timeout=0.5)
-    with pytest.raises(EmbeddedError, match=r"(?s)does not answer 0\.5 s after its start.*hello from"):
+    toy = Toy(tmp_path, "hangs", ready=2)  # time for its first words
+    with pytest.raises(EmbeddedError, match=r"(?s)does not answer 2 s after its start.*hello from"):
         await toy.start()
     assert not toy.running
 
@@ -167,19 +168,37 @@ async def test_backoff_goes_on_growing_until_a_healthy_period(
         return iter([0.01] * 100)
 
     monkeypatch.setattr("zlotick.embedded.process.backoff", counted)
-    toy = Toy(tmp_path, healthy_after=0.3)
+    toy = Toy(tmp_path)
     toys.append(toy)
     await toy.start()
-    for death, pause in enumerate((0, 0, 0.4), start=1):
-        await asyncio.sleep(pause)  # the healthy period itself
+    for death, healthy_after in enumerate((60, 60, 0), start=1):
+        toy._patience = Patience(healthy_after=healthy_after)
         assert toy.pid
         os.kill(toy.pid, signal.SIGKILL)
         await until(lambda death=death: toy.restarts == death)
     assert len(made) == 2
 
 
+async def test_one_that_hangs_is_ended_and_brought_back(
+    tmp_path: Path, toys: list[Toy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was alive but answered nothing stayed so for ever: supervision only waited for its death."""
+    monkeypatch.setattr("zlotick.embedded.process._ROUND", 0.05)
+    monkeypatch.setattr("zlotick.embedded.process._ANSWER_WITHIN", 0.1)
+    toy = Toy(tmp_path, silence=0.2, stop=0.1)
+    toys.append(toy)
+    await toy.start()
+    pid = toy.pid
+    assert pid
+    with capture_logs() as logs:
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: toy.restarts)
+    assert not alive(pid)
+    assert logs[0]["event"] == "Toy server hangs, ending it"
+
+
 async def test_a_stubborn_server_is_killed_at_the_deadline(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, "stubborn", stop_timeout=0.3)
+    toy = Toy(tmp_path, "stubborn", stop=0.3)
     await toy.start()
     pid = toy.pid
     assert pid
@@ -190,7 +209,7 @@ async def test_a_stubborn_server_is_killed_at_the_deadline(tmp_path: Path) -> No
 
 
 async def test_a_cancelled_stop_kills_at_once(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, "stubborn", stop_timeout=60)
+    toy = Toy(tmp_path, "stubborn", stop=60)
     await toy.start()
     pid = toy.pid
     assert pid
@@ -199,7 +218,7 @@ async def test_a_cancelled_stop_kills_at_once(tmp_path: Path) -> None:
     stop.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stop
-    await until(lambda: not alive(pid), within=2)
+    await until(lambda: not alive(pid))
 
 
 async def test_kill_ends_it_without_a_restart(tmp_path: Path) -> None:
@@ -208,7 +227,7 @@ async def test_kill_ends_it_without_a_restart(tmp_path: Path) -> None:
     pid = toy.pid
     assert pid
     toy.kill()
-    await until(lambda: not alive(pid), within=2)
+    await until(lambda: not alive(pid))
     await toy.stop()
     assert toy.started == 1
 
@@ -244,7 +263,7 @@ async def test_a_stop_while_it_waits_to_restart(tmp_path: Path, monkeypatch: pyt
     assert toy.pid
     os.kill(toy.pid, signal.SIGKILL)
     await until(lambda: not toy.running)
-    await asyncio.wait_for(toy.stop(), 5)
+    await asyncio.wait_for(toy.stop(), 30)
     assert toy.started == 1
 
 
@@ -265,7 +284,7 @@ async def test_our_secrets_do_not_reach_the_child(
 async def test_a_full_log_is_trimmed_while_it_runs(
     tmp_path: Path, toys: list[Toy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zlotick.embedded.process._TRIM_PAUSE", 0.05)
+    monkeypatch.setattr("zlotick.embedded.process._ROUND", 0.05)
     toy = Toy(tmp_path)
     toys.append(toy)
     await toy.start()

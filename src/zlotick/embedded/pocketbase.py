@@ -13,7 +13,7 @@ from yarl import URL
 from zlotick.config import PocketbaseConfig, ServiceConfig
 from zlotick.embedded.extra import missing
 from zlotick.embedded.ports import loopback
-from zlotick.embedded.process import EmbeddedServer, Launch, Progress, say_nothing
+from zlotick.embedded.process import PATIENCE, EmbeddedServer, Launch, Patience, Progress, say_nothing
 from zlotick.errors import EmbeddedError
 
 _HOOKS = Path(__file__).with_name("pocketbase_hooks")
@@ -31,18 +31,9 @@ class EmbeddedPocketbase(EmbeddedServer):
         service: ServiceConfig,
         *,
         progress: Progress = say_nothing,
-        # Timeouts
-        ready_timeout: float = 120.0,
-        stop_timeout: float = 10.0,
-        healthy_after: float = 60.0,
+        patience: Patience = PATIENCE,
     ) -> None:
-        super().__init__(
-            service.home,
-            progress=progress,
-            ready_timeout=ready_timeout,
-            stop_timeout=stop_timeout,
-            healthy_after=healthy_after,
-        )
+        super().__init__(service.home, progress=progress, patience=patience)
         self._config = config
         url = URL(config.url)
         self._address = f"{loopback(url.host or '') or url.host}:{url.port}"

@@ -1,4 +1,4 @@
-"""Supervise one child: start it, know when it is ready, bring it back when it dies, stop it.
+"""Supervise one child: start it, know when it is ready, bring it back when it dies or hangs, stop it.
 
 Provisioning, starting and supervising are one task, so that whoever cancels it leaves no process behind.
 """
@@ -29,7 +29,9 @@ Progress = Callable[[str], None]
 """Told, in a few words for people, what takes a while."""
 
 _PROBE_PAUSE = 0.05
-_TRIM_PAUSE = 30.0
+_ROUND = 30.0
+"""Seconds between two looks at a running server: at its log's size, and whether it answers."""
+_ANSWER_WITHIN = 10.0
 
 
 def say_nothing(_text: str) -> None:
@@ -44,35 +46,43 @@ class Launch:
     env: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to wait for a server, in seconds."""
+
+    ready: float = 120.0  # from its start to its first answer
+    stop: float = 10.0  # from SIGTERM to SIGKILL
+    silence: float = (
+        120.0  # one that runs but answers nothing for so long hangs: it is ended and started anew
+    )
+    healthy_after: float = 60.0  # after so long the next restart begins with the shortest wait again
+
+
+PATIENCE = Patience()
+
+
 class EmbeddedServer(ABC):
     """A server that zlotick starts and supervises itself; ``start()`` and ``stop()`` once each.
 
     Everything it leaves lies in the profile's folder: ``<key>/`` (its data), ``<key>.log``, ``<key>.pid``.
     """
 
-    name: ClassVar[str]
-    """For people."""
-    key: ClassVar[str]
-    """For files."""
+    name: ClassVar[str]  # for people
+    key: ClassVar[str]  # for files
 
     def __init__(
         self,
         home: Path,
         *,
         progress: Progress = say_nothing,
-        # Timeouts
-        ready_timeout: float = 120.0,
-        stop_timeout: float = 10.0,
-        healthy_after: float = 60.0,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.root = home / self.key
         self.output = ServerOutput(home / f"{self.key}.log")
         self.pid_file = PidFile(home / f"{self.key}.pid", self.name, self.root)
         self.restarts = 0
         self._progress = progress
-        self._ready_timeout = ready_timeout
-        self._stop_timeout = stop_timeout
-        self._healthy_after = healthy_after
+        self._patience = patience
         self._process: asyncio.subprocess.Process | None = None
         self._output_start = 0
         self._life: asyncio.Task[None] | None = None
@@ -88,7 +98,7 @@ class EmbeddedServer(ABC):
         return self._process.pid if self._process and self.running else None
 
     async def start(self) -> None:
-        """Provision, start, and return when it answers; from then on it is brought back whenever it dies.
+        """Provision, start, and return when it answers; from then on it is brought back whenever it dies or hangs.
 
         Raises EmbeddedError when that is impossible; nothing is left running then.
         """
@@ -140,12 +150,11 @@ class EmbeddedServer(ABC):
     async def _live(self, up: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await asyncio.to_thread(self.pid_file.reap, stop_timeout=self._stop_timeout)
+        await asyncio.to_thread(self.pid_file.reap, stop_timeout=self._patience.stop)
         try:
             await self._launch()
-            log.info(
-                f"{self.name} server is up", mark="✅", pid=self.pid, seconds=round(loop.time() - began, 2)
-            )
+            seconds = round(loop.time() - began, 2)
+            log.info(f"{self.name} server is up", mark="✅", pid=self.pid, seconds=seconds)
             up.set_result(None)
             await self._supervise()
         finally:
@@ -161,7 +170,7 @@ class EmbeddedServer(ABC):
             up_since = loop.time()
             await self._death()
             log.error(f"{self.name} server died", mark="❌", reason=await self._epitaph())
-            if loop.time() - up_since >= self._healthy_after:
+            if loop.time() - up_since >= self._patience.healthy_after:
                 delays = backoff()
             for delay in delays:
                 log.warning(f"{self.name} server restarting", mark="🔄", seconds=round(delay, 2))
@@ -170,14 +179,26 @@ class EmbeddedServer(ABC):
                     break
 
     async def _death(self) -> None:
+        """Return when the process has ended: by itself, or here because it hangs."""
         assert self._process
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
         while True:
             try:
-                async with asyncio.timeout(_TRIM_PAUSE):
+                async with asyncio.timeout(_ROUND):
                     await self._process.wait()
                 return
             except TimeoutError:
                 await asyncio.to_thread(self._trim)
+            if await self._still_answers():
+                heard = loop.time()
+            elif (silence := loop.time() - heard) >= self._patience.silence:
+                log.error(f"{self.name} server hangs, ending it", mark="❌", seconds=round(silence))
+                await self._end()
+
+    async def _still_answers(self) -> bool:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ANSWER_WITHIN)) as session:
+            return await self._answers(session)
 
     def _trim(self) -> None:
         try:
@@ -232,7 +253,7 @@ class EmbeddedServer(ABC):
         timeout = aiohttp.ClientTimeout(total=2)
         try:
             async with (
-                asyncio.timeout(self._ready_timeout),
+                asyncio.timeout(self._patience.ready),
                 aiohttp.ClientSession(timeout=timeout) as session,
             ):
                 while not await self._answers(session):
@@ -241,7 +262,7 @@ class EmbeddedServer(ABC):
                     await asyncio.sleep(_PROBE_PAUSE)
         except TimeoutError as error:
             raise EmbeddedError(
-                f"{self.name} does not answer {self._ready_timeout:g} s after its start. "
+                f"{self.name} does not answer {self._patience.ready:g} s after its start. "
                 f"Its last words: {await self._last_words()}"
             ) from error
         if not self.running:  # somebody else answered at its address
@@ -252,7 +273,7 @@ class EmbeddedServer(ABC):
             return
         try:
             self._signal(signal.SIGTERM)
-            async with asyncio.timeout(self._stop_timeout):
+            async with asyncio.timeout(self._patience.stop):
                 await self._process.wait()
         except TimeoutError:
             log.warning(f"{self.name} server did not stop in time, killing it", mark="❌", pid=self.pid)

@@ -12,7 +12,7 @@ import aiohttp
 from zlotick.config import QuestDBConfig, ServiceConfig
 from zlotick.embedded.jar import provide_jar, provide_java, provide_libraries
 from zlotick.embedded.ports import loopback
-from zlotick.embedded.process import EmbeddedServer, Launch, Progress, say_nothing
+from zlotick.embedded.process import PATIENCE, EmbeddedServer, Launch, Patience, Progress, say_nothing
 from zlotick.errors import EmbeddedError
 
 
@@ -28,18 +28,9 @@ class EmbeddedQuestDB(EmbeddedServer):
         service: ServiceConfig,
         *,
         progress: Progress = say_nothing,
-        # Timeouts
-        ready_timeout: float = 120.0,
-        stop_timeout: float = 10.0,
-        healthy_after: float = 60.0,
+        patience: Patience = PATIENCE,
     ) -> None:
-        super().__init__(
-            service.home,
-            progress=progress,
-            ready_timeout=ready_timeout,
-            stop_timeout=stop_timeout,
-            healthy_after=healthy_after,
-        )
+        super().__init__(service.home, progress=progress, patience=patience)
         self._config = config
         self._servers = service.data_dir.absolute() / "servers"
         self._address = loopback(config.host) or config.host

@@ -65,8 +65,8 @@ class Journal(ABC):
     async def read(self, after: int, limit: int = 64) -> list[Entry]:
         """The entries after an offset, oldest first: at most ``limit``, fewer when they are large.
 
-        None means that there is none. Entries that retention has dropped are not there: compare the first offset with ``after + 1``.
-        Raises ValueError for a limit below 1.
+        An empty list is the journal's end. Entries that retention has dropped are not there: compare the first
+        offset with ``after + 1``. Raises ValueError for a limit below 1.
         """
 
     @abstractmethod
