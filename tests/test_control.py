@@ -1,6 +1,8 @@
+import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from zlotick.control import ControlServer, ask, socket_path
 from zlotick.errors import Fatal, Transient, ZlotickError
@@ -25,6 +27,49 @@ async def test_a_command_is_answered_and_a_failure_is_told(tmp_path: Path) -> No
     finally:
         await server.stop()
     assert not server.path.exists()
+
+
+async def test_a_command_that_breaks_is_told_on_both_sides(tmp_path: Path) -> None:
+    """A bug, or a command that ran out of time, was an error of JSON where it was asked."""
+
+    async def bug() -> None:
+        raise KeyError("a bug")
+
+    server = ControlServer(socket_path(tmp_path), {"bug": bug, "endless": asyncio.Event().wait}, timeout=0.1)
+    await server.start()
+    try:
+        with capture_logs() as logs:
+            for command in ("bug", "endless"):
+                with pytest.raises(Transient, match="broke off"):
+                    await ask(server.path, command)
+            with pytest.raises(Transient):
+                await ask(server.path, "x" * 100_000)
+    finally:
+        await server.stop()
+    assert [line["error"].partition("(")[0] for line in logs] == ["KeyError", "TimeoutError", "ValueError"]
+
+
+async def test_a_stop_ends_the_commands_under_way(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    server = ControlServer(socket_path(tmp_path), {"endless": endless})
+    await server.start()
+    asking = asyncio.create_task(ask(server.path, "endless"))
+    await asyncio.wait_for(begun.wait(), 10)
+    await server.stop()
+    with pytest.raises(Transient, match="broke off"):
+        await asking
+
+
+async def test_a_place_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    path = socket_path(tmp_path)
+    path.mkdir()
+    with pytest.raises(ZlotickError, match=f"control socket {path} cannot be made"):
+        await ControlServer(path, {}).start()
 
 
 async def test_nobody_there_says_start_it_first(tmp_path: Path) -> None:

@@ -236,6 +236,8 @@ class RealTimeStreamManager:
     async def stop(self) -> None:
         """No new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
         await self._step("cycles", self._end_tasks("cycles"))
+        if self._control:
+            await self._step("control socket", self._control.stop())
         await self._step("providers", self.chain.close())
         await self._step("recorders", self._lineup.close())
         if self.alerts:
@@ -246,8 +248,6 @@ class RealTimeStreamManager:
         if self.alerts:
             await self._step("alerts", self.alerts.close())
         await self._step("connectors", self._close_connectors())
-        if self._control:
-            await self._step("control socket", self._control.stop())
         await self._step("embedded servers", self._stop_servers())
         await self._step("journal", self.journal.close())
         await self._step("event bus", self.event_bus.close())
