@@ -19,7 +19,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from zlotick import RealTimeStreamManager, Settings, model
-from zlotick.cli import _teaching, app
+from zlotick.cli import app, teach
 from zlotick.config import Option, Secret, describe, sections
 from zlotick.config.alerts import AlertRuleConfig
 from zlotick.config.options import fields_of
@@ -107,9 +107,7 @@ def default_of(value: Any) -> str:
 
 def cli_page() -> Iterator[str]:
     """Every command, with the text of its ``--help``."""
-    for name in app:
-        if not name.startswith("-") and (function := app[name].default_command):
-            app[name].help = _teaching(function)
+    teach(app)
     text = str(app.generate_docs(output_format="markdown"))
     # cyclopts takes a piece of `python -m pytest` for the command's name.
     text = re.sub(r"^(zlotick .*?) -m \w+", r"\1", text, flags=re.MULTILINE)

@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
     tokens = list(sys.argv[1:] if argv is None else argv)
-    if tokens and tokens[0] in _SUMMARIES and (function := app[tokens[0]].default_command):
-        app[tokens[0]].help = _teaching(function)
+    if tokens and tokens[0] in _SUMMARIES:
+        teach(app[tokens[0]])
     try:
         result = app(tokens)
         sys.stdout.flush()
@@ -90,10 +90,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else OK
 
 
+def teach(command: App) -> None:
+    """Let a command, and those below it, say their own docstrings: the summary is for where none is imported."""
+    if function := command.default_command:
+        command.help = _teaching(function)
+    for name in command:
+        if not name.startswith("-"):
+            teach(command[name])
+
+
 def _teaching(function: Callable[..., object]) -> str:
-    """A command's own docstring: it says more than the summary, which serves where no command is imported."""
+    """The docstring, a paragraph a line: the terminal breaks it where it ends."""
+    text = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.getdoc(function) or "")
     # cyclopts takes an "Examples:" section out of a docstring; as a plain paragraph it stays.
-    return re.sub(r"(?m)^Examples?:$", "For example:", inspect.getdoc(function) or "")
+    return re.sub(r"(?m)^Examples?:$", "For example:", text)
 
 
 def _say(error: ZlotickError) -> None:

@@ -106,8 +106,8 @@ def history(
 
     Asks the running service; without one it reads the file that the last one left.
 
-    zlotick alerts history --limit 10
-    zlotick alerts history --json | jq '.[].alert.message'
+        zlotick alerts history --limit 10
+        zlotick alerts history --json | jq '.[].alert.message'
     """
     if not 1 <= limit <= 1000:
         raise ConfigError([f"--limit {limit}: must be from 1 to 1000"])

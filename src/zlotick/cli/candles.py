@@ -28,7 +28,7 @@ def candles(
     Examples:
 
         zlotick candles ABS
-        zlotick candles ABS --interval 1m --from 2025-04-30T10:00 --to 2025-04-30T11:00
+        zlotick candles ABS --interval 1m --from 2025-04-30T10:00
         zlotick candles ABS --interval 1d --output abs.csv
     """
     return export(settings.load().settings, symbol, interval, options)

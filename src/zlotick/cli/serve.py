@@ -35,7 +35,7 @@ def serve(
         zlotick serve
         zlotick serve --questdb external --set questdb.host=db.lan
         zlotick serve --record recordings
-        zlotick serve --questdb off --pocketbase off --set 'providers.order=["simulator"]'
+        zlotick serve --set 'providers.order=["simulator"]'
     """
     from zlotick.cli.running import gateway_address, run_service
 
