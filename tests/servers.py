@@ -20,8 +20,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from random import SystemRandom
 from typing import TypeVar
 
 import aiohttp
@@ -32,15 +34,20 @@ from zlotick.embedded.pocketbase import EmbeddedPocketbase
 from zlotick.embedded.questdb import EmbeddedQuestDB
 
 CACHE = Path(__file__).parents[1] / "data" / "servers"
+PORTS = range(10_000, 32_000)
+"""Below those that a kernel gives to clients and to port 0: there a port we mean to use is taken before we do."""
 
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports nobody listens on just now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    return list(islice(filter(_is_free, SystemRandom().sample(PORTS, len(PORTS))), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def questdb_jar() -> Path:
@@ -66,7 +73,7 @@ class ServerProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start_now(self, within: float = 30) -> None:
+    def start_now(self, within: float = 60) -> None:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,

@@ -98,7 +98,7 @@ class Service:
 
     async def status(self) -> Status:
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(30),
             aiohttp.ClientSession() as session,
             session.ws_connect(f"ws://localhost:{self.gateway}") as socket,
         ):

@@ -19,7 +19,7 @@ from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import Calendar
 from zlotick.market.validation import Validator
 from zlotick.model import CycleReport, Entry, StockUpdate, UpdateBatch, utc_text
-from zlotick.pace import Pace
+from zlotick.pace import LONGEST_SLEEP, Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 
@@ -278,19 +278,24 @@ async def test_replayed_quotes_are_never_stale_also_after_a_restart(
 
 async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> None:
     house.provider.answer = [quote()]
-    interval = 0.02
-    pace = Pace(lambda: interval, Cadence(Calendar()), house.chain.sleeps)
+    done_before: list[int] = []
+    enough = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds <= LONGEST_SLEEP
+        done_before.append(len(house.reports))
+        house.now += timedelta(seconds=seconds)
+        if len(done_before) == 6:
+            enough.set()
+            await asyncio.Event().wait()
+
+    pace = Pace(lambda: 30.0, Cadence(Calendar()), house.chain.sleeps, clock=lambda: house.now, sleep=sleep)
     running = asyncio.create_task(house.cycle.run(pace))
-    async with asyncio.timeout(5):
-        while len(house.reports) < 3:
-            await asyncio.sleep(0.005)
-    interval = 60
-    await asyncio.sleep(0.05)
-    seen = len(house.reports)
-    await asyncio.sleep(0.1)
-    assert len(house.reports) == seen
+    async with asyncio.timeout(30):
+        await enough.wait()
     running.cancel()
     await asyncio.wait([running])
+    assert done_before == [1, 1, 2, 2, 3, 3]  # half a minute is two of the longest sleeps
 
 
 async def test_exhausted_is_set_when_the_last_quotes_are_recorded(house: House) -> None:

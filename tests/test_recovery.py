@@ -56,13 +56,18 @@ async def test_pocketbase_killed(service: Service) -> None:
 
 async def a_server_killed(service: Service, name: str) -> None:
     service.start()
+    dead = None
     for wanted in (10, 60):
-        await service.until(lambda status, wanted=wanted: offset(status) >= wanted)
-        pid = service.pid_of(name)
-        assert pid
-        os.kill(pid, signal.SIGKILL)
+        await service.until(
+            lambda status, wanted=wanted, dead=dead: (
+                offset(status) >= wanted and service.pid_of(name) not in (None, dead)
+            )
+        )
+        dead = service.pid_of(name)
+        assert dead
+        os.kill(dead, signal.SIGKILL)
     await service.until(all_delivered)
-    assert service.pid_of(name) not in (None, pid)
+    assert service.pid_of(name) not in (None, dead)
     await nothing_is_lost_or_doubled(service)
 
 

@@ -39,7 +39,7 @@ def workers_of(service: Service) -> set[int]:
     return found
 
 
-async def ended(pids: set[int], within: float = 10) -> None:
+async def ended(pids: set[int], within: float = 30) -> None:
     deadline = time.monotonic() + within
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline, f"still there: {pids}"
@@ -52,12 +52,12 @@ async def test_a_service_of_several_processes(service: Service) -> None:
     workers = workers_of(service)
     assert len(workers) == 2
     async with aiohttp.ClientSession() as session:
-        clients = [await session.ws_connect(f"ws://localhost:{service.gateway}") for _ in range(12)]
-        await service.until(lambda status: status["subscribers"] == 13)  # and the one who asks
+        clients = [await session.ws_connect(f"ws://localhost:{service.gateway}") for _ in range(24)]
+        await service.until(lambda status: status["subscribers"] == 25)  # and the one who asks
         os.kill(workers.pop(), signal.SIGKILL)
         await service.until(lambda _: len(workers_of(service)) == 2)
         alive = [client for client in clients if await answers(client)]
-        assert 0 < len(alive) < 12  # those of the other worker
+        assert 0 < len(alive) < 24  # those of the other worker; the kernel shares them out by chance
         before = offset(await service.status())
         await service.until(lambda status: offset(status) > before + 2)
     service.signal(signal.SIGTERM)
@@ -71,7 +71,7 @@ async def test_a_service_of_several_processes(service: Service) -> None:
 async def answers(client: aiohttp.ClientWebSocketResponse) -> bool:
     try:
         await client.send_json({"type": "status"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not client.closed:
                 message = await client.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:

@@ -41,7 +41,7 @@ class Receiver:
             await asyncio.sleep(3600)
         return web.Response(status=status, headers={"Location": "/elsewhere"} if status == 302 else {})
 
-    async def until(self, count: int, within: float = 10) -> list[Received]:
+    async def until(self, count: int, within: float = 30) -> list[Received]:
         async with asyncio.timeout(within):
             while len(self.received) < count:
                 self._grown.clear()

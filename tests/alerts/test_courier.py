@@ -47,7 +47,7 @@ async def raise_(book: Book, target: Target, *numbers: int) -> None:
 
 
 async def until(book: Book, true: Callable[[dict[str, int], dict[str, int]], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             counts = await book.counts()
             if true(counts.waiting, counts.given_up):
@@ -77,9 +77,10 @@ async def test_a_server_that_hangs_is_left_at_the_deadline(book: Book) -> None:
         phone.answers = [0, 200]
         (hook,) = await targets(AlertsConfig(notify=[Secret(phone.url)]))
         await raise_(book, hook, 1)
-        async with delivering(book, hook, send_timeout=0.1):
+        async with delivering(book, hook, send_timeout=0.2):
             await until(book, lambda waiting, _: not waiting)
-        assert len(phone.received) == 2
+        assert len(phone.received) >= 2
+        assert not (await book.counts()).given_up
 
 
 async def test_what_never_works_is_put_aside_and_the_next_one_goes(book: Book) -> None:
@@ -137,5 +138,5 @@ async def test_a_new_alert_wakes_it(book: Book) -> None:
         await asyncio.sleep(0)
         await raise_(book, target, 1)
         courier.wake()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await got.wait()

@@ -116,7 +116,7 @@ async def test_a_failed_write_is_tried_again_and_raises_no_second_alert(
         monkeypatch.setattr(Book, "record", too_late)
         task = asyncio.create_task(engine.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not failures or engine.failing:
                     await asyncio.sleep(0.01)
                 await append(journal, *walk(98))

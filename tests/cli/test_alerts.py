@@ -164,7 +164,7 @@ async def test_a_running_service_is_asked_and_its_clients_are_told(tmp_path: Pat
     await manager.start()
     try:
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(30),
             aiohttp.ClientSession() as session,
             session.ws_connect(f"ws://localhost:{config.gateway.port}") as ws,
         ):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ from zlotick.cli.checkup import examination, service
 from zlotick.journal.lock import OwnerLock
 from zlotick.market.sessions import WARSAW
 
-TODAY = datetime.now(WARSAW).date()
 OFF = ["--set", "questdb.mode=off", "--set", "pocketbase.mode=off"]
+
+
+def today() -> date:
+    return datetime.now(WARSAW).date()
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def settings() -> list[str]:
     """A free port, no database, a list of today."""
-    Path("mine.csv").write_text(f"symbol,name,isin,as_of\nPKN,ORLEN,PLPKN0000018,{TODAY}\n")
+    Path("mine.csv").write_text(f"symbol,name,isin,as_of\nPKN,ORLEN,PLPKN0000018,{today()}\n")
     options = [f"gateway.port={free_ports(1)[0]}", "universe.file=mine.csv", 'providers.order=["simulator"]']
     return [*OFF, *(text for option in options for text in ("--set", option))]
 
@@ -87,7 +90,7 @@ def test_every_problem_of_the_settings_is_a_finding(capsys):
 
 
 def test_the_list_of_stocks(capsys, settings):
-    Path("mine.csv").write_text(f"symbol,name,isin,as_of\nPKN,,,{TODAY - timedelta(101)}\n")
+    Path("mine.csv").write_text(f"symbol,name,isin,as_of\nPKN,,,{today() - timedelta(101)}\n")
     code, rows = findings(capsys, *settings)
     assert (code, rows["list of stocks"]["verdict"]) == (0, "warning")
     assert rows["list of stocks"]["remedy"].startswith("See what changed with `zlotick universe check`")
@@ -143,7 +146,7 @@ async def test_hanging_sources_and_servers_end_in_time(settings, source):
         began = time.monotonic()
         ended = await run(*settings, *(text for option in more for text in ("--set", option)))
         took = time.monotonic() - began
-    assert took < 15
+    assert took < 30  # one after another they would take 32 seconds
     assert ended.returncode == 1
     assert ended.stdout.count("timeout: no answer within 8 s") == 4
     assert "another program listens there already" in ended.stdout
@@ -155,7 +158,7 @@ async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
     command = [sys.executable, "-m", "zlotick", "doctor", *arguments]
     return await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=30, check=False
+        subprocess.run, command, capture_output=True, text=True, timeout=90, check=False
     )
 
 
@@ -221,8 +224,8 @@ async def test_a_running_zlotick_is_asked_instead(running, tmp_path):
 
 
 def test_a_check_that_hangs_is_given_up(capsys, settings, monkeypatch):
-    monkeypatch.setattr(examination, "JOURNAL_DEADLINE", 0.05)
-    monkeypatch.setattr(service, "journal", lambda settings: time.sleep(0.3))
+    monkeypatch.setattr(examination, "JOURNAL_DEADLINE", 0.02)
+    monkeypatch.setattr(service, "journal", lambda settings: time.sleep(0.5))
     code, rows = findings(capsys, *settings)
     assert (code, wrong(rows)) == (1, ["journal"])
     assert rows["journal"]["text"] == "does not answer: check its disk"

@@ -57,7 +57,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def until_visible(service: Service) -> None:
     """QuestDB shows what it took a moment later, and the candles a moment after that."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         quotes = api(service, "history/ABS?from=2025-04-30&limit=10000")
         candles = api(service, "candles/ABS?interval=5m&from=2025-04-30&limit=10000")

@@ -110,7 +110,7 @@ def test_a_killed_import_is_finished_by_the_next(
     file = many_days(tmp_path / "bars.csv", 400)
     imports = tmp_path / "data" / "default" / "imports"
     process = subprocess.Popen(command(file), env=settings, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (imports.exists() and any(one.suffix == ".json" for one in imports.iterdir())):
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -15,7 +15,7 @@ ZLOTICK = [sys.executable, "-m", "zlotick"]
 
 def run(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*ZLOTICK, *arguments], capture_output=True, text=True, timeout=30, check=False, **more
+        [*ZLOTICK, *arguments], capture_output=True, text=True, timeout=90, check=False, **more
     )
 
 

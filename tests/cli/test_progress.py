@@ -42,7 +42,7 @@ def test_a_bar_on_a_terminal() -> None:
     while chunk := _read(leader):
         shown += chunk
     os.close(leader)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert out == b""
     assert b"Reading" in shown

@@ -69,7 +69,7 @@ def test_wrong_usage_is_one_clear_error(
 
 def test_an_expired_token_is_listed_as_such(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["token", "create", "brief", "--expires", "1s"]) == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "expired" not in capsys.readouterr().out:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -185,7 +185,7 @@ async def _talk_until_revoked(guarded: Guarded, token: str) -> None:
         assert len(await client.subscribe()) > 0
         done = await asyncio.to_thread(guarded.run, "token", "revoke", "bot")
         assert done.returncode == 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await client.socket.wait_closed()
         assert client.socket.close_code == 4500
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,11 @@ from zlotick.config import UniverseConfig
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import load
 
-TODAY = datetime.now(WARSAW).date()
 ORLEN, KGHM = "PLPKN0000018", "PLKGHM000017"
+
+
+def today() -> date:
+    return datetime.now(WARSAW).date()
 
 
 @pytest.fixture(autouse=True)
@@ -37,19 +40,19 @@ def files() -> list[str]:
 
 
 def test_show_the_configured_list(capsys):
-    file = write("mine.csv", f"symbol,name,isin,as_of\nPKN,ORLEN,{ORLEN},{TODAY}\nKGH,KGHM,,{TODAY}\n")
+    file = write("mine.csv", f"symbol,name,isin,as_of\nPKN,ORLEN,{ORLEN},{today()}\nKGH,KGHM,,{today()}\n")
     assert main(["universe", "show", "--set", f"universe.file={file}", "--set", 'universe.extra=["X"]']) == 0
     assert capsys.readouterr().out.splitlines() == [
         "KGH  KGHM   -",
         f"PKN  ORLEN  {ORLEN}",
         "X           -",
         "",
-        f"3 stocks, mine.csv, as of {TODAY} (0 days ago)",
+        f"3 stocks, mine.csv, as of {today()} (0 days ago)",
     ]
 
 
 def test_an_old_list_says_what_to_do(capsys):
-    file = write("mine.csv", f"symbol,name,isin,as_of\nPKN,,,{TODAY - timedelta(101)}\n")
+    file = write("mine.csv", f"symbol,name,isin,as_of\nPKN,,,{today() - timedelta(101)}\n")
     assert main(["universe", "show", "--set", f"universe.file={file}"]) == 0
     *_, age, warning = capsys.readouterr().out.splitlines()
     assert age.endswith("(101 days ago)")
@@ -59,7 +62,7 @@ def test_an_old_list_says_what_to_do(capsys):
 
 
 def test_show_a_packaged_index_whatever_is_configured(capsys):
-    file = write("mine.csv", f"symbol,name,isin,as_of\nX,,,{TODAY}\n")
+    file = write("mine.csv", f"symbol,name,isin,as_of\nX,,,{today()}\n")
     settings = ["--set", f"universe.file={file}", "--set", 'universe.extra=["GOLD"]']
     assert main(["universe", "show", "--index", "wig20", "--json", *settings]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -84,7 +87,7 @@ def test_import_makes_a_list_that_the_settings_take(capsys):
 
 def test_a_list_is_true_today_unless_told_otherwise():
     assert main(["universe", "import", write("a.csv", "ticker\nPKN\n"), "mine.csv"]) == 0
-    assert load(UniverseConfig(file=Path("mine.csv"))).as_of == TODAY
+    assert load(UniverseConfig(file=Path("mine.csv"))).as_of == today()
 
 
 def test_import_tells_every_problem_and_writes_nothing(capsys):

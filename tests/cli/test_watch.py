@@ -172,11 +172,14 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.seen[-3000:]
             self._read()
+        while self._read():
+            pass  # what it drew last
         return self.process.wait()
 
-    def _read(self) -> None:
-        if select.select([self._ours], [], [], 0.1)[0]:
+    def _read(self) -> bool:
+        if there := bool(select.select([self._ours], [], [], 0.1)[0]):
             self.seen += os.read(self._ours, 65536).decode(errors="replace")
+        return there
 
     def restored(self) -> bool:
         """As it was: its modes, the usual screen, the cursor."""

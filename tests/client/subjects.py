@@ -16,7 +16,7 @@ from zlotick.client import RealtimeStreamClient, StreamRefused, StreamUnreachabl
 from zlotick.client.reconnect import Reconnect
 
 BACKOFF = {"first": 0.04, "cap": 0.1, "healthy": 10.0}
-PATIENCE = 0.6
+PATIENCE = 30.0
 DRIVER = Path(__file__).parent / "subject.mjs"
 
 Event = dict[str, Any]

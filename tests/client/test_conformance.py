@@ -48,7 +48,7 @@ async def test_scenario(path: Path, server: str, subject: str, node: Node, tmp_p
         for number, step in enumerate([{"begin": scenario.get("client", {})}, *scenario["steps"]]):
             [(action, what)] = step.items()
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     if action == "begin":
                         await side.step("publish", scenario.get("market", {}))
                         await client.begin(side.url, what)

@@ -73,7 +73,7 @@ async def test_listeners_do_not_disturb_each_other_and_node_ends_when_it_is_disc
     async with serving() as gateway:
         gateway.publish(report(QUOTES, SYMBOLS))
         process = await run_node(script.replace("URL", f"'ws://127.0.0.1:{gateway.port}'"), tmp_path)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             output, _ = await process.communicate()
     said = output.decode().splitlines()
     assert [line for line in said if not line.startswith((" ", "Error: mine"))][:4] == [

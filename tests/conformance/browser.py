@@ -61,7 +61,7 @@ class Page:
         await self._tell({"peer": number, "text": text})
 
     async def hear(self, number: int) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return dict(json.loads(await self._heard[number].get()))
 
     async def _tell(self, command: dict[str, Any]) -> None:

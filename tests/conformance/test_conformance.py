@@ -101,7 +101,7 @@ class Line(Wire, Peer):
         self.said.put_nowait(WSMessage(WSMsgType.TEXT, text, None))
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not self.read:
                 await asyncio.sleep(0.001)
         return self.read.pop(0)
@@ -201,7 +201,7 @@ class FarPacked(Far):
             await super().send(text)  # a text is JSON here too
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             data = await self._client.socket.recv()
         assert isinstance(data, bytes)
         message: dict[str, Any] = msgspec.msgpack.decode(data)

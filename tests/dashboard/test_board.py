@@ -62,7 +62,7 @@ class Board:
         return [str(await row.get_attribute("data-symbol")) for row in rows]
 
     async def until_shown(self, *symbols: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await self.shown() != list(symbols):
                 await asyncio.sleep(0.05)
 
@@ -237,7 +237,7 @@ async def test_enter_opens_a_stock_arrows_go_on_and_escape_comes_back(page: Page
         await expect(details).to_contain_text("32.30")
         await page.keyboard.press("Escape")
         await expect(details).to_have_count(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await shown.focused() != "ACG":
                 await asyncio.sleep(0.05)
         # a chart may be left before its own line stood
@@ -368,7 +368,7 @@ async def agrees(shown: Board, service: Service) -> None:
     ):
         quotes = (await answer.json())["data"]
     assert len(quotes) == 78
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while [one["symbol"] for one in quotes if not await same(shown, one)]:
             await asyncio.sleep(0.1)
 

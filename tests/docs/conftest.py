@@ -38,7 +38,7 @@ async def load(config: QuestDBConfig) -> None:
 
 async def views_follow(questdb: QuestDBConnector) -> None:
     behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn != base_table_txn"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while await questdb.execute_query(behind):
             await asyncio.sleep(0.05)
 

@@ -61,7 +61,7 @@ async def owned() -> AsyncIterator[list[EmbeddedServer]]:
         await server.stop()
 
 
-async def until(condition: Callable[[], object], within: float = 20) -> None:
+async def until(condition: Callable[[], object], within: float = 60) -> None:
     """Poll with a deadline."""
     deadline = time.monotonic() + within
     while not condition():

@@ -96,7 +96,7 @@ class Hostile:
         """One whose handshake is done."""
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(HANDSHAKE + (DEFLATE if deflate else b"") + b"\r\n")
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
         return cls(reader, writer)
 
     async def says(self, *frames: bytes) -> None:
@@ -110,7 +110,7 @@ class Hostile:
 
     async def end(self) -> bytes:
         """All that comes until the server ends it."""
-        data = await asyncio.wait_for(self.reader.read(-1), 5)
+        data = await asyncio.wait_for(self.reader.read(-1), 30)
         self.writer.close()
         return data
 
@@ -286,7 +286,7 @@ async def test_a_conversation_may_be_cut_at_every_byte() -> None:
                 writer.write(part)
                 for _ in range(5):  # the gateway, on this loop too, reads the one before the other comes
                     await asyncio.sleep(0)
-            data = await asyncio.wait_for(reader.read(-1), 5)
+            data = await asyncio.wait_for(reader.read(-1), 30)
             writer.close()
             found = frames_in(data.partition(b"\r\n\r\n")[2])
             assert [opcode for opcode, _ in found] == [TEXT, TEXT, PONG, CLOSE], cut
@@ -328,7 +328,7 @@ async def test_a_handshake_that_drips_is_cut(head: bytes, monkeypatch: pytest.Mo
 
         dripping = asyncio.create_task(drip())
         with contextlib.suppress(ConnectionError):
-            await asyncio.wait_for(reader.read(-1), 5)
+            await asyncio.wait_for(reader.read(-1), 30)
         dripping.cancel()
         await asyncio.wait([dripping])
         writer.close()
@@ -473,7 +473,7 @@ async def test_no_bytes_instead_of_a_handshake_break_anything() -> None:
             writer.write(bytes(head) + dice.randbytes(50))
             writer.write_eof()
             with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(reader.read(-1), 5)
+                await asyncio.wait_for(reader.read(-1), 30)
             writer.close()
 
 

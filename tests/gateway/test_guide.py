@@ -45,7 +45,7 @@ async def lines(process: asyncio.subprocess.Process, until: str) -> list[str]:
     """What it prints, up to the line that contains a text."""
     assert process.stdout is not None
     printed: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (printed and until in printed[-1]):
             line = await process.stdout.readline()
             assert line, f"ended early: {printed}"

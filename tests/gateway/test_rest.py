@@ -414,7 +414,7 @@ async def test_a_client_that_does_not_read_costs_a_few_pages_and_then_its_connec
     async with calling(Stored(shelf=shelf)) as caller:
         reader, writer = await asyncio.open_connection("127.0.0.1", caller.gateway.port, limit=4096)
         writer.write(b"GET /api/v1/history/ABS?limit=100000 HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not shelf.closed:
                 await asyncio.sleep(0.01)
         assert shelf.pages < 1000  # of the thousand there are: what the kernel's buffers took
@@ -429,7 +429,7 @@ async def test_a_client_that_goes_away_ends_the_reading() -> None:
         async with caller.answer("/history/ABS?limit=100000") as response:
             await response.content.readexactly(10_000)
             response.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not shelf.closed:
                 await asyncio.sleep(0.01)
     assert shelf.pages < 1000
@@ -469,7 +469,7 @@ async def test_one_client_cannot_have_all_exports(monkeypatch: pytest.MonkeyPatc
             assert (code, message) == (429, "2 exports of yours are running; wait until one has ended")
             first.close()
             second.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while shelf.closed < 2:
                     await asyncio.sleep(0.01)
         assert (await caller.get("/history/ABS", limit="1"))[0] == 200

@@ -217,11 +217,13 @@ async def test_a_journal_that_fails_ends_the_stream_and_says_so() -> None:
 async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zlotick.gateway.sse.KEEPALIVE", 0.1)
     async with serving(ping_interval=0.2) as gateway, streaming(gateway) as reader:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         await reader.events(2)
         await asyncio.sleep(0.5)
         gateway.publish(report(BOTH, ["ABS"]))
         await reader.event()
-        assert 2 <= reader.comments <= 6
+        assert 2 <= reader.comments <= (clock() - began) / 0.1 + 1
 
 
 async def test_a_client_that_leaves_is_forgotten() -> None:
@@ -267,7 +269,7 @@ async def test_a_client_of_http_1_0_gets_events_without_chunks() -> None:
         gateway.publish(report(BOTH, ["ABS", "ACG"], offset=3))
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(b"GET /api/v1/stream?symbols=ABS HTTP/1.0\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"chunked" not in head.lower()
             assert await reader.readuntil(b"\n\n") == b"retry: 3000\n\n"
@@ -298,7 +300,7 @@ def cycle(offset: int) -> Any:
 async def test_who_does_not_read_harms_nobody_and_is_cut_off() -> None:
     bound = 65_536
     async with (
-        serving(slow_timeout=0.5, session_buffer_bytes=bound) as gateway,
+        serving(session_buffer_bytes=bound) as gateway,
         stalled(gateway),
         streaming(gateway) as reader,
     ):
@@ -313,6 +315,7 @@ async def test_who_does_not_read_harms_nobody_and_is_cut_off() -> None:
                     late.transport.get_write_buffer_size() < bound + 60_000
                 )  # and the message that passed it
         assert hub.traffic.conflated > 50
+        hub._slow_timeout = 0.0  # its patience is over
         await until(lambda: gateway.session_count == 1)
         assert hub.traffic.evicted == 1
 
@@ -322,7 +325,7 @@ async def test_who_wants_no_old_news_is_cut_off_at_once() -> None:
         for offset in range(1, 400):
             gateway.publish(cycle(offset))
             await asyncio.sleep(0)
-        await until(lambda: gateway.session_count == 0, within=1)
+        await until(lambda: gateway.session_count == 0)
 
 
 async def test_who_was_slow_gets_the_newest_and_is_told_what_was_lost() -> None:
@@ -334,7 +337,7 @@ async def test_who_was_slow_gets_the_newest_and_is_told_what_was_lost() -> None:
         assert gateway._hub.laggards
         prices: dict[str, float] = {}
         lost = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not lost or set(prices.values()) != {299.0}:
                 line = await reader.readline()
                 message = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}

@@ -89,7 +89,7 @@ async def record(
     outcomes = []
     async with StubSource() as stub:
         stub.script(*replies)
-        config = GpwConfig(base_url=stub.url, timeout=0.5)
+        config = GpwConfig(base_url=stub.url, timeout=1)  # for the one that is silent
         web = HttpWeb(config, user_agent="test", observer=recorder.observe, clock=clock)
         provider = GpwProvider(config, UNIVERSE, web, clock=clock)
         for _ in replies:

@@ -338,6 +338,6 @@ class TestAsking:
             stub.script(csv_page(table(PKN)))
             config = StooqConfig(base_url=f"{stub.url}/mirror")
             provider = StooqProvider(config, universe("PKN"), HttpWeb(config, user_agent="me"))
-            await asyncio.wait_for(provider.fetch_data(), 5)
+            await asyncio.wait_for(provider.fetch_data(), 30)
             assert stub.requests[0].path == "/mirror/q/l/"
             await provider.close()

@@ -49,8 +49,8 @@ async def web(stub: StubSource) -> AsyncIterator[HttpWeb]:
     await web.close()
 
 
-def made(url: str, **more: object) -> HttpWeb:
-    config = GpwConfig(base_url=url, timeout=0.3, max_body_bytes=LIMIT)
+def made(url: str, *, timeout: float = 10, **more: object) -> HttpWeb:
+    config = GpwConfig(base_url=url, timeout=timeout, max_body_bytes=LIMIT)
     return HttpWeb(config, user_agent="zlotick/0 (me)", **more)  # type: ignore[arg-type]  the options under test
 
 
@@ -150,13 +150,15 @@ class TestFaults:
         ],
     )
     async def test_a_fault_is_a_refusal_without_secrets(
-        self, reply: Reply, reason: RefusalReason, stub: StubSource, web: HttpWeb
+        self, reply: Reply, reason: RefusalReason, stub: StubSource
     ) -> None:
+        web = made(stub.url, timeout=0.5 if reason is RefusalReason.TIMEOUT else 10)
         stub.script(reply, page(TEXT))
         refusal = await refused(web, apikey=Secret("geheim"))
         assert refusal.reason is reason
         assert "geheim" not in "".join(traceback.format_exception(refusal))
         assert (await web.get("/")).body == TEXT.encode()  # and the next one is not harmed
+        await web.close()
 
     async def test_exactly_the_limit_is_let_in(self, stub: StubSource, web: HttpWeb) -> None:
         stub.script(page(b"x" * LIMIT), play.bomb(LIMIT))
@@ -187,7 +189,7 @@ class TestFaults:
             for waiting in (first, second):
                 waiting.setblocking(False)
                 waiting.connect_ex(full.getsockname())
-            web = made(f"http://127.0.0.1:{full.getsockname()[1]}")
+            web = made(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.3)
             refusal = await refused(web, apikey=Secret("geheim"))
             await web.close()
         assert refusal.reason is RefusalReason.TIMEOUT
@@ -201,7 +203,7 @@ class TestFaults:
     async def test_cancelled_it_gives_the_connection_back(self, stub: StubSource, web: HttpWeb) -> None:
         stub.script(play.SILENCE)
         task = asyncio.create_task(web.get("/"))
-        await asyncio.wait_for(stub.asked.wait(), 5)
+        await asyncio.wait_for(stub.asked.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -211,7 +213,7 @@ class TestFaults:
     async def test_closed_while_it_asks(self, stub: StubSource, web: HttpWeb) -> None:
         stub.script(play.SILENCE)
         task = asyncio.create_task(web.get("/"))
-        await asyncio.wait_for(stub.asked.wait(), 5)
+        await asyncio.wait_for(stub.asked.wait(), 30)
         await web.close()
         await web.close()
         with pytest.raises(Refusal):

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,10 +38,10 @@ class ScriptedSink:
         self.stored: list[int] = []
         self.calls: list[list[int]] = []
         self.values: dict[str, StockUpdate] = {}
-        self.connects = 0
+        self.tries: list[float] = []  # when it was asked to connect
 
     async def connect(self) -> None:
-        self.connects += 1
+        self.tries.append(asyncio.get_running_loop().time())
         if self.monitor.status is S.DISCONNECTED:
             self.monitor.move(S.CONNECTING)
         self._follow_script(self.connect_script)
@@ -73,7 +74,7 @@ class ScriptedSink:
         self.monitor.move(S.CONNECTED)
 
 
-async def eventually(true: Callable[[], bool], within: float = 5.0) -> None:
+async def eventually(true: Callable[[], bool], within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while not true():
             await asyncio.sleep(0.005)
@@ -164,7 +165,7 @@ async def test_an_outage_is_a_lag_told_once_down_and_once_up(
     told = [one["event"] for one in logs if one["event"].startswith("Delivery")]
     assert told == ["Delivery waits", "Delivery resumed"]
     assert sink.stored == [1, 2, 3]
-    assert (delivery.stats.retries, delivery.stats.last_error, sink.connects) == (7, None, 8)
+    assert (delivery.stats.retries, delivery.stats.last_error, len(sink.tries)) == (7, None, 8)
 
 
 async def test_a_failing_store_shows_why_and_when_it_last_worked(
@@ -187,11 +188,9 @@ async def test_a_fatal_answer_is_retried_slowly_and_told_as_an_error(
     sink.connect_script = [Fatal("wrong password")]
     with capture_logs() as logs:
         delivery = run(fatal_delay=0.3)
-        await eventually(lambda: sink.monitor.status is S.ERROR)
-        started = asyncio.get_running_loop().time()
         await eventually(lambda: sink.monitor.status is S.CONNECTED)
-        assert asyncio.get_running_loop().time() - started > 0.2
         await eventually(lambda: delivery.stats.last_error is None)
+    assert sink.tries[1] - sink.tries[0] > 0.29
     (error,) = [one for one in logs if one["event"] == "Delivery failed"]
     assert (error["log_level"], error["reason"], error["mark"]) == ("error", "wrong password", "❌")
 
@@ -214,18 +213,21 @@ async def test_the_ramp_begins_anew_only_after_a_healthy_period(
     journal: SqliteJournal, sink: ScriptedSink, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Delivery] = []
+    clock = SimpleNamespace(monotonic=lambda: now)
+    now = 1.0
 
     def counted(self: Delivery) -> Iterator[float]:
         made.append(self)
         return itertools.repeat(0.001)
 
     monkeypatch.setattr(Delivery, "_ramp", counted)
+    monkeypatch.setattr("zlotick.stores.delivery.time", clock)
     sink.deliver_script = [Transient("flapping")] * 5
-    delivery = run(healthy_after=0.05)
+    delivery = run(healthy_after=10)
     await eventually(lambda: delivery.stats.retries == 5)
     assert len(made) == 1
     await eventually(lambda: sink.monitor.status is S.CONNECTED)
-    await asyncio.sleep(0.06)  # the healthy period itself
+    now += 10
     sink.deliver_script = [Transient("gone")]
     await fill(journal, 1)
     await eventually(lambda: delivery.lag == 0)
@@ -401,9 +403,8 @@ async def test_flush_keeps_its_deadline(journal: SqliteJournal, sink: ScriptedSi
     await eventually(lambda: delivery.stats.last_success is not None)
     sink.before_deliver = asyncio.Event().wait
     await fill(journal, 1)
-    started = asyncio.get_running_loop().time()
-    assert not await delivery.flush(0.05)
-    assert asyncio.get_running_loop().time() - started < 1
+    async with asyncio.timeout(30):
+        assert not await delivery.flush(0.05)
     assert await journal.cursor("scripted") == 0
 
 

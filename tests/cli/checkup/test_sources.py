@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
@@ -130,12 +129,10 @@ async def test_no_quotes_are_normal_while_the_market_is_closed(
     assert refused.verdict is (Verdict.WRONG if status is MarketStatus.OPEN else Verdict.WARNING)
 
 
-async def test_hanging_sources_are_given_up_together(tmp_path: Path, source: StubSource) -> None:
+async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSource) -> None:
     source.script(stub.SILENCE)
     order = ("gpw", "bankier", "stooq", "yahoo")
-    began = time.monotonic()
     *refused, clock = await ask_sources(settings(tmp_path, source, *order), UNIVERSE, deadline=0.3)
-    assert time.monotonic() - began < 2
     assert [one.name for one in refused] == list(order)
     assert {one.text for one in refused} == {"timeout: no answer within 0.3 s"}
     assert clock.text.startswith("unknown")
@@ -197,10 +194,13 @@ async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSource) ->
     assert str(file) in one.text
 
 
-async def test_it_can_be_cancelled(tmp_path: Path, source: StubSource) -> None:
+async def test_they_are_asked_at_once_and_can_be_cancelled(tmp_path: Path, source: StubSource) -> None:
     source.script(stub.SILENCE)
-    asking = asyncio.create_task(ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE))
-    await source.asked.wait()
+    order = ("gpw", "bankier", "stooq", "yahoo")
+    asking = asyncio.create_task(ask_sources(settings(tmp_path, source, *order), UNIVERSE, deadline=60))
+    async with asyncio.timeout(30):
+        while source.most_at_once < len(order):
+            await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

@@ -73,11 +73,11 @@ Handler = Callable[[web.Request], Any]
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[[Handler], Any]]:
+async def serve() -> AsyncIterator[Callable[..., Any]]:
     """A server that answers everything with one handler: what the real one does not show on demand."""
     runners = []
 
-    async def start(handler: Handler) -> PocketbaseApi:
+    async def start(handler: Handler, timeout: float = 30) -> PocketbaseApi:
         app = web.Application()
         app.router.add_route("*", "/{any:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -85,7 +85,7 @@ async def serve() -> AsyncIterator[Callable[[Handler], Any]]:
         runners.append(runner)
         (port,) = free_ports(1)
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        api = PocketbaseApi(f"http://127.0.0.1:{port}/", timeout=0.3)
+        api = PocketbaseApi(f"http://127.0.0.1:{port}/", timeout=timeout)
         apis.append(api)
         return api
 
@@ -107,10 +107,10 @@ async def test_nobody_there_is_transient_and_names_the_address() -> None:
 
 async def test_an_answer_that_does_not_come_is_transient(serve: Callable[[Handler], Any]) -> None:
     async def hang(_: web.Request) -> web.Response:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return web.Response()
 
-    api = await serve(hang)
+    api = await serve(hang, timeout=0.3)
     with pytest.raises(Transient, match=r"no answer within 0\.3 s"):
         await api.health()
 

@@ -37,7 +37,7 @@ async def insert(connector: QuestDBConnector, *quotes: StockUpdate) -> None:
     assert await connector.insert_batch(quotes) == []
     await applied(connector)
     behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn <> base_table_txn"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await connector.execute_query(behind):
             await asyncio.sleep(0.02)
 
