@@ -1,11 +1,10 @@
-"""One port for WebSocket and HTTP: listen, let sessions in, publish cycles, say goodbye."""
+"""One port for WebSocket and HTTP: put together, listening, told every cycle, stopped."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -22,33 +21,25 @@ from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.cors import share
 from zlotick.gateway.dashboard import ASSETS, Dashboard
 from zlotick.gateway.documents import Documents
-from zlotick.gateway.door import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
+from zlotick.gateway.door import Door
 from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.rest import Rest
 from zlotick.gateway.resume import Tail, warm
-from zlotick.gateway.routes import refused, web_routes
-from zlotick.gateway.session import Session, SessionCounts
-from zlotick.gateway.socket import PROTOCOLS, Socket
-from zlotick.gateway.sse import EventStream, stream_route
+from zlotick.gateway.routes import web_routes
+from zlotick.gateway.sessions import Sessions
+from zlotick.gateway.socket import share_deflate
+from zlotick.gateway.sse import stream_route
 from zlotick.gateway.tls import Certificate
 from zlotick.gateway.users import PocketbaseUsers
 from zlotick.model import Alert, CycleReport, Position, StockUpdate
-from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
 FIRST_REQUEST_TIMEOUT = 5.0
 """Seconds until a connection that sends no (further) request is closed. WebSockets are not meant."""
-
-RECONNECT_FIRST_MS = 500
-RECONNECTS_PER_MS = 2
-"""How a shutdown spreads the clients' return: a third of the handshakes a second that one core can do."""
-
-_EXTENSIONS = "Sec-WebSocket-Extensions"
-_SHARED_DEFLATE = "permessage-deflate; server_no_context_takeover"
 
 
 class Gateway:
@@ -58,19 +49,15 @@ class Gateway:
         self.port = config.port  # the real one after start(), also when 0 asked for any
         self._config = config
         self._context = context
-        self._sessions: set[Session | EventStream] = set()
-        self._counts = SessionCounts()
         self._restored: tuple[Mapping[str, StockUpdate], Position] | None = None
         self._hub: Hub | None = None
         self._answers: Answers | None = None
-        self._arrivals: Arrivals | None = None
         self._certificate: Certificate | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._door: Door | None = None
+        self._sessions: Sessions | None = None
         self._runner: web.AppRunner | None = None
         self._servers: list[asyncio.AbstractServer] = []
-        self._keepalive: asyncio.Task[None] | None = None
-        self._draining = False
 
     # Start and stop
 
@@ -79,34 +66,15 @@ class Gateway:
         if problem := exposure(self._config):
             raise GatewayError(f"gateway.host '{self._config.host}': {problem}")
         self._certificate = await asyncio.to_thread(_certificate, self._config)
-        self._door = Door(self._config, _guard(self._config, self._context))
-        if self._door.guard:
-            await self._door.guard.start()
-        try:
-            shared = self._config.workers > 1
-            sockets = await asyncio.to_thread(
-                listening_sockets, self._config.host, self._config.port, shared=shared
-            )
-        except GatewayError:
-            await self._end_guard()
-            raise
-        self.port = sockets[0].getsockname()[1]
-        context, tail = self._context, Tail()
-        self._hub = Hub(
-            market_status=context.market_status,
-            stale=context.stale,
-            tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.market_time),
-            slow_timeout=self._config.slow_timeout,
-            buffer_bytes=self._config.session_buffer_bytes,
-        )
-        self._arrivals = Arrivals(self._hub, context.read_journal)
-        if self._restored is not None:
-            self._hub.restore(*self._restored)
-            await self._remember(tail, self._restored[1])
-        self._answers = Answers(self._context, self._hub)
+        door = self._door = Door(self._config, _guard(self._config, self._context))
+        sockets = await self._bind(door)
+        hub = self._hub = self._new_hub()
+        await self._recall(hub)
+        answers = self._answers = Answers(self._context, hub)
+        arrivals = Arrivals(hub, self._context.read_journal)
+        sessions = self._sessions = Sessions(self._config, hub, answers, arrivals, door)
         self._runner = web.AppRunner(
-            self._application(self._answers, self._hub, self._door, await Dashboard.load()),
+            _application(answers, hub, door, sessions, await Dashboard.load()),
             access_log=None,
             logger=HTTP_LOG,
             keepalive_timeout=FIRST_REQUEST_TIMEOUT,
@@ -114,16 +82,46 @@ class Gateway:
         )
         await self._runner.setup()
         await self._listen(sockets)
-        self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
-        self._context.metrics.add(self.samples)
-        self._context.metrics.add(self._door.samples)
+        sessions.open()
+        self._context.metrics.add(sessions.samples)
+        self._context.metrics.add(door.samples)
         tls = self._certificate is not None
         auth = self._config.auth
         log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port, tls=tls, auth=auth)
 
-    async def _remember(self, tail: Tail, position: Position) -> None:
+    async def _bind(self, door: Door) -> list[socket.socket]:
+        """The port is ours, and tokens can be checked."""
+        if door.guard:
+            await door.guard.start()
+        config = self._config
         try:
-            await warm(tail, self._context.read_journal, position)
+            sockets = await asyncio.to_thread(
+                listening_sockets, config.host, config.port, shared=config.workers > 1
+            )
+        except GatewayError:
+            await self._end_guard()
+            raise
+        self.port = sockets[0].getsockname()[1]
+        return sockets
+
+    def _new_hub(self) -> Hub:
+        context, tail = self._context, Tail()
+        return Hub(
+            market_status=context.market_status,
+            stale=context.stale,
+            tail=tail,
+            candles=LiveCandles(tail, context.read_journal, context.market_time),
+            slow_timeout=self._config.slow_timeout,
+            buffer_bytes=self._config.session_buffer_bytes,
+        )
+
+    async def _recall(self, hub: Hub) -> None:
+        """Know what was before this start."""
+        if self._restored is None:
+            return
+        hub.restore(*self._restored)
+        try:
+            await warm(hub.tail, self._context.read_journal, self._restored[1])
         except JournalError as error:  # the clients will hear of it, if it lasts
             log.warning("Journal not read at the start", mark="❌", error=str(error))
 
@@ -153,17 +151,17 @@ class Gateway:
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        self._draining = True
-        self._context.metrics.remove(self.samples)
-        if self._door is not None:
-            self._context.metrics.remove(self._door.samples)
+        assert self._sessions is not None
+        assert self._door is not None
+        assert self._hub is not None
+        self._sessions.drain()
+        self._context.metrics.remove(self._sessions.samples)
+        self._context.metrics.remove(self._door.samples)
         while self._servers:
             self._servers.pop().close()
-        await self._end_keepalive()
         await self._end_guard()
-        if self._hub is not None:
-            self._hub.close()
-        await self._say_goodbye()
+        self._hub.close()
+        await self._sessions.say_goodbye()
         await runner.cleanup()
         log.info("Gateway stopped", mark="🔌")
 
@@ -175,7 +173,7 @@ class Gateway:
     @property
     def session_count(self) -> int:
         """How many clients are connected."""
-        return len(self._sessions)
+        return 0 if self._sessions is None else len(self._sessions)
 
     # Quotes
 
@@ -202,159 +200,12 @@ class Gateway:
         if self._hub is not None:
             self._hub.publish_alert(alert)
 
-    def samples(self) -> Samples:
-        """The gateway's numbers, for metrics."""
-        if self._hub is None:
-            return []
-        traffic, counts = self._hub.traffic, self._counts
-        gauges = {
-            "sessions": ("Connected clients: WebSockets and event streams", len(self._sessions)),
-            "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.laggards)),
-        }
-        counters = {
-            "sessions_opened": ("Clients that connected: WebSockets and event streams", counts.opened),
-            "messages_sent": ("Messages written to clients", traffic.messages),
-            "sent_bytes": ("Bytes written to clients", traffic.bytes),
-            "messages_conflated": ("Messages that slow clients got only as newest values", traffic.conflated),
-            "sessions_evicted": ("Clients closed because they did not keep up", traffic.evicted),
-            "requests": ("Messages from clients", counts.requests),
-            "bad_messages": ("Messages from clients that were answered with an error", counts.bad_messages),
-            "pings_unanswered": ("Clients cut because they answered no ping", counts.unanswered_pings),
-        }
-        return [
-            *(Sample(f"zlotick_gateway_{name}", text, value) for name, (text, value) in gauges.items()),
-            *(
-                Sample(f"zlotick_gateway_{name}", text, value, kind="counter")
-                for name, (text, value) in counters.items()
-            ),
-        ]
-
-    # Sessions
-
-    def _application(self, answers: Answers, hub: Hub, door: Door, board: Dashboard) -> web.Application:
-        api = HttpApi(answers)
-        routes = [*api.routes(), *Rest(answers, hub).routes(), stream_route(self._stream)]
-        routes += Documents(routes, self._context.version).routes()
-
-        async def root(request: web.Request) -> web.StreamResponse:
-            if request.headers.get("Upgrade", "").lower() == "websocket":
-                return await self._converse(request)
-            return await (board.page(request) if board.built else api.page(request))
-
-        app = web.Application(middlewares=[errors_as_json, door.judge])
-        app.on_response_prepare.append(_share_deflate)
-        app.on_response_prepare.append(share)
-        app.add_routes([web.get("/", root), web.get("/ws", self._converse), web.get(ASSETS, board.asset)])
-        app.add_routes(web_routes(routes))
-        return app
-
-    async def _converse(self, request: web.Request) -> web.StreamResponse:
-        return await self._let_in(request, self._upgrade)
-
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._let_in(request, self._open_stream)
-
-    async def _let_in(
-        self, request: web.Request, serve: Callable[[web.Request, Admission], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        if self._draining:
-            return refused(503, "the server is stopping; come back in a moment")
-        if len(self._sessions) + self._context.other_sessions() >= self._config.max_sessions:
-            return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
-        assert self._door is not None
-        admission = request[ADMISSION]
-        with self._door.place(admission):
-            return await serve(request, admission)
-
-    async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
-        assert self._hub is not None
-        assert self._answers is not None
-        assert self._arrivals is not None
-        if PROTOCOL_HEADER in request.headers:
-            headers = request.headers.copy()
-            keep_protocols(headers, PROTOCOLS)
-            request = request.clone(headers=headers)
-        socket = Socket(self._config, deflate=_may_share_deflate(request.headers.get(_EXTENSIONS, "")))
-        writer = await socket.prepare(request)
-        if request.transport is None:  # gone during the handshake
-            return socket
-        session = Session(
-            socket,
-            request.transport,
-            writer,
-            deflate=bool(socket.compress),  # agreed on, not only asked for
-            config=self._config,
-            hub=self._hub,
-            answers=self._answers,
-            counts=self._counts,
-            admission=admission,
-            arrivals=self._arrivals,
-        )
-        await self._host(session, str(admission.address))
-        return socket
-
-    async def _open_stream(self, request: web.Request, admission: Admission) -> web.StreamResponse:
-        assert self._hub is not None
-        assert self._answers is not None
-        assert self._arrivals is not None
-        stream = EventStream(
-            request,
-            config=self._config,
-            hub=self._hub,
-            answers=self._answers,
-            arrivals=self._arrivals,
-            admission=admission,
-        )
-        if await stream.open():
-            await self._host(stream, str(admission.address))
-        return stream.response
-
-    async def _host(self, session: Session | EventStream, remote: str | None) -> None:
-        assert self._answers is not None
-        what = "WebSocket client" if isinstance(session, Session) else "Event stream"
-        self._sessions.add(session)
-        self._answers.sessions = len(self._sessions)
-        self._counts.opened += 1
-        log.info(f"{what} connected", mark="🔌", session=session.id, remote=remote)
-        try:
-            await session.run()
-        finally:
-            self._sessions.discard(session)
-            self._answers.sessions = len(self._sessions)
-            log.info(f"{what} disconnected", mark="🔌", session=session.id)
-
-    async def _keep_alive(self) -> None:
-        """One clock for all sessions: ten thousand timers would be a burden, one is none."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self._config.ping_interval / 4)
-            now = loop.time()
-            for session in list(self._sessions):
-                session.keep_alive(now)
-
     async def _end_guard(self) -> None:
         if self._door is not None and self._door.guard is not None:
             await self._door.guard.stop()
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait([self._reloading])
-
-    async def _end_keepalive(self) -> None:
-        if self._keepalive is not None:
-            self._keepalive.cancel()
-            await asyncio.wait([self._keepalive])
-            self._keepalive = None
-
-    async def _say_goodbye(self) -> None:
-        for number, session in enumerate(list(self._sessions)):
-            wait = RECONNECT_FIRST_MS + number // RECONNECTS_PER_MS
-            session.shut_down(wait)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._config.shutdown_timeout):
-                while self._sessions:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns
-                    await asyncio.sleep(0.01)
-        for session in list(self._sessions):
-            session.abort()
 
 
 def _guard(config: GatewayConfig, context: GatewayContext) -> Guard | None:
@@ -384,13 +235,22 @@ async def _reload(certificate: Certificate) -> None:
         log.info("TLS certificate reloaded", mark="🔄")
 
 
-async def _share_deflate(_: web.Request, response: web.StreamResponse) -> None:
-    """Tell the client that no frame leans on an earlier one: then the same bytes serve every session."""
-    if isinstance(response, Socket) and _EXTENSIONS in response.headers:
-        response.headers[_EXTENSIONS] = _SHARED_DEFLATE
+def _application(
+    answers: Answers, hub: Hub, door: Door, sessions: Sessions, board: Dashboard
+) -> web.Application:
+    """What answers which path."""
+    api = HttpApi(answers)
+    routes = [*api.routes(), *Rest(answers, hub).routes(), stream_route(sessions.stream)]
+    routes += Documents(routes, answers.context.version).routes()
 
+    async def root(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await sessions.converse(request)
+        return await (board.page(request) if board.built else api.page(request))
 
-def _may_share_deflate(offer: str) -> bool:
-    """Whether one deflated frame can serve this client: not if it asks for a window smaller than ours."""
-    offered = {one.partition(";")[0].strip() for one in offer.split(",")}
-    return "permessage-deflate" in offered and "server_max_window_bits" not in offer
+    app = web.Application(middlewares=[errors_as_json, door.judge])
+    app.on_response_prepare.append(share_deflate)
+    app.on_response_prepare.append(share)
+    app.add_routes([web.get("/", root), web.get("/ws", sessions.converse), web.get(ASSETS, board.asset)])
+    app.add_routes(web_routes(routes))
+    return app
