@@ -11,6 +11,7 @@ export function followKeyboard(): void {
     if (event.key === "/") searchBox()?.focus();
     else if (event.key === "?") helpOpen.value = true;
     else if (event.key === "w") watchCurrent();
+    else if (event.key === "ArrowDown" && event.target === document.body) reachableRow()?.focus();
     else if (chosen) filter.value = chosen;
     else return;
     event.preventDefault();
@@ -18,6 +19,9 @@ export function followKeyboard(): void {
 }
 
 const searchBox = (): HTMLInputElement | null => document.querySelector("#search");
+
+/** The one that Tab reaches, too. */
+const reachableRow = (): HTMLElement | null => document.querySelector("tr[tabindex='0']");
 
 function watchCurrent(): void {
   const symbol = active.value ?? selected.value;

@@ -81,16 +81,21 @@ def test_help_of_a_command_teaches_with_its_docstring(capsys):
     assert "Show, check or write the settings." in capsys.readouterr().out
 
 
-def test_the_examples_of_a_docstring_are_shown():
+def test_the_help_is_the_docstring_in_paragraphs_with_its_examples():
     def serve() -> None:
         """Run the service.
+
+        Ends with
+        Ctrl+C.
 
         Examples:
 
             zlotick serve
         """
 
-    assert cli._teaching(serve) == "Run the service.\n\nFor example:\n\n    zlotick serve"
+    assert (
+        cli._teaching(serve) == "Run the service.\n\nEnds with Ctrl+C.\n\nFor example:\n\n    zlotick serve"
+    )
 
 
 @pytest.mark.parametrize("command", list(cli._SUMMARIES))
