@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlotick.connections.monitor import ALLOWED, ConnectionMonitor
+from zlotick.errors import Fatal, Transient
 from zlotick.events import CONNECTION_STATUS, EventBus
 from zlotick.model import ConnectionStatus as S
 
@@ -45,3 +47,31 @@ def test_every_state_can_be_left_and_reached() -> None:
     assert set(ALLOWED) == set(S)
     assert set().union(*ALLOWED.values()) == set(S)
     assert all(ALLOWED.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Transient("late"), S.RECONNECTING), (Fatal("no"), S.ERROR), (None, S.CONNECTED)]
+)
+def test_a_talk_with_the_server_moves_it_by_its_end(error: Exception | None, status: S) -> None:
+    def talk(monitor: ConnectionMonitor, closed: bool) -> None:
+        monitor.begin()
+        with monitor.watch():
+            if closed:
+                monitor.move(S.DISCONNECTED)
+            if error:
+                raise error
+
+    for closed, after in ((False, status), (True, S.DISCONNECTED)):
+        monitor = ConnectionMonitor("X")
+        with pytest.raises(type(error)) if error else nullcontext():
+            talk(monitor, closed)
+        assert monitor.status is after
+
+
+def test_only_a_connection_that_is_not_there_begins() -> None:
+    monitor = ConnectionMonitor("X")
+    monitor.begin()
+    assert monitor.status is S.CONNECTING
+    monitor.move(S.RECONNECTING)
+    monitor.begin()
+    assert monitor.status is S.RECONNECTING

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
+from zlotick.errors import Fatal, Transient
 from zlotick.events import CONNECTION_STATUS, EventBus
 from zlotick.model import ConnectionStatus, now_text
 
@@ -45,6 +47,28 @@ class ConnectionMonitor:
         self.transitions += 1
         self._tell()
         return True
+
+    def begin(self) -> None:
+        """A connection is to be made: connecting, unless it is one that comes back."""
+        if self.status in (_S.DISCONNECTED, _S.FAILED):
+            self.move(_S.CONNECTING)
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Move by how a talk with the server ends: connected, reconnecting (Transient) or error (Fatal)."""
+        try:
+            yield
+        except Transient as error:
+            self._follow(_S.RECONNECTING, str(error))
+            raise
+        except Fatal as error:
+            self._follow(_S.ERROR, str(error))
+            raise
+        self._follow(_S.CONNECTED)
+
+    def _follow(self, status: ConnectionStatus, reason: str = "") -> None:
+        if self.status is not _S.DISCONNECTED:  # closed meanwhile: stays so
+            self.move(status, reason)
 
     def _tell(self) -> None:
         extra = {"reason": self.reason} if self.reason else {}

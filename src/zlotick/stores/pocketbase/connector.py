@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,9 +84,8 @@ class PocketbaseConnector:
 
         Raises Transient when it cannot be reached, Fatal when a person has to act.
         """
-        if self.monitor.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.FAILED):
-            self.monitor.move(ConnectionStatus.CONNECTING)
-        with self._watched():
+        self.monitor.begin()
+        with self.monitor.watch():
             try:
                 await self._set_up()
             except BaseException:
@@ -171,7 +169,7 @@ class PocketbaseConnector:
         the server answers. Raises Transient or Fatal; a repetition is harmless.
         """
         picture = self._connected()
-        with self._watched():
+        with self.monitor.watch():
             if not entries:
                 await self._api.health()
                 return []
@@ -280,19 +278,6 @@ class PocketbaseConnector:
     @property
     def _reader(self) -> Account:
         return self._admin if self._ingester is None else self._writer
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Moves the monitor by how it ends."""
-        try:
-            yield
-        except Fatal as error:
-            self.monitor.move(ConnectionStatus.ERROR, str(error))
-            raise
-        except Transient as error:
-            self.monitor.move(ConnectionStatus.RECONNECTING, str(error))
-            raise
-        self.monitor.move(ConnectionStatus.CONNECTED)
 
 
 def _known_collections(config: PocketbaseConfig) -> list[str]:

@@ -80,8 +80,7 @@ class QuestDBConnector:
 
     async def connect(self) -> None:
         """Reach both ports and ensure the schema. May be repeated."""
-        if self.monitor.status in (ConnectionStatus.DISCONNECTED, ConnectionStatus.FAILED):
-            self.monitor.move(ConnectionStatus.CONNECTING)
+        self.monitor.begin()
         with self._watched():
             # On a kept connection the server holds on to a table that was dropped, and takes rows for it.
             await self._http.close()
@@ -196,19 +195,8 @@ class QuestDBConnector:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Move the monitor by how the talk with the server ends."""
+        """A talk that does not end well, or is cancelled, makes the next write connect first."""
         self._ready = False
-        try:
+        with self.monitor.watch():
             yield
-        except Transient as error:
-            self._move(ConnectionStatus.RECONNECTING, str(error))
-            raise
-        except Fatal as error:
-            self._move(ConnectionStatus.ERROR, str(error))
-            raise
         self._ready = True
-        self._move(ConnectionStatus.CONNECTED)
-
-    def _move(self, status: ConnectionStatus, reason: str = "") -> None:
-        if self.monitor.status is not ConnectionStatus.DISCONNECTED:  # closed meanwhile: stays so
-            self.monitor.move(status, reason)
