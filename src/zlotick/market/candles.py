@@ -3,6 +3,9 @@
 They equal what ``SAMPLE BY`` over the recorded quotes gives: buckets of UTC, one row for each symbol, source and
 time stamp (the same stamp again replaces it), the volume from the session's cumulative one. A minute holds its
 ticks; everything longer is folded from minutes.
+
+The day's first candle has all that was traded until its end, also before we looked: nobody knows when, and so the
+volumes of a day's candles add up to the day's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -27,13 +27,14 @@ from zlotick.config import AlphaVantageConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.sessions import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate, utc_time
+from zlotick.model import StockUpdate, utc_now, utc_time
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.budget import DailyBudget
 from zlotick.providers.json_body import read_json
 from zlotick.providers.pages import Row
 from zlotick.providers.web import Web, require_ok
+from zlotick.providers.web_provider import WebProvider
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
@@ -72,7 +73,7 @@ _MEANINGS = {
 }
 
 
-class AlphaVantageProvider(StockDataProvider):
+class AlphaVantageProvider(WebProvider):
     """One close a fetch, of the listed stock that was asked longest ago; the closes known so far stand.
 
     A stock that was asked rests for so long (an hour at least) that the day's calls last for whole rounds of the
@@ -97,20 +98,17 @@ class AlphaVantageProvider(StockDataProvider):
         web: Web,
         budget: DailyBudget,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         calendar: Calendar = GPW,
         pause: float = _PAUSE,
     ) -> None:
-        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
+        super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._key = config.api_key
         pairs = (pair.partition("=") for pair in config.symbols)
         self._names = {ticker: name for ticker, _, name in pairs if ticker in universe.symbols}
         rounds = config.daily_budget // max(1, len(self._names))  # of the whole list in a day
         self._rest = max(_SHORTEST_REST, timedelta(days=1) / max(1, rounds))
-        self._web = web
         self._budget = budget
-        self._clock = clock
-        self._calendar = calendar
         self._pause = pause
         self._known: dict[str, StockUpdate] = {}
         self._turns: dict[str, int] = {}  # grows with each question: who was asked when
@@ -145,12 +143,6 @@ class AlphaVantageProvider(StockDataProvider):
         if known := [self._known[ticker] for ticker in listed if ticker in self._known]:
             return known
         raise nothing
-
-    async def close(self) -> None:
-        await self._web.close()
-
-    def market_time(self) -> datetime:
-        return self._clock()
 
     def budget_left(self) -> int | None:
         """Calls left today; None until the first connect."""

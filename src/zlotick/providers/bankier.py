@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
 from importlib.resources import files
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from zlotick.config import BankierConfig
 from zlotick.market.sessions import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.pages import Cells, Reading, Row, Table, Texts, Unreadable
-from zlotick.providers.web import Web, charset_of, require_ok
+from zlotick.providers.web import charset_of, require_ok
+from zlotick.providers.web_provider import WebProvider
 
 PATH = "/gielda/notowania/akcje"
 DELAY = 900  # what public feeds of GPW lag by; the page itself does not say
@@ -50,12 +50,11 @@ def _short_names() -> Mapping[str, str]:
     return {row["symbol"]: row["gpw_short_name"] for row in rows}
 
 
-_SHORT_NAMES = (
-    _short_names()
-)  # as much a part of this module as its code: read with it, never in the event loop
+# As much a part of this module as its code: read with it, never in the event loop.
+_SHORT_NAMES = _short_names()
 
 
-class BankierProvider(StockDataProvider):
+class BankierProvider(WebProvider):
     """Asks for the whole listing, and takes the stocks of the universe from it."""
 
     name = "bankier"
@@ -68,35 +67,18 @@ class BankierProvider(StockDataProvider):
         floor_seconds=30.0,
     )
 
-    def __init__(
-        self,
-        config: BankierConfig,
-        universe: Universe,
-        web: Web,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        calendar: Calendar = GPW,
-    ) -> None:
-        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
-        self._by_name = tickers(universe)
-        self._web = web
-        self._clock = clock
-        self._calendar = calendar
-        self._report = pages.Report(self.name)
-
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
         answer = await self._web.get(PATH)
-        observed = utc_time(answer.received_at)
-        found = read(require_ok(answer), charset_of(answer), self._by_name, observed, calendar=self._calendar)
+        found = read(
+            require_ok(answer),
+            charset_of(answer),
+            tickers(self._universe),
+            utc_time(answer.received_at),
+            calendar=self._calendar,
+        )
         self._report.tell(found.skipped)
         return found.quotes
-
-    async def close(self) -> None:
-        await self._web.close()
-
-    def market_time(self) -> datetime:
-        return self._clock()
 
 
 def tickers(universe: Universe) -> dict[str, str]:

@@ -8,19 +8,18 @@ clock. Outside session hours it shows the last completed session.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from typing import ClassVar, NamedTuple
 
-from zlotick.config import GpwConfig
 from zlotick.market.sessions import GPW, Calendar
-from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.pages import Foreign, Reading, Row, Table, Texts, Unreadable
-from zlotick.providers.web import Web, charset_of, require_ok
+from zlotick.providers.web import charset_of, require_ok
+from zlotick.providers.web_provider import WebProvider
 
 DELAY = 900
 PATH = "/ajaxindex.php"
@@ -58,7 +57,7 @@ class Listed(NamedTuple):
     isin: str
 
 
-class GpwProvider(StockDataProvider):
+class GpwProvider(WebProvider):
     """Asks for the whole table, and takes the stocks of the universe from it."""
 
     name = "gpw"
@@ -70,22 +69,6 @@ class GpwProvider(StockDataProvider):
         session_only=True,
         floor_seconds=30.0,
     )
-
-    def __init__(
-        self,
-        config: GpwConfig,
-        universe: Universe,
-        web: Web,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        calendar: Calendar = GPW,
-    ) -> None:
-        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
-        self._universe = universe
-        self._web = web
-        self._clock = clock
-        self._calendar = calendar
-        self._report = pages.Report(self.name)
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
@@ -105,12 +88,6 @@ class GpwProvider(StockDataProvider):
         """Every instrument that the exchange lists now: what a universe is checked against. Raises Refusal."""
         answer = await self._web.get(PATH, PARAMS)
         return listing(require_ok(answer), charset_of(answer))
-
-    async def close(self) -> None:
-        await self._web.close()
-
-    def market_time(self) -> datetime:
-        return self._clock()
 
 
 def parse(

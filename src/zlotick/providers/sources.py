@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 
@@ -22,6 +22,13 @@ from zlotick.providers.web import HttpWeb, Observer, Web
 from zlotick.providers.yahoo import YahooProvider
 
 Clock = Callable[[], datetime]
+
+_ON_THE_WEB: Mapping[str, Callable[..., StockDataProvider]] = {
+    "gpw": GpwProvider,
+    "bankier": BankierProvider,
+    "stooq": StooqProvider,
+    "yahoo": YahooProvider,
+}
 
 
 def build(
@@ -45,14 +52,6 @@ def build(
         return SimulatorProvider(config.simulator)
     source: WebSourceConfig = getattr(config, name)
     web = web or HttpWeb(source, user_agent=user_agent(config.contact), observer=observer, clock=clock)
-    if name == "gpw":
-        return GpwProvider(config.gpw, universe, web, clock=clock, calendar=calendar)
-    if name == "bankier":
-        return BankierProvider(config.bankier, universe, web, clock=clock, calendar=calendar)
-    if name == "stooq":
-        return StooqProvider(config.stooq, universe, web, clock=clock, calendar=calendar)
-    if name == "yahoo":
-        return YahooProvider(config.yahoo, universe, web, clock=clock, calendar=calendar)
     if name == "alpha_vantage":
         budget = DailyBudget(
             settings.service.home / "budgets.json", name, config.alpha_vantage.daily_budget, clock=clock
@@ -60,7 +59,7 @@ def build(
         return AlphaVantageProvider(
             config.alpha_vantage, universe, web, budget, clock=clock, calendar=calendar
         )
-    raise ValueError(f"there is no provider '{name}'")
+    return _ON_THE_WEB[name](source, universe, web, clock=clock, calendar=calendar)
 
 
 def user_agent(contact: str) -> str:

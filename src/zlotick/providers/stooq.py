@@ -21,12 +21,13 @@ from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.sessions import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate, utc_time
+from zlotick.model import StockUpdate, utc_now, utc_time
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.pages import Reading, Row, Skipped, Unreadable
 from zlotick.providers.portions import Portions
 from zlotick.providers.web import Answer, Web, is_challenge, require_ok
+from zlotick.providers.web_provider import WebProvider
 
 DELAY = 900
 PATH = "/q/l/"
@@ -86,7 +87,7 @@ _MEANINGS = {
 _WITHIN = 65_536  # bytes of a page in which a refusal is looked for
 
 
-class StooqProvider(StockDataProvider):
+class StooqProvider(WebProvider):
     """The whole universe in a request or two, where it answers at all: see the module.
 
     Its name is the guide's ``data_source``.
@@ -109,16 +110,11 @@ class StooqProvider(StockDataProvider):
         universe: Universe,
         web: Web,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         calendar: Calendar = GPW,
     ) -> None:
-        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
-        self._universe = universe
-        self._web = web
-        self._clock = clock
-        self._calendar = calendar
+        super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._portions = Portions(_PAUSE)
-        self._report = pages.Report(self.name)
         self._skipped: list[Skipped] = []
 
     async def fetch_data(self) -> list[StockUpdate]:
@@ -137,12 +133,6 @@ class StooqProvider(StockDataProvider):
         quotes = await self._portions.ask(filter(wanted.intersection, portions), self._ask)
         self._report.tell(self._skipped)
         return [quote for quote in quotes if quote.symbol in wanted]
-
-    async def close(self) -> None:
-        await self._web.close()
-
-    def market_time(self) -> datetime:
-        return self._clock()
 
     async def _ask(self, symbols: Sequence[str]) -> list[StockUpdate]:
         # A blank is sent as the + that stands between symbols.

@@ -22,13 +22,14 @@ from zlotick.config import YahooConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate, utc_time
+from zlotick.model import StockUpdate, utc_now, utc_time
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities, StockDataProvider
+from zlotick.providers.base import Capabilities
 from zlotick.providers.json_body import read_json
 from zlotick.providers.pages import Row
 from zlotick.providers.portions import Portions
 from zlotick.providers.web import Answer, Web, require_ok
+from zlotick.providers.web_provider import WebProvider
 
 DELAY = 900
 PATH = "/v8/finance/chart/"
@@ -39,7 +40,7 @@ _DECIMALS = Decimal("0.0001")
 _DEAREST, _MOST_SHARES = Decimal(10) ** 9, Decimal(10) ** 15  # beyond these a number is an error
 
 
-class YahooProvider(StockDataProvider):
+class YahooProvider(WebProvider):
     """A few stocks a fetch. See the module for when to use it."""
 
     name = "yahoo"
@@ -59,15 +60,11 @@ class YahooProvider(StockDataProvider):
         universe: Universe,
         web: Web,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         calendar: Calendar = GPW,
     ) -> None:
-        self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
+        super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._max_symbols = config.max_symbols
-        self._universe = universe
-        self._web = web
-        self._clock = clock
-        self._calendar = calendar
         self._portions = Portions(config.pause)
         self._turns: dict[str, int] = {}  # grows with each question: who was asked when
 
@@ -79,12 +76,6 @@ class YahooProvider(StockDataProvider):
         """The next few of the wanted. Raises Refusal."""
         waiting = sorted(wanted, key=lambda ticker: (self._turns.get(ticker, 0), ticker))
         return await self._portions.ask(waiting[: self._max_symbols], self._ask)
-
-    async def close(self) -> None:
-        await self._web.close()
-
-    def market_time(self) -> datetime:
-        return self._clock()
 
     async def _ask(self, ticker: str) -> list[StockUpdate]:
         self._turns[ticker] = max(self._turns.values(), default=0) + 1
