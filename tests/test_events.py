@@ -83,6 +83,18 @@ async def test_a_handler_that_never_ends_is_cut_off_by_its_deadline() -> None:
     await bus.close()
 
 
+async def test_a_publisher_that_is_cancelled_leaves_no_task() -> None:
+    bus = EventBus(publish_timeout=60)
+    await bus.subscribe("a", lambda _: asyncio.Event().wait())
+    before = asyncio.all_tasks()
+    publishing = asyncio.create_task(bus.publish("a", 1))
+    await asyncio.sleep(0)
+    publishing.cancel()
+    await asyncio.wait([publishing])
+    assert asyncio.all_tasks() == before
+    await bus.close(timeout=0)
+
+
 async def test_after_unsubscribe_nothing_arrives_and_no_task_is_left() -> None:
     bus = EventBus()
     seen: list[int] = []
@@ -92,4 +104,6 @@ async def test_after_unsubscribe_nothing_arrives_and_no_task_is_left() -> None:
     await bus.publish("a", 1)
     assert seen == []
     assert not bus.has_subscribers("a")
+    await bus.close()
+    await bus.unsubscribe(subscription)  # as whoever outlives the service does
     assert [task for task in asyncio.all_tasks() if "event handler" in task.get_name()] == []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -98,8 +99,10 @@ class EventBus:
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """End one subscription."""
-        self._subscriptions[subscription.event_type].remove(subscription)
+        """End one subscription. Safe to call twice, and after a close."""
+        subscriptions = self._subscriptions.get(subscription.event_type, [])
+        if subscription in subscriptions:
+            subscriptions.remove(subscription)
         await subscription.cancel()
 
     def has_subscribers(self, event_type: str) -> bool:
@@ -128,12 +131,7 @@ class EventBus:
             await subscription.cancel()
 
     @staticmethod
-    async def _drained(subscriptions: Any, within: float) -> None:
-        waits = [asyncio.create_task(sub.drained()) for sub in subscriptions]
-        if not waits:
-            return
-        _, late = await asyncio.wait(waits, timeout=within)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+    async def _drained(subscriptions: Iterable[Subscription], within: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await asyncio.gather(*(subscription.drained() for subscription in subscriptions))
