@@ -103,9 +103,8 @@ class RealTimeStreamManager:
             raise ValueError(f"update_interval is {seconds}: it must be above 0 seconds")
         self._update_interval = seconds
         for provider in self.data_providers:
-            if isinstance(
-                provider, ReplayProvider | RecordedProvider
-            ):  # its speed is market seconds for each second
+            # A replay's speed is market seconds for each second.
+            if isinstance(provider, ReplayProvider | RecordedProvider):
                 provider.step_seconds = seconds * self.settings.providers.replay.speed
 
     # Start: the order of a quote's life

@@ -51,9 +51,8 @@ class Pace:
         while True:
             now = self._clock()
             self.next_cycle = due = self._due(last, first, jitter)
-            if (
-                not last <= now < due
-            ):  # it is time, or the clock was set back: do not wait for it to come again
+            # It is time, or the clock was set back: do not wait for it to come again.
+            if not last <= now < due:
                 self._last = now
                 return
             meanwhile()

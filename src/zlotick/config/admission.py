@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
+from zlotick.config.options import Violation
 from zlotick.config.settings import GatewayConfig, Settings
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:_-]+(?::\d{1,5})?|[a-z][a-z0-9+.-]*://|null", re.IGNORECASE)
 _NETWORKS = ("allow", "deny", "trusted_proxies")
-
-Violation = tuple[tuple[str, ...], str]
 
 
 def admission(s: Settings) -> Iterator[Violation]:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from zlotick.config.alerts import AlertRuleConfig, faults, repeated
+from zlotick.config.options import Violation
 from zlotick.config.settings import Settings
 
-Violation = tuple[tuple[str, ...], str]
-
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_TICKER = re.compile("[A-Z0-9]{1,16}")
+TICKER = re.compile("[A-Z0-9]{1,16}")
 _CONDITION = "must say what the rule watches for, such as 'price_above'"
 
 
@@ -35,7 +34,7 @@ def _faults(rule: AlertRuleConfig) -> Iterator[tuple[str, str]]:
         yield "condition", _CONDITION
         return
     yield from faults(rule.condition, rule.threshold, rule.phase, rule.expires)
-    wrong = [symbol for symbol in rule.symbols or () if not _TICKER.fullmatch(symbol)]
+    wrong = [symbol for symbol in rule.symbols or () if not TICKER.fullmatch(symbol)]
     if wrong:
         yield "symbols", f"must hold tickers of 1 to 16 capital letters and digits, {wrong[0]!r} is none"
     if rule.symbols == []:

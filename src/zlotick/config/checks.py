@@ -1,6 +1,6 @@
 """What single options cannot say: rules between options, and about the world they name.
 
-A rule yields the options it is about (the first one is shown) and what must be.
+Each rule yields its violations.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from zlotick.config.admission import admission
-from zlotick.config.alert_checks import alerts
+from zlotick.config.alert_checks import TICKER, alerts
+from zlotick.config.options import Violation
 from zlotick.config.secrets import DefaultSecret
 from zlotick.config.settings import Settings
 
-Violation = tuple[tuple[str, ...], str]
-
-TICKER = re.compile("[A-Z0-9]{1,16}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
 

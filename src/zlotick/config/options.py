@@ -22,6 +22,9 @@ from zlotick.config.settings import Settings
 
 ENV_PREFIX = "ZLOTICK_"
 
+Violation = tuple[tuple[str, ...], str]
+"""A broken rule: the options it is about (the first one is shown), and what must be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from zlotick.market.sessions import WARSAW, Calendar
+from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
 
 PROBE = time(8, 30)
 """The one question before the opening, so that a broken source is known in time."""
@@ -32,14 +32,14 @@ class Cadence:
 
     def awake(self, moment: datetime) -> bool:
         """Whether such a source may be asked at all: on a session day from the probe to the end."""
-        local = _warsaw(moment)
+        local = in_warsaw(moment)
         return PROBE <= local.time() < END and self._calendar.is_session(local.date())
 
     def awake_from(self, moment: datetime) -> datetime:
         """The moment itself if sources may be asked then, else the next probe."""
         if self.awake(moment):
             return moment
-        today = _warsaw(moment).date()
+        today = in_warsaw(moment).date()
         probe = _at(today, PROBE)
         return _at(self._session(today, _DAY), PROBE) if moment <= probe else self._next_probe(today)
 
@@ -52,7 +52,7 @@ class Cadence:
         late = timedelta(seconds=jitter * min(interval, _LONGEST_JITTER))
         if not self.awake(last):
             return self.awake_from(last) + late
-        local, after = _warsaw(last), last + timedelta(seconds=interval)
+        local, after = in_warsaw(last), last + timedelta(seconds=interval)
         today = local.date()
         if local.time() < OPENING:
             after = max(after, _at(today, OPENING) + late)
@@ -72,7 +72,7 @@ class Cadence:
         From 9:15 on, a source must speak again and again; once it gave the closing price (17:15), its quotes are
         good until ``silence`` after 9:15 of the next session. The result never goes back as time goes on.
         """
-        began = _warsaw(now - silence)
+        began = in_warsaw(now - silence)
         session = self._session(began.date() if began.time() >= TRADES_SHOWN else began.date() - _DAY, -_DAY)
         return min(now - silence, _at(session, CLOSE_SHOWN))
 
@@ -88,9 +88,3 @@ class Cadence:
 
 def _at(day: date, hour: time) -> datetime:
     return datetime.combine(day, hour, WARSAW).astimezone(UTC)
-
-
-def _warsaw(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError(f"time {moment.isoformat()} has no time zone; add one, such as +00:00")
-    return moment.astimezone(WARSAW)

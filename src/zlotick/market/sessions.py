@@ -111,18 +111,18 @@ class Calendar:
 
     def market_status(self, moment: datetime) -> MarketStatus:
         """What the market is doing, in the guide's words. Raises ValueError for a naive datetime."""
-        return self._row(_warsaw(moment)).status
+        return self._row(in_warsaw(moment)).status
 
     def phase(self, moment: datetime) -> Phase:
         """The phase of the session. Raises ValueError for a naive datetime."""
-        return self._row(_warsaw(moment)).phase
+        return self._row(in_warsaw(moment)).phase
 
     def next_change(self, moment: datetime) -> datetime:
         """The first instant after ``moment`` at which the status or the phase differs, in UTC.
 
         Raises ValueError for a naive datetime.
         """
-        local = _warsaw(moment)
+        local = in_warsaw(moment)
         now = self._row(local)
         day = local.date()
         while True:  # ends within days: sessions and weekends both have boundaries, and a closure is finite
@@ -164,10 +164,11 @@ def phase(moment: datetime) -> Phase:
 
 def session_date(moment: datetime) -> date:
     """The Warsaw date of a moment: the session it belongs to. Raises ValueError for a naive datetime."""
-    return _warsaw(moment).date()
+    return in_warsaw(moment).date()
 
 
-def _warsaw(moment: datetime) -> datetime:
+def in_warsaw(moment: datetime) -> datetime:
+    """A moment by Warsaw's clock. Raises ValueError for a naive datetime."""
     if moment.tzinfo is None:
         raise ValueError(f"time {moment.isoformat()} has no time zone; add one, such as +00:00")
     return moment.astimezone(WARSAW)

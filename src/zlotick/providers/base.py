@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
 
-from zlotick.model import StockUpdate
+from zlotick.model import StockUpdate, utc_now
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,4 +79,4 @@ class StockDataProvider(ABC):
 
     def market_time(self) -> datetime:
         """The moment that the source's market is at: now, or the replayed moment."""
-        return datetime.now(UTC)
+        return utc_now()

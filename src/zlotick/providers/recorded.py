@@ -174,9 +174,8 @@ class RecordedProvider(StockDataProvider):
         self._tick = 0
 
     async def _fetch(self, ask: Callable[[], Awaitable[list[StockUpdate]]]) -> list[StockUpdate]:
-        if (
-            self._tick == self._playback.ticks
-        ):  # asked again: a new cycle, for whoever is asked after us as well
+        # Asked again: a new cycle, for whoever is asked after us as well.
+        if self._tick == self._playback.ticks:
             self._playback.tick()
         self._tick = self._playback.ticks
         return await ask()

@@ -53,9 +53,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str
     status: int = 0
     headers: Mapping[str, str] = {}
-    body_bytes: int = (
-        0  # of the packed body that follows; 0: the body is that of the answer before to this path
-    )
+    body_bytes: int = 0  # of the packed body that follows; 0: it is that of the answer before to this path
     refusal: RefusalReason | None = None  # why there was no answer
     detail: str = ""
 

@@ -11,17 +11,13 @@ import msgspec
 
 from zlotick.config import SimulatorConfig
 from zlotick.market.sessions import market_status, session_date
-from zlotick.model import StockUpdate, now_text, utc_text
+from zlotick.model import StockUpdate, now_text, utc_now, utc_text
 from zlotick.providers.base import StockDataProvider
 
 _CHEAPEST, _DEAREST = 500, 50_000  # grosze
 _STEP = 0.004  # largest move of one trade
 _BAND = 0.10  # the exchange's static band: no session goes further from its previous close
 _MOST_SHARES = 500
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class SimulatorProvider(StockDataProvider):
@@ -33,7 +29,7 @@ class SimulatorProvider(StockDataProvider):
     name = "simulator"
     kind: ClassVar[str] = "simulated"
 
-    def __init__(self, config: SimulatorConfig, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, config: SimulatorConfig, clock: Callable[[], datetime] = utc_now) -> None:
         self.run = 1  # a restart begins again: volumes from 0
         self._clock = clock
         self._dice = Random(config.seed)  # noqa: S311  a walk, no secret

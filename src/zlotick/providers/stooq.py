@@ -207,9 +207,8 @@ def _columns(header: Sequence[str]) -> list[str]:
     """Our word for each column, whatever their order. Raises Refusal when a needed one is missing."""
     columns = [_COLUMNS.get(cell.strip().lower(), f"({cell})") for cell in header]
     if columns[:-1] == list(_ASKED[:-1]) and columns[-1].startswith("("):
-        columns[-1] = _ASKED[
-            -1
-        ]  # its Polish header is not known, but its place: they come as they were asked
+        # Its Polish header is not known, but its place: they come as they were asked.
+        columns[-1] = _ASKED[-1]
     for word in _NEEDED:
         if columns.count(word) != 1:
             told = ascii(",".join(header)[:200])

@@ -10,7 +10,7 @@ import asyncio
 import codecs
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from yarl import URL
 
 from zlotick.config import Secret, WebSourceConfig
 from zlotick.errors import ConfigError, Refusal, RefusalReason
-from zlotick.model import utc_text, utc_time
+from zlotick.model import utc_now, utc_text, utc_time
 
 _CUT = "the answer was cut short or is not what it claims"
 _LONGEST_RETRY = 86_400.0
@@ -99,7 +99,7 @@ class HttpWeb:
         *,
         user_agent: str,
         observer: Observer | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
         self._base = _base(config.base_url)

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from zlotick.market.sessions import session_date
 from zlotick.model import Alert, StockUpdate, UpdateBatch, plain, utc_text, utc_time
 
-WARSAW = ZoneInfo("Europe/Warsaw")
 _TIMES = ("timestamp", "exchange_time", "received_at")
 _MOVERS = 5
 _MAX_NAME = 200
@@ -55,7 +54,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
 def session_day(timestamp: str) -> str:
     """The Warsaw day of an event time, as ``20250430``; empty when the text is no time."""
     try:
-        return utc_time(timestamp).astimezone(WARSAW).strftime("%Y%m%d")
+        return session_date(utc_time(timestamp)).strftime("%Y%m%d")
     except ValueError:
         return ""
 

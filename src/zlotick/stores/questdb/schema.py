@@ -182,9 +182,8 @@ async def _ensure_view(execute: Execute, name: str, create: str) -> None:
         await execute(create)
     except Fatal as error:
         raise Fatal(f"{error}; if a table has the name {name}, {_REMEDY}") from error
-    view = (await _views(execute)).get(
-        name
-    )  # none when just created: the server's lists follow a moment later
+    # None when just created: the server's lists follow a moment later.
+    view = (await _views(execute)).get(name)
     if view is not None and view["view_sql"].strip() != _select(create):
         await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
         await execute(create)
