@@ -16,7 +16,7 @@ from tests.servers import free_ports
 import zlotick
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.control import ask, socket_path
-from zlotick.errors import AlreadyRunning, ReplayError, ZlotickError
+from zlotick.errors import AlreadyRunning, ConfigError, ReplayError, ZlotickError
 from zlotick.manager import RealTimeStreamManager
 from zlotick.model import DeadLetter, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
@@ -95,6 +95,21 @@ async def test_stop_leaves_nothing_behind_and_may_be_repeated(manager: RealTimeS
     await manager.stop()
     assert asyncio.all_tasks() == before
     socket.create_server(("127.0.0.1", manager.settings.gateway.port)).close()  # its port is free again
+
+
+async def test_a_second_start_harms_the_first_in_no_way(manager: RealTimeStreamManager) -> None:
+    """It failed at the journal, and then stopped what was running."""
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    with pytest.raises(ZlotickError, match="started before"):
+        await manager.start()
+    assert await next_quotes(manager.settings.gateway.port)
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"service\.data_dir: .*file.* cannot be made"):
+        await RealTimeStreamManager(settings(tmp_path / "file")).start()
 
 
 async def test_a_restart_serves_the_last_values_before_the_first_cycle(tmp_path: Path) -> None:

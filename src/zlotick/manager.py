@@ -20,6 +20,7 @@ from zlotick.config import Settings
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
+from zlotick.errors import ConfigError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
@@ -110,11 +111,13 @@ class RealTimeStreamManager:
     # Start: the order of a quote's life
 
     async def start(self) -> None:
-        """Start everything; returns when the gateway listens and cycles are under way.
+        """Start everything, once; returns when the gateway listens and cycles are under way.
 
         Raises ZlotickError, with nothing left running, when it cannot: a taken port, a second service on the
         same data folder, a server that cannot be provisioned.
         """
+        if self._failure:
+            raise ZlotickError("this service was started before: make another RealTimeStreamManager")
         self._failure = asyncio.get_running_loop().create_future()
         self._started_at = time.monotonic()
         try:
@@ -145,7 +148,11 @@ class RealTimeStreamManager:
 
     async def _open_journal(self) -> None:
         home = self.settings.service.home
-        await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = f"service.data_dir: {home} cannot be made ({error.strerror}); choose another folder"
+            raise ConfigError([problem]) from error
         await self.journal.open()
         await self.cycle.restore()
 
