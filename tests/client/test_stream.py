@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from zlotick.client import (
     connect,
     stream,
 )
+from zlotick.client.errors import in_words
 from zlotick.client.messages import State
 from zlotick.client.reconnect import Reconnect
 from zlotick.errors import ConfigError
@@ -174,6 +176,14 @@ async def test_a_server_that_is_not_there_is_named_with_the_reason() -> None:
         with pytest.raises(StreamUnreachable, match=f"^{url} cannot be reached: Connection refused$"):
             async for _ in connect(url, attempts=1):
                 pass
+
+
+async def test_numbers_that_are_not_the_system_s_are_not_taken_for_it(gateway: Gateway) -> None:
+    """A server without TLS was "Operation not permitted", a name nobody has "Unknown error -2"."""
+    with pytest.raises(StreamUnreachable, match=r"cannot be reached: .*SSL"):
+        async for _ in connect(url_of(gateway).replace("ws:", "wss:"), attempts=1):
+            pass
+    assert in_words(socket.gaierror(socket.EAI_NONAME, "no such name")) == "no such name"
 
 
 async def test_a_forbidden_address_is_no_reason_to_try_again() -> None:

@@ -46,6 +46,7 @@ async def _websocket(settings: Settings) -> bool:
     import aiohttp
 
     from zlotick.cli.reach import reach
+    from zlotick.client.errors import in_words
 
     gateway = await reach(settings)
     try:
@@ -55,7 +56,7 @@ async def _websocket(settings: Settings) -> bool:
             async with session.get(f"{gateway.address('http')}/health") as response:
                 report = await response.json()
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError) as error:
-        print(f"❌ WebSocket: {str(error) or type(error).__name__}")
+        print(f"❌ WebSocket: {in_words(error)}")
         return False
     print(
         f"✅ WebSocket: {data.get('questdb_status', 'unknown')} / {data.get('pocketbase_status', 'unknown')}"
@@ -68,11 +69,13 @@ async def _websocket(settings: Settings) -> bool:
 async def _online(session: aiohttp.ClientSession, name: str, url: str) -> bool:
     import aiohttp
 
+    from zlotick.client.errors import in_words
+
     try:
         async with session.get(url) as response:
             well = response.status in (200, 204)
             print(f"✅ {name}: Online" if well else f"❌ {name}: HTTP {response.status}")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        print(f"❌ {name}: {str(error) or type(error).__name__}")
+        print(f"❌ {name}: {in_words(error)}")
         return False
     return well

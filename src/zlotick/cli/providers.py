@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.shown import json_text, table
-from zlotick.errors import Refusal, RefusalReason, Transient
+from zlotick.errors import Refusal, RefusalReason
 
 if TYPE_CHECKING:
     from zlotick.config import Settings
@@ -80,7 +80,7 @@ def try_(
 async def _ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.reach import reach
+    from zlotick.cli.reach import nobody, reach
 
     gateway = await reach(settings)
     address = gateway.address("http")
@@ -93,10 +93,7 @@ async def _ask(settings: Settings) -> dict[str, Any]:
             board: dict[str, Any] = await answer.json()
             return board
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise Transient(
-            f"no zlotick answers at {address} ({str(error) or type(error).__name__}): "
-            "start it with zlotick serve, or name its gateway.port"
-        ) from error
+        raise nobody(address, error) from error
 
 
 def _board(board: dict[str, Any]) -> Iterable[str]:

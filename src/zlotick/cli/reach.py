@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zlotick.control import ask, socket_path
-from zlotick.errors import EmbeddedError, ZlotickError
+from zlotick.errors import EmbeddedError, Transient, ZlotickError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -37,6 +37,16 @@ class Reach:
 
         connector = aiohttp.TCPConnector(ssl=self.context or True)
         return aiohttp.ClientSession(connector=connector, headers=self.headers, **options)  # type: ignore[arg-type]  # the caller's own
+
+
+def nobody(address: str, error: Exception) -> Transient:
+    """That no zlotick answers there, why, and what to do."""
+    from zlotick.client.errors import in_words
+
+    return Transient(
+        f"no zlotick answers at {address} ({in_words(error)}): "
+        "start it with zlotick serve, or name its gateway.port"
+    )
 
 
 async def reach(settings: Settings) -> Reach:

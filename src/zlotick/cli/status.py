@@ -37,7 +37,7 @@ def status(
 async def ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.reach import reach
+    from zlotick.cli.reach import nobody, reach
 
     gateway = await reach(settings)
     address = gateway.address("ws")
@@ -55,10 +55,7 @@ async def ask(settings: Settings) -> dict[str, Any]:
                 if message.get("type") == "error":
                     raise Transient(f"the zlotick at {address} says no: {message['message']}")
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
-        raise Transient(
-            f"no zlotick answers at {address} ({str(error) or type(error).__name__}): "
-            "start it with zlotick serve, or name its gateway.port"
-        ) from error
+        raise nobody(address, error) from error
 
 
 def _table(message: dict[str, Any]) -> str:

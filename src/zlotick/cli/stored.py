@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from zlotick.cli import WrongUsage
-from zlotick.errors import Transient, ZlotickError
+from zlotick.errors import ZlotickError
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.model import utc_text
 
@@ -96,14 +96,13 @@ def _parameters(wanted: Wanted, since: str | None, size: int) -> dict[str, str]:
 async def _page(session: aiohttp.ClientSession, url: str, parameters: dict[str, str]) -> list[Row]:
     import aiohttp
 
+    from zlotick.cli.reach import nobody
+
     try:
         async with session.get(url, params=parameters) as response:
             answer = msgspec.json.decode(await response.read(), type=_Answer)
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-        raise Transient(
-            f"no zlotick answers at {url.partition('/api')[0]} ({str(error) or type(error).__name__}): "
-            "start it with zlotick serve, or name its gateway.port"
-        ) from error
+        raise nobody(url.partition("/api")[0], error) from error
     if response.status == 200:
         return answer.data
     kind = WrongUsage if response.status in _WRONG else ZlotickError

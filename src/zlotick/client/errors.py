@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
+
 from zlotick.errors import Fatal, Transient, ZlotickError
 
 
@@ -25,3 +29,12 @@ class StreamUnreachable(Transient):
 
 class StreamEnded(ZlotickError):
     """It was disconnected by its owner; nothing more comes."""
+
+
+def in_words(error: Exception) -> str:
+    """Why a connection failed, in the words of the system: aiohttp's name the address once more."""
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not those of the system
+        return cause.strerror or str(cause)
+    number = cause.errno if isinstance(cause, OSError) else None
+    return (os.strerror(number) if number else str(cause)) or type(error).__name__

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
 from typing import Self
 
 import aiohttp
 
+from zlotick.client.errors import in_words
 from zlotick.client.reconnect import BROKEN, Closed
 
 CLOSE_TIMEOUT = 1.0
@@ -48,7 +48,7 @@ class Socket:
             raise NotOpened(Closed(error.status, f"HTTP {error.status}")) from error
         except (aiohttp.ClientError, OSError) as error:
             await session.close()
-            raise NotOpened(Closed(BROKEN, _plain(error))) from error
+            raise NotOpened(Closed(BROKEN, in_words(error))) from error
         except BaseException:
             await session.close()
             raise
@@ -79,9 +79,3 @@ class Socket:
             await self._ws.close()
         finally:
             await self._session.close()
-
-
-def _plain(error: Exception) -> str:
-    """The system's own words: aiohttp's name the address once more."""
-    number = error.errno if isinstance(error, OSError) else None
-    return (os.strerror(number) if number else str(error)) or type(error).__name__
