@@ -128,9 +128,9 @@ async def test_no_word_of_a_client_is_sql(
 async def test_many_rows_need_the_memory_of_a_page(
     connector: QuestDBConnector, history: QuestDBHistory
 ) -> None:
-    rows = 20_000
-    for first in range(0, rows, 10_000):
-        part = [quote(number / 100, volume=number) for number in range(first, first + 10_000)]
+    rows = 10_000
+    for first in range(0, rows, 5000):
+        part = [quote(number / 100, volume=number) for number in range(first, first + 5000)]
         assert await connector.insert_batch(part) == []
     await applied(connector)
     query = HistoryQuery(symbol="11B", limit=rows, begin=MORNING)
