@@ -29,14 +29,14 @@ from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
 from zlotick.market.sessions import Phase
 from zlotick.market.validation import Validator
-from zlotick.model import Alert, MarketStatus, plain
+from zlotick.model import MarketStatus
 from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.providers.lineup import Lineup, line_up
 from zlotick.providers.recorded import RecordedProvider
 from zlotick.providers.replay import ReplayProvider
-from zlotick.questions import alert_clock, gateway_context, samples
+from zlotick.questions import alert_clock, control_commands, gateway_context, samples
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
@@ -203,14 +203,7 @@ class RealTimeStreamManager:
         self._own(self.alerts.run(), "alerts")
 
     async def _start_control(self) -> None:
-        commands = {
-            "dead-letters": self.list_dead_letters,
-            "resend": self.resend_dead_letters,
-            "gateway-token": self.gateway_token,
-            "alert-rules": self.list_alert_rules,
-            "alert-history": self.list_alerts,
-        }
-        self._control = ControlServer(socket_path(self.settings.service.home), commands)
+        self._control = ControlServer(socket_path(self.settings.service.home), control_commands(self))
         await self._control.start()
 
     def _start_cycles(self) -> None:
@@ -298,34 +291,6 @@ class RealTimeStreamManager:
         while True:
             await self.journal.retain()
             await asyncio.sleep(_RETAIN_EVERY)
-
-    async def list_dead_letters(self) -> list[dict[str, Any]]:
-        """Rows that a store refused for good, oldest first."""
-        return [plain(letter) for letter in await self.journal.dead_letters()]
-
-    async def resend_dead_letters(self) -> dict[str, dict[str, int]]:
-        """Offer the refused rows to their stores again: how many went, how many are still refused."""
-        results = {}
-        for delivery in self.deliveries:
-            sent, refused = await delivery.resend_dead_letters()
-            results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
-        return results
-
-    async def list_alert_rules(self) -> dict[str, Any] | None:
-        """The alert rules in force, and what is wrong with them; None where alerts are off."""
-        return await self.alerts.rules() if self.alerts else None
-
-    async def list_alerts(self) -> list[dict[str, Any]] | None:
-        """The newest alerts and what became of them; None where alerts are off."""
-        return await self.alerts.history() if self.alerts else None
-
-    async def recent_alerts(self, limit: int) -> list[Alert]:
-        """All users' alerts, newest first."""
-        return await self.alerts.recent(limit) if self.alerts else []
-
-    async def gateway_token(self) -> str | None:
-        """The token with which this machine's user passes the gateway; None where it asks for none."""
-        return self.gateway.house_token
 
     async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
         """Wait until every store has everything; False when that takes too long."""

@@ -1,14 +1,16 @@
-"""What the gateway, the alerts and a scrape of the metrics ask the service."""
+"""What the gateway, the alerts, a scrape of the metrics and the commands of other processes ask the service."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from zlotick import __version__
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
+from zlotick.control import Command
 from zlotick.gateway.context import GatewayContext
-from zlotick.model import ConnectionStatus, utc_text
+from zlotick.model import Alert, ConnectionStatus, plain, utc_text
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
@@ -44,7 +46,7 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
         pocketbase_url=lambda: service.pocketbase.config.url if service.pocketbase else None,
         history=lambda: QuestDBHistory(service.questdb.execute_query) if service.questdb else None,
         alert_troubles=lambda: service.alerts.warnings() if service.alerts else [],
-        recent_alerts=service.recent_alerts if wanted(service.settings) else None,
+        recent_alerts=partial(_recent_alerts, service) if wanted(service.settings) else None,
     )
 
 
@@ -75,6 +77,52 @@ async def samples(service: RealTimeStreamManager) -> Samples:
         *journal,
         *service.cycle_metrics.samples(),
     ]
+
+
+def control_commands(service: RealTimeStreamManager) -> dict[str, Command]:
+    """What this user's other processes may ask, by the names of the control socket."""
+    commands = {
+        "dead-letters": _dead_letters,
+        "resend": _resend,
+        "gateway-token": _gateway_token,
+        "alert-rules": _alert_rules,
+        "alert-history": _alert_history,
+    }
+    return {name: partial(command, service) for name, command in commands.items()}
+
+
+async def _dead_letters(service: RealTimeStreamManager) -> list[dict[str, Any]]:
+    """Rows that a store refused for good, oldest first."""
+    return [plain(letter) for letter in await service.journal.dead_letters()]
+
+
+async def _resend(service: RealTimeStreamManager) -> dict[str, dict[str, int]]:
+    """Offer the refused rows to their stores again: how many went, how many are still refused."""
+    results = {}
+    for delivery in service.deliveries:
+        sent, refused = await delivery.resend_dead_letters()
+        results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
+    return results
+
+
+async def _gateway_token(service: RealTimeStreamManager) -> str | None:
+    """The token with which this machine's user passes the gateway; None where it asks for none."""
+    return service.gateway.house_token
+
+
+async def _alert_rules(service: RealTimeStreamManager) -> dict[str, Any] | None:
+    """The alert rules in force, and what is wrong with them; None where alerts are off."""
+    return await service.alerts.rules() if service.alerts else None
+
+
+async def _alert_history(service: RealTimeStreamManager) -> list[dict[str, Any]] | None:
+    """The newest alerts and what became of them; None where alerts are off."""
+    return await service.alerts.history() if service.alerts else None
+
+
+async def _recent_alerts(service: RealTimeStreamManager, limit: int) -> list[Alert]:
+    """All users' alerts, newest first."""
+    return await service.alerts.recent(limit) if service.alerts else []
 
 
 def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:
