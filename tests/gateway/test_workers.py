@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -278,11 +279,16 @@ async def test_a_port_that_others_share_is_taken_too() -> None:
 
 
 async def test_what_a_worker_cannot_do_stops_the_start(tmp_path: Path) -> None:
+    """The error was followed by a traceback of a future that nobody had asked for its result."""
+    leftovers: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: leftovers.append(context))
     workers = made(tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.key")
     with pytest.raises(GatewayError, match=r"none\.pem"):
         await workers.start()
     assert [relay.pid for relay in workers.relays] == [None, None]
     await workers.stop()
+    gc.collect()
+    assert not leftovers
 
 
 async def test_a_process_that_cannot_be_started_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,10 +94,11 @@ class Workers:
         log.info("Gateway workers are up", mark="🔌", port=self.port, workers=len(self.relays))
 
     async def _all_up(self) -> None:
-        ups = asyncio.gather(*(relay.up.wait() for relay in self.relays))
+        ups = asyncio.create_task(self._each_up(), name="gateway workers' start")
         try:
-            first: list[asyncio.Future[Any]] = [ups, *self._lives]
-            await asyncio.wait(first, timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [ups, *self._lives], timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+            )
             if not ups.done():
                 for life in self._lives:
                     if life.done():
@@ -107,6 +108,11 @@ class Workers:
                 )
         finally:
             ups.cancel()
+            await asyncio.wait([ups])
+
+    async def _each_up(self) -> None:
+        for relay in self.relays:
+            await relay.up.wait()
 
     async def stop(self) -> None:
         """Let every worker say goodbye; after a deadline, kill. Safe to call twice."""
