@@ -15,7 +15,11 @@ from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import csv_text, is_isin, load, warn_if_old
 
 HEADER = "symbol,name,isin,as_of\n"
-TODAY = datetime.now(WARSAW).date()
+
+
+def today() -> date:
+    """Not of the module: a suite may run over midnight."""
+    return datetime.now(WARSAW).date()
 
 
 def config(path: Path, text: str, extra: Sequence[str] = ()) -> UniverseConfig:
@@ -61,7 +65,9 @@ def test_extra_symbols_are_added() -> None:
 
 
 def test_a_file_of_the_users_own(tmp_path: Path) -> None:
-    text = f'\ufeff{HEADER}PKN,ORLEN,PLPKN0000018,{TODAY}\r\nKGH,"KGHM, Lubin",,{TODAY - timedelta(3)}\r\n'
+    text = (
+        f'\ufeff{HEADER}PKN,ORLEN,PLPKN0000018,{today()}\r\nKGH,"KGHM, Lubin",,{today() - timedelta(3)}\r\n'
+    )
     universe = load(config(tmp_path, text))
     assert universe.symbols == {"PKN", "KGH"}
     assert universe.names["KGH"] == "KGHM, Lubin"
@@ -70,7 +76,7 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("age", "warned"), [(100, False), (101, True)])
 def test_an_old_list_earns_a_warning(tmp_path: Path, age: int, warned: bool) -> None:
-    universe = load(config(tmp_path, f"{HEADER}PKN,,,{TODAY - timedelta(age)}\n"))
+    universe = load(config(tmp_path, f"{HEADER}PKN,,,{today() - timedelta(age)}\n"))
     with capture_logs() as logs:
         warn_if_old(universe)
     assert [entry["age_days"] for entry in logs] == ([age] if warned else [])
