@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from structlog.testing import capture_logs
+from tests.gateway.serving import until
 from tests.servers import free_ports
 
 import zlotick
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.control import ask, socket_path
-from zlotick.errors import AlreadyRunning, ConfigError, ReplayError, ZlotickError
+from zlotick.errors import AlreadyRunning, ConfigError, JournalError, ReplayError, ZlotickError
 from zlotick.manager import RealTimeStreamManager
 from zlotick.model import DeadLetter, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
@@ -187,6 +189,29 @@ async def test_a_failing_task_fails_the_service(
     with pytest.raises(RuntimeError, match="a bug in retention"):
         async with asyncio.timeout(30):
             await manager.failed()
+
+
+async def test_a_journal_that_cannot_be_trimmed_stops_nothing(
+    manager: RealTimeStreamManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle outlives a full disk or a locked file, but the trimming of the journal then ended the service."""
+    monkeypatch.setattr("zlotick.manager._RETAIN_EVERY", 0.01)
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    retain, tried = manager.journal.retain, 0
+
+    async def full_disk() -> int:
+        nonlocal tried
+        tried += 1
+        raise JournalError("database or disk is full")
+
+    with capture_logs() as logs:
+        monkeypatch.setattr(manager.journal, "retain", full_disk)
+        await until(lambda: tried > 2)
+        monkeypatch.setattr(manager.journal, "retain", retain)
+        assert await next_quotes(manager.settings.gateway.port)
+    told = [line for line in logs if line["event"] == "Journal cannot be trimmed"]
+    assert [line["reason"] for line in told] == ["database or disk is full"]
 
 
 async def test_the_interval_must_be_positive(manager: RealTimeStreamManager) -> None:

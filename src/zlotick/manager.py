@@ -20,7 +20,7 @@ from zlotick.config import Settings
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
-from zlotick.errors import ConfigError, ZlotickError
+from zlotick.errors import ConfigError, JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
@@ -288,8 +288,16 @@ class RealTimeStreamManager:
     # What runs beside the cycles
 
     async def _retain(self) -> None:
+        """Trim the journal now and then. A full disk or a locked file passes: told once, tried again."""
+        told = ""
         while True:
-            await self.journal.retain()
+            try:
+                await self.journal.retain()
+                told = ""
+            except JournalError as error:
+                if str(error) != told:
+                    log.error("Journal cannot be trimmed", mark="❌", reason=str(error))
+                told = str(error)
             await asyncio.sleep(_RETAIN_EVERY)
 
     async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
