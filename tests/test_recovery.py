@@ -28,7 +28,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service = Service(tmp_path)
     service.share_the_jar()
     service.set("providers.order", '["replay"]')
-    service.set("providers.replay.speed", "1800")
+    service.set("providers.replay.speed", "3600")
     service.set("service.update_interval", "0.1")
     yield service
     service.end()
