@@ -1,7 +1,7 @@
 /** The candles of a chart, without a browser: `node --test tests/*.ts`. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Candles, type Told } from "../src/panels/chart/candles.ts";
+import { Candles, isToCome, type Told } from "../src/panels/chart/candles.ts";
 import { bucketsBetween } from "../src/panels/chart/sessions.ts";
 
 const told = (start: string, close: number, data_source = "gpw"): Told => ({
@@ -80,6 +80,13 @@ test("a replay that began again has no afternoon yet, though the store has yeste
   assert.deepEqual([candles.size, candles.last?.close], [1, 3]);
   candles.fill([told(afternoon, 2)]);
   assert.equal(candles.size, 1);
+});
+
+test("until such a replay's first trade, the market's clock tells what is of its earlier round", () => {
+  const time = Date.parse("2026-11-24T09:00:00.000Z");
+  assert.equal(isToCome(told("2026-11-24T15:53:00.000Z", 1), time), true);
+  assert.equal(isToCome(told("2026-11-24T09:01:00.000Z", 1), time), false);
+  assert.equal(isToCome(told("2026-11-24T15:53:00.000Z", 1), null), false);
 });
 
 test("of two sources the one shown above stands, whichever comes first", () => {

@@ -40,14 +40,16 @@ function Row({ alert }: { alert: Alert }) {
         <span class="severity">{word("severity", severity)}</span>
         <time dateTime={triggered_at}>{warsawTime(Date.parse(triggered_at), languageTag.value, day)}</time>
         {origin !== "live" && <span>{word("kind", origin)}</span>}
+      </p>
+      <p>{sentence(alert)}</p>
+      <p class="muted">
+        <span>{alert.name}</span>
         {symbol && (
           <button type="button" aria-label={p("openChart", { symbol })} onClick={() => (selected.value = symbol)}>
             {symbol} →
           </button>
         )}
       </p>
-      <p>{sentence(alert)}</p>
-      {alert.name && <p class="muted">{alert.name}</p>}
     </li>
   );
 }

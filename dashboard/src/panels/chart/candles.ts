@@ -35,6 +35,14 @@ export interface Hole {
 /** The widest gap: what is longer is drawn so wide, or a quiet share's chart would be nothing but gaps. */
 const WIDEST = 120;
 
+/** How far the page's idea of the market's time may be behind, in ms: a replay's runs sixty times as fast as ours. */
+const BEHIND_MS = 600_000;
+
+/** A replay that begins again finds candles of its earlier round, of times that are still to come. */
+export function isToCome({ start }: Told, marketTime: number | null): boolean {
+  return marketTime !== null && Date.parse(start) > marketTime + BEHIND_MS;
+}
+
 export class Candles {
   readonly interval: Interval;
   private preferred: string | null;

@@ -1,7 +1,7 @@
 /** The candles of an open chart: the stored ones by HTTP, the running one on a line of its own. */
 import { signal } from "@preact/signals";
-import { api, newClient, questdb } from "../../store/index.ts";
-import { Candles, type Interval, type Told } from "./candles.ts";
+import { api, marketTime, newClient, questdb } from "../../store/index.ts";
+import { Candles, isToCome, type Interval, type Told } from "./candles.ts";
 
 /** Candles asked for at a time. */
 const PAGE = 500;
@@ -36,6 +36,7 @@ export class CandleFeed {
   start(): void {
     const { interval } = this.candles;
     this.client.subscribe("candle", (told) => {
+      if (isToCome(told, marketTime.peek())) return;
       if (this.candles.take(told)) this.wholly = true;
       this.waiting ??= setTimeout(() => this.changed(), this.drawnAt + DRAWN_EVERY_MS - performance.now());
     });
@@ -91,7 +92,7 @@ export class CandleFeed {
       const path = `/candles/${encodeURIComponent(this.symbol)}?interval=${this.candles.interval}&limit=${PAGE}${until}`;
       const { data } = await api<{ data: Told[] }>(path, this.ended.signal);
       this.complete = data.length < PAGE;
-      this.candles.fill(data);
+      this.candles.fill(data.filter((told) => !isToCome(told, marketTime.peek())));
       this.wholly = true;
       this.changed();
       this.history.value = "ready";
