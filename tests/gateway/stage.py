@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -120,6 +121,7 @@ class Stage:
         self.batches: dict[int, UpdateBatch] = {}  # all that was ever recorded
         self.market_time = utc_time("2025-04-30T07:00:00Z")
         self.reads = 0
+        self.most = sys.maxsize  # entries in a read, when they are large
         tail = Tail()
         self.hub = Hub(
             market_status=lambda: "open",
@@ -139,7 +141,7 @@ class Stage:
         """The journal."""
         self.reads += 1
         await asyncio.sleep(0)
-        return [entry for entry in self.entries if entry.position.offset > after][:limit]
+        return [entry for entry in self.entries if entry.position.offset > after][: min(limit, self.most)]
 
     def record(self, *symbols: str, **changes: Any) -> Entry | None:
         """Make it durable; nobody was told yet."""

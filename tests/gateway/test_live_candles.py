@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from tests.gateway.stage import Stage
 
 from zlotick.gateway.subscription import Subscription
@@ -27,8 +28,10 @@ async def test_candles_run_and_close_for_who_wants_them() -> None:
     assert len(wire.read) == 4
 
 
-async def test_candles_that_begin_late_know_the_day_from_the_journal() -> None:
+@pytest.mark.parametrize("most", [1, 5, 1000])
+async def test_candles_that_begin_late_know_the_day_from_the_journal(most: int) -> None:
     stage = Stage()
+    stage.most = most
     stage.trade("ABS", timestamp="2025-04-29T15:00:00.000Z", volume=900)
     for minute in range(200):
         stamp = f"2025-04-30T{7 + minute // 60:02}:{minute % 60:02}:05.000Z"

@@ -33,7 +33,7 @@ class GatewayContext:
     stale: Callable[[], frozenset[str]]  # the symbols whose quotes are stale now
     next_cycle: Callable[[], str | None]  # when it is due; None before the first
     journal_stats: Callable[[], Awaitable[JournalStats]]
-    read_journal: Callable[[int, int], Awaitable[list[Entry]]]  # entries after an offset, at most so many
+    read_journal: Callable[[int, int], Awaitable[list[Entry]]]  # after an offset, so many; fewer when large
     uptime: Callable[[], float]  # seconds
     calendar: Callable[[], Calendar] = lambda: GPW
     market_time: Callable[[], datetime] = lambda: datetime.now(UTC)  # a replay's quotes have the replayed one
