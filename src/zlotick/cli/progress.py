@@ -12,8 +12,9 @@ _LINE_EVERY = 2.0
 
 
 def say(text: str) -> None:
-    """Tell at once."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell at once. A terminal that is gone is no reason to stop half-way."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:

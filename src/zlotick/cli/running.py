@@ -123,7 +123,11 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _signalled(manager: RealTimeStreamManager) -> None:
-    """Return at the first SIGINT or SIGTERM; the second ends the process at once. SIGHUP reads the certificate again."""
+    """Return at the first SIGINT or SIGTERM; the second ends the process at once.
+
+    SIGHUP reads the certificate again; without one it means that the terminal is gone, and stops us too: the embedded
+    servers would stay. Under nohup it is ignored as before.
+    """
     stop = asyncio.Event()
 
     def on_signal(number: int) -> None:
@@ -139,4 +143,6 @@ async def _signalled(manager: RealTimeStreamManager) -> None:
         loop.add_signal_handler(number, on_signal, number)
     if manager.settings.gateway.tls_certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, manager.gateway.reload_tls)
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     await stop.wait()
