@@ -52,9 +52,7 @@ class Patience:
 
     ready: float = 120.0  # from its start to its first answer
     stop: float = 10.0  # from SIGTERM to SIGKILL
-    silence: float = (
-        120.0  # one that runs but answers nothing for so long hangs: it is ended and started anew
-    )
+    silence: float = 120.0  # one that answers nothing for so long hangs: it is started anew
     healthy_after: float = 60.0  # after so long the next restart begins with the shortest wait again
 
 
