@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -79,6 +80,10 @@ async def stored(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConfig]:
     ]
     assert await connector.insert_batch(quotes) == []
     await applied(connector)
+    behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn <> base_table_txn"
+    async with asyncio.timeout(30):  # the candles follow the table: a chart asks for them once
+        while await connector.execute_query(behind):
+            await asyncio.sleep(0.02)
     yield questdb_server
     await drop_schema(connector)
     await connector.close()
