@@ -135,6 +135,8 @@ async def test_market() -> None:
                 "phase": "continuous",
                 "time": "2026-11-24T10:00:00.000Z",
                 "next_change": "2026-11-24T15:50:00.000Z",
+                "next_phase": "closing_call",
+                "next_phase_at": "2026-11-24T15:50:00.000Z",
                 "session_day": "2026-11-24",
                 "is_session": True,
             },
@@ -142,6 +144,11 @@ async def test_market() -> None:
     async with calling(Stored(moment=datetime(2026, 11, 27, 23, 30, tzinfo=UTC))) as caller:
         _, answer = await caller.get("/market")
     assert (answer["session_day"], answer["is_session"], answer["status"]) == ("2026-11-28", False, "weekend")
+    assert (answer["next_change"], answer["next_phase_at"]) == (
+        "2026-11-29T23:00:00.000Z",
+        "2026-11-30T07:30:00.000Z",
+    )
+    assert answer["next_phase"] == "pre_opening"
 
 
 async def test_symbols_are_the_universe_and_what_sources_add() -> None:

@@ -211,6 +211,13 @@ def test_nothing_changes_before_the_next_change(moment: datetime) -> None:
     assert (market_status(halfway), phase(halfway)) == (market_status(moment), phase(moment))
 
 
+@given(MOMENTS)
+def test_the_phase_stays_until_the_next_one(moment: datetime) -> None:
+    change = GPW.next_phase(moment)
+    assert phase(change - timedelta(microseconds=1)) is phase(moment)
+    assert phase(change) is not phase(moment)
+
+
 def test_the_next_change_over_a_long_weekend() -> None:
     friday_evening = warsaw(date(2025, 12, 23), "18:00")
     assert GPW.next_change(friday_evening) == warsaw(date(2025, 12, 24), "00:00")

@@ -1,8 +1,8 @@
 import { countdown, warsawTime } from "../i18n/format.ts";
 import { languageTag, t, type Key } from "../i18n/index.ts";
-import { market, marketTime, untilChange } from "../store/index.ts";
+import { market, marketTime, untilPhase } from "../store/index.ts";
 
-/** The phase of the market, its clock, and when it changes. */
+/** The phase of the market, its clock, and what comes next. */
 export function MarketBadge() {
   const told = market.value;
   if (!told) return <div class="market" aria-label={t("market")} />;
@@ -33,8 +33,9 @@ function Clock() {
 }
 
 function Countdown() {
-  if (untilChange.value === null) return null;
-  const { days, clock } = countdown(untilChange.value);
+  if (!market.value || untilPhase.value === null) return null;
+  const phase = t(`phase_${market.value.next_phase}` as Key);
+  const { days, clock } = countdown(untilPhase.value);
   const left = days ? `${t("days", { count: days })} ${clock}` : clock;
-  return <span class="countdown muted">{t("nextPhase", { left })}</span>;
+  return <span class="countdown muted">{t("nextPhase", { phase, left })}</span>;
 }

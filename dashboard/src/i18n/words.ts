@@ -52,7 +52,7 @@ export const en = {
   status_closed: "Closed",
   status_weekend: "Weekend",
   status_holiday: "Holiday",
-  nextPhase: "next change in {left}",
+  nextPhase: "{phase} in {left}",
   days: "{count} d",
 
   // connection
@@ -165,7 +165,7 @@ export const pl: Record<keyof typeof en, string> = {
   status_closed: "Zamknięty",
   status_weekend: "Weekend",
   status_holiday: "Święto",
-  nextPhase: "zmiana za {left}",
+  nextPhase: "{phase} za {left}",
   days: "{count} d",
 
   connection: "Połączenie",

@@ -8,7 +8,8 @@ export interface Market {
   status: string;
   phase: string;
   time: string;
-  next_change: string;
+  next_phase: string;
+  next_phase_at: string;
   /** The Warsaw date. */
   session_day: string;
   is_session: boolean;
@@ -20,10 +21,10 @@ const clock = signal<Clock | null>(null);
 
 /** The market's time now, in ms since 1970; null before the server said it. */
 export const marketTime = computed(() => (clock.value ? clock.value.at(now.value) : null));
-/** Until the status or the phase differs, in ms of the market's clock. */
-export const untilChange = computed(() =>
+/** Until the next phase, in ms of the market's clock. */
+export const untilPhase = computed(() =>
   market.value && marketTime.value !== null
-    ? Math.max(0, Date.parse(market.value.next_change) - marketTime.value)
+    ? Math.max(0, Date.parse(market.value.next_phase_at) - marketTime.value)
     : null,
 );
 
@@ -55,6 +56,6 @@ export async function askMarket(): Promise<void> {
 /** Ask when it is time. Call it now and then. */
 export function keepTime(): void {
   const steady = clock.peek()?.rate === 1 ? ASK_EVERY_MS : ASK_OFTEN_MS;
-  const wait = untilChange.peek() === 0 ? ASK_SOON_MS : steady;
+  const wait = untilPhase.peek() === 0 ? ASK_SOON_MS : steady;
   if (Date.now() - asked >= wait) void askMarket();
 }

@@ -52,6 +52,8 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
     time: str
     next_change: str  # when the status or the phase differs
+    next_phase: str
+    next_phase_at: str  # over a weekend the status changes, the phase does not
     session_day: str  # the Warsaw date
     is_session: bool  # whether the exchange trades on that day
 

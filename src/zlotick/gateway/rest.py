@@ -90,13 +90,15 @@ class Rest:
     async def market(self, _: web.Request) -> web.Response:
         """The market at the moment its quotes are from."""
         calendar, moment = self._context.calendar(), self._context.market_time()
-        day = session_date(moment)
+        day, next_phase = session_date(moment), calendar.next_phase(moment)
         return json(
             Market(
                 status=calendar.market_status(moment),
                 phase=calendar.phase(moment),
                 time=utc_text(moment),
                 next_change=utc_text(calendar.next_change(moment)),
+                next_phase=calendar.phase(next_phase),
+                next_phase_at=utc_text(next_phase),
                 session_day=day.isoformat(),
                 is_session=calendar.is_session(day),
             )

@@ -132,6 +132,16 @@ class Calendar:
                     return boundary.astimezone(UTC)
             day += timedelta(days=1)
 
+    def next_phase(self, moment: datetime) -> datetime:
+        """When the phase differs, in UTC: a closed market that becomes a holiday stays closed.
+
+        Raises ValueError for a naive datetime.
+        """
+        phase = self.phase(moment)
+        while self.phase(moment) is phase:
+            moment = self.next_change(moment)
+        return moment
+
     def _row(self, local: datetime) -> _Row:
         """The row of the schedule in force at a Warsaw wall clock time."""
         whole_day = self._row_of_day(local.date())

@@ -47,16 +47,9 @@ class MarketClock:
     def text(self) -> str:
         """The time, the phase, the next one and how long until then."""
         moment = self.moment()
-        change = self._next_phase(moment)
+        change = self._calendar.next_phase(moment)
         left = countdown((change - moment).total_seconds())
         return f"{moment.astimezone(WARSAW):%H:%M:%S} Warsaw  {self._name(moment)}, {self._name(change)} in {left}"
-
-    def _next_phase(self, moment: datetime) -> datetime:
-        """When the phase changes: from a closed market to a holiday it does not."""
-        phase = self._calendar.phase(moment)
-        while self._calendar.phase(moment) is phase:
-            moment = self._calendar.next_change(moment)
-        return moment
 
     def _name(self, moment: datetime) -> str:
         phase = self._calendar.phase(moment)
