@@ -337,7 +337,7 @@ async def test_a_handshake_that_drips_is_cut(head: bytes, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("piece", [b"x", frame(b"", CONTINUATION, final=False)])
 async def test_a_message_without_end_counts_as_silence(piece: bytes) -> None:
     """A drip in one frame, or fragments for ever: nothing is complete, no ping is answered, so it is cut."""
-    async with beside_a_neighbour(ping_interval=0.3) as gateway:
+    async with beside_a_neighbour(ping_interval=1) as gateway:  # in which the neighbour answers, too
         client = await Hostile.at(gateway)
         start = frame(claimed=LIMIT) if piece == b"x" else frame(b"", final=False)
         await client.says(start)
@@ -388,7 +388,7 @@ FLOODS = {
 @pytest.mark.parametrize("case", FLOODS)
 async def test_a_flood_leaves_others_their_turn(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, flood = FLOODS[case]
-    async with beside_a_neighbour(ping_interval=1) as gateway:
+    async with beside_a_neighbour() as gateway:
         client = await Hostile.at(gateway)
         reading = asyncio.create_task(client.reader.read(-1))
         turns = Turns(monkeypatch)

@@ -23,7 +23,7 @@ from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
 
 MORNING = datetime(2025, 4, 30, 7, tzinfo=UTC)
-ROWS = 100_000
+ROWS = 50_000
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_no_word_of_a_client_is_sql(connector: QuestDBConnector, caller: C
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
-async def test_a_hundred_thousand_rows_in_bounded_memory(connector: QuestDBConnector, caller: Caller) -> None:
+async def test_fifty_thousand_rows_in_bounded_memory(connector: QuestDBConnector, caller: Caller) -> None:
     for first in range(0, ROWS, 10_000):
         assert await connector.insert_batch([quote(number) for number in range(first, first + 10_000)]) == []
     await applied(connector)
