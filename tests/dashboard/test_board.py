@@ -325,6 +325,17 @@ async def test_where_a_token_is_asked_for_the_page_asks_its_reader(page: Page, t
         assert token not in str(await page.evaluate("Object.values(localStorage)"))
 
 
+async def test_the_chart_asks_for_its_candles_when_questdb_comes(page: Page) -> None:
+    """Whoever opened a chart before QuestDB was there got none until the line broke."""
+    event = {"service": "QuestDB", "status": "connected", "timestamp": "2025-04-30T09:00:00.000Z"}
+    async with board(page) as (shown, gateway):
+        await shown.row("ABS").click()
+        await expect(page.locator(".chart .notice")).to_contain_text("No history: QuestDB is off")
+        async with page.expect_response("**/api/v1/candles/ABS*"):
+            gateway.publish_event("connection_status", event)
+        shown.problems.clear()  # nothing is stored here: 503
+
+
 # When the line breaks
 
 

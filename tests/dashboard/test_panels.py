@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from tests.servers import free_ports
-from tests.stores.questdb.samples import applied, drop_schema
+from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.config.alerts import AlertRuleConfig
@@ -79,11 +78,7 @@ async def stored(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConfig]:
         quote(morning, 63.25, 900),
     ]
     assert await connector.insert_batch(quotes) == []
-    await applied(connector)
-    behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn <> base_table_txn"
-    async with asyncio.timeout(30):  # the candles follow the table: a chart asks for them once
-        while await connector.execute_query(behind):
-            await asyncio.sleep(0.02)
+    await viewed(connector)  # a chart asks for its candles once
     yield questdb_server
     await drop_schema(connector)
     await connector.close()

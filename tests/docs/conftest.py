@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.stores.questdb.samples import applied, drop_schema
+from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig
 from zlotick.providers.replay import ReplayProvider
@@ -31,16 +31,8 @@ async def load(config: QuestDBConfig) -> None:
         # The key of a row: what a cycle would have recorded, and no more.
         recorded |= {(quote.symbol, quote.timestamp): quote for quote in quotes}
     await questdb.insert_batch(list(recorded.values()))
-    await applied(questdb)
-    await views_follow(questdb)
+    await viewed(questdb)
     await questdb.close()
-
-
-async def views_follow(questdb: QuestDBConnector) -> None:
-    behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn != base_table_txn"
-    async with asyncio.timeout(30):
-        while await questdb.execute_query(behind):
-            await asyncio.sleep(0.05)
 
 
 async def unload(config: QuestDBConfig) -> None:

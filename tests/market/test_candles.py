@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.serving import quote
-from tests.stores.questdb.samples import applied, drop_schema
+from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig
 from zlotick.market.candles import INTERVALS, Bar, Candle, Candles
@@ -193,18 +191,6 @@ async def connector(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConne
     await connector.close()
 
 
-async def views_follow(connector: QuestDBConnector) -> None:
-    await applied(connector)
-    query = (
-        "SELECT count() AS n FROM materialized_views() "
-        "WHERE refresh_base_table_txn < base_table_txn OR view_status <> 'valid'"
-    )
-    deadline = time.monotonic() + 60
-    while (await connector.execute_query(query))[0]["n"]:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-
-
 VOLUMES = """
     SELECT timestamp, symbol, open, high, low, close, cum_vol_close - coalesce(before, 0) AS volume, ticks
     FROM (SELECT *, lag(cum_vol_close) OVER (PARTITION BY symbol, day ORDER BY timestamp) AS before
@@ -227,7 +213,7 @@ async def test_a_replayed_session_gives_the_candles_of_questdb(connector: QuestD
             told[candle.interval, candle.symbol, candle.start] = candle
         if changed:
             await connector.insert_batch(changed)
-    await views_follow(connector)
+    await viewed(connector)
     for interval in INTERVALS:
         mine = {(symbol, *row(candle)) for (kind, symbol, _), candle in told.items() if kind == interval}
         theirs = {

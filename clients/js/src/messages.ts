@@ -183,7 +183,7 @@ export interface MarketStatusChanged {
 
 export interface ConnectionStatusChanged {
   type: "connection_status";
-  service: string;
+  service: "QuestDB" | "Pocketbase";
   status: ConnectionStatus;
   timestamp: string;
   reason: string | null;

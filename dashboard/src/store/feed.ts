@@ -67,7 +67,7 @@ export function open(): void {
   stream.subscribe("subscription_confirmed", () => void askAll());
   stream.subscribe("stock_updates", ({ data }) => show(data));
   stream.subscribe("connection_status", ({ service, status }) => {
-    if (service === "questdb") questdb.value = status;
+    if (service === "QuestDB") questdb.value = status;
   });
   stream.subscribe("market_status", () => void askMarket());
   stream.subscribe("data_provider_status", () => void askProviders());

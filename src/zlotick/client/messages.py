@@ -223,7 +223,7 @@ class ConnectionStatusChanged(TypedDict):
     """A store's connection has another state."""
 
     type: Literal["connection_status"]
-    service: str
+    service: Literal["QuestDB", "Pocketbase"]
     status: str
     timestamp: str
     reason: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from zlotick.model import StockUpdate
@@ -34,6 +35,20 @@ def make_quote(**changes: object) -> StockUpdate:
 async def applied(connector: QuestDBConnector) -> None:
     """Wait until what was acknowledged is readable."""
     await connector.execute_query("SELECT wait_wal_table('stock_data')")
+
+
+async def viewed(connector: QuestDBConnector) -> None:
+    """Wait until the candles show it too: refreshed from the table, and what was refreshed is readable."""
+    await applied(connector)
+    behind = (
+        "SELECT view_name FROM materialized_views() "
+        "WHERE refresh_base_table_txn <> base_table_txn OR view_status <> 'valid'"
+    )
+    async with asyncio.timeout(60):
+        while await connector.execute_query(behind):
+            await asyncio.sleep(0.02)
+    for name in CREATE_VIEWS:
+        await connector.execute_query(f"SELECT wait_wal_table('{name}')")
 
 
 async def drop_schema(connector: QuestDBConnector) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.stores.questdb.samples import applied, make_quote
+from tests.stores.questdb.samples import applied, make_quote, viewed
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Transient
@@ -35,11 +34,7 @@ async def history(connector: QuestDBConnector) -> QuestDBHistory:
 async def insert(connector: QuestDBConnector, *quotes: StockUpdate) -> None:
     """Insert, and wait until table and views show it."""
     assert await connector.insert_batch(quotes) == []
-    await applied(connector)
-    behind = "SELECT view_name FROM materialized_views() WHERE refresh_base_table_txn <> base_table_txn"
-    async with asyncio.timeout(30):
-        while await connector.execute_query(behind):
-            await asyncio.sleep(0.02)
+    await viewed(connector)
 
 
 async def told(pages: AsyncIterator[list[Any]]) -> list[Any]:
