@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 TARGET = 0.6
 RUNS = 9
-BOARD, QUOTE = b"Quit", b"11BIT"  # the last of the keys at the bottom; the first stock
+BOARD, QUOTE = b"Quit", b"11BIT"  # one of the keys at the bottom; the first stock
 PATIENCE = 60.0
 
 
