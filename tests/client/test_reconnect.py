@@ -18,7 +18,7 @@ def test_waits_double_up_to_their_cap_and_begin_anew_after_a_connection_that_las
 
 def test_waits_are_spread() -> None:
     waits = {Reconnect(first=1.0).closed(1006, 0.0) for _ in range(50)}
-    assert len(waits) > 40
+    assert len(waits) > 20  # some are the shortest there is
     assert all(wait is not None and 0 < wait <= 1.0 for wait in waits)
 
 

@@ -13,7 +13,7 @@ from zlotick.providers.replay import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def session_day(shared_questdb: QuestDBConfig) -> Iterator[QuestDBConfig]:
     """2025-04-30: 78 stocks, sixty market seconds a cycle, each quote once."""
     asyncio.run(load(shared_questdb))
