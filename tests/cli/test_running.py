@@ -115,7 +115,7 @@ def test_the_json_log_is_one_object_a_line(service: Service) -> None:
     service.set("service.log_format", "json")
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 2))
-    service.signal(signal.SIGHUP)  # the terminal was closed; it left QuestDB and PocketBase running
+    service.signal(signal.SIGTERM)
     assert service.wait() == 0
     lines = [json.loads(line) for line in (service.home / "realtime_stream.log").read_text().splitlines()]
     completed = [line for line in lines if line["event"] == "Update cycle completed"]

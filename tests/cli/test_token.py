@@ -207,12 +207,30 @@ def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> No
         service.end()
 
 
-def test_without_tls_a_hangup_stops_the_service(tmp_path: Path) -> None:
+def test_a_closed_terminal_stops_the_service(tmp_path: Path) -> None:
+    """It left QuestDB and PocketBase running."""
+    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    controller, terminal = os.openpty()
+    service.start(stdin=terminal)
+    try:
+        until_said(service, "Press Ctrl+C to stop.")
+        service.signal(signal.SIGHUP)
+        assert service.wait() == 0
+    finally:
+        service.end()
+        os.close(terminal)
+        os.close(controller)
+
+
+def test_a_reload_with_nothing_to_reload_stops_nothing(tmp_path: Path) -> None:
+    """As systemctl reload does without TLS."""
     service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.start()
     try:
         until_said(service, "Press Ctrl+C to stop.")
-        os.kill(service._process.pid, signal.SIGHUP)  # type: ignore[union-attr]
+        service.signal(signal.SIGHUP)
+        until_said(service, "Nothing to reload")
+        service.signal(signal.SIGTERM)
         assert service.wait() == 0
     finally:
         service.end()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+import structlog
 
 from zlotick.config import Settings
 from zlotick.manager import RealTimeStreamManager
 from zlotick.telemetry import logs
+
+log = structlog.stdlib.get_logger("zlotick.cli")
 
 _RULE = "=" * 70
 
@@ -125,8 +130,8 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 async def _signalled(manager: RealTimeStreamManager) -> None:
     """Return at the first SIGINT or SIGTERM; the second ends the process at once.
 
-    SIGHUP reads the certificate again; without one it means that the terminal is gone, and stops us too: the embedded
-    servers would stay. Under nohup it is ignored as before.
+    SIGHUP reads the certificate again. Without one it means that the terminal is gone, and stops us too, or the embedded
+    servers would stay; where there is no terminal, or under nohup, it means nothing.
     """
     stop = asyncio.Event()
 
@@ -144,5 +149,13 @@ async def _signalled(manager: RealTimeStreamManager) -> None:
     if manager.settings.gateway.tls_certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, manager.gateway.reload_tls)
     elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, stop.set if _on_terminal() else _nothing_to_reload)
     await stop.wait()
+
+
+def _on_terminal() -> bool:
+    return any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def _nothing_to_reload() -> None:
+    log.info("Nothing to reload: there is no certificate", mark="🔄")
