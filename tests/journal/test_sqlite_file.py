@@ -79,8 +79,8 @@ def run_until_killed(path: Path, seconds: float) -> int:
         writer.kill()
         told += writer.stdout.readlines()
     assert "Traceback" not in "".join(told)
-    whole = [line for line in told if line.startswith("acknowledged") and line.endswith("\n")]  # the last may be cut
-    return int(whole[-1].split()[1])
+    told = [line for line in told if line.endswith("\n")]  # the last one may be cut
+    return max(int(line.split()[1]) for line in told if line.startswith("acknowledged"))
 
 
 def told_again(last: int) -> dict[str, int]:
