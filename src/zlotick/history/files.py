@@ -38,11 +38,7 @@ class TextFile(NamedTuple):
                     yield line.rstrip("\n")
         except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
             raise HistoryError(f"{self.name}, after line {number}: the file is damaged ({error})") from error
-        except (
-            OSError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:  # zipfile's words for what it cannot open
+        except (OSError, RuntimeError, NotImplementedError) as error:  # the latter two are zipfile's
             raise HistoryError(f"{self.name}: cannot be read: {error}") from error
 
 
