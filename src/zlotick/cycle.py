@@ -28,6 +28,8 @@ from zlotick.model import (
     Entry,
     MarketStatus,
     RejectedQuote,
+    StaleReason,
+    Standing,
     StockUpdate,
     UpdateBatch,
     plain,
@@ -94,6 +96,10 @@ class Cycle:
     def stale(self) -> frozenset[str]:
         """The symbols whose quotes are stale now."""
         return self._freshness.stale(self._clock())
+
+    def standings(self) -> dict[str, Standing]:
+        """The standing now of every symbol that is not simply fresh."""
+        return dict.fromkeys(self.stale(), Standing(stale=True, reason=StaleReason.SILENT))
 
     async def run(self, pace: Pace) -> None:
         """Cycle for ever, at the moments that the pace gives."""
@@ -203,6 +209,7 @@ class Cycle:
             position=self._journal.position,
             quotes=dict(self.last_values),
             error=error,
+            standings=self.standings(),
         )
 
     def _publish(self, report: CycleReport) -> None:

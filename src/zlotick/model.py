@@ -35,6 +35,48 @@ class ConnectionStatus(StrEnum):
     FAILED = "failed"  # given up
 
 
+class Origin(StrEnum):
+    """What a quote may be called. It belongs to the quote and travels with it."""
+
+    LIVE = "live"
+    DELAYED = "delayed"
+    END_OF_DAY = "end_of_day"  # a day's close, told after the session
+    REPLAYED = "replayed"
+    SIMULATED = "simulated"
+
+
+class Review(StrEnum):
+    """How a quote that looked doubtful came to be accepted."""
+
+    CONFIRMED = "confirmed"  # an unlikely value that was repeated, or that another provider reported too
+    CORRECTED = "corrected"  # takes back a value that was published before: a cancelled trade, a wrong volume
+
+
+class StaleReason(StrEnum):
+    """Why there is no newer quote of a stock."""
+
+    NOT_TRADED = "not_traded"  # the provider lists it, without a trade in this session
+    UNREADABLE = "unreadable"  # its row cannot be read or contradicts itself
+    REJECTED = "rejected"  # validation rejects its quotes
+    RENAMED = "renamed"  # the ticker now belongs to another company (ISIN), or was renamed
+    MISSING = "missing"  # it is not in the provider's answer
+    UNCHANGED = "unchanged"  # the provider answers, but nothing on its whole page changes any more
+    SILENT = "silent"  # no provider answers
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Whether the quote in force of a stock is up to date, as of now. Computed when shown, never stored.
+
+    A stock that did not trade yet is not stale: its last price is still the right one.
+    """
+
+    stale: bool
+    reason: StaleReason | None  # None: the newest answer had its quote
+
+
+FRESH = Standing(stale=False, reason=None)
+
+
 class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
     """A quote: what is known of one stock at a moment. The guide's eleven fields, then ours.
 
@@ -57,6 +99,8 @@ class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
     exchange_time: str | None = None
     received_at: str | None = None  # the time of observation
     delay_seconds: int | None = None  # how far the source runs behind the exchange, by its own word
+    origin: Origin | None = None  # None only in journals written before 0.2 and in what a provider returns
+    review: Review | None = None  # None: nothing about it was doubtful
 
     def traded(self) -> tuple[object, ...]:
         """What was traded: a quote is recorded only when something of this changed."""
@@ -118,6 +162,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     quotes: dict[str, StockUpdate]
     rejected_by: dict[str, int] = {}  # how many for each reason
     error: str | None = None  # why nothing could be fetched or recorded; the quotes are then the old ones
+    standings: dict[str, Standing] = {}  # of the symbols that are not simply fresh
 
 
 class ProviderRow(msgspec.Struct, frozen=True):
@@ -137,6 +182,8 @@ class ProviderRow(msgspec.Struct, frozen=True):
     next_attempt: str | None = None  # when it is asked again after the refusal in force
     budget_left: int | None = None  # requests that it still grants today
     refusals: dict[str, int] = {}  # how many since the start, by reason
+    clock_skew_seconds: float | None = None  # our clock minus its Date header; None: it does not tell
+    newest_trade: str | None = None  # of its whole last answer; None: it does not tell
 
 
 class AlertCondition(StrEnum):

@@ -18,7 +18,7 @@ import msgspec
 
 from zlotick.market.sessions import session_date
 from zlotick.market.universe import TICKER
-from zlotick.model import MarketStatus, RejectedQuote, StockUpdate, utc_text, utc_time
+from zlotick.model import MarketStatus, Origin, RejectedQuote, Review, StockUpdate, utc_text, utc_time
 
 
 class Reason(StrEnum):
@@ -40,6 +40,7 @@ class Reason(StrEnum):
 _PRICES = ("price", "high", "low", "open", "previous_close")
 _NUMBERS = (*_PRICES, "change", "change_percent")
 _COUNTS = ("volume", "delay_seconds")
+_LABELS: dict[str, type[StrEnum]] = {"origin": Origin, "review": Review}
 _TIMES = ("timestamp", "exchange_time", "received_at")
 _STATUSES = frozenset(MarketStatus)
 _MAX_COUNT = 2**63 - 1  # what every store of ours can hold
@@ -220,6 +221,8 @@ def _exact_values(quote: StockUpdate) -> Iterable[tuple[str, object]]:
     yield "symbol", _symbol(quote.symbol)
     yield "market_status", _status(quote.market_status)
     yield "data_source", _source(quote.data_source)
+    for field, kind in _LABELS.items():
+        yield field, _label(field, kind, getattr(quote, field))
     yield "price", _number("price", quote.price)
     for field in _NUMBERS[1:]:
         value = getattr(quote, field)
@@ -251,6 +254,14 @@ def _source(value: object) -> str:
     raise _Rejection(
         Reason.TEXT, f"data_source {_shown(value)} must be 1 to {_MAX_TEXT} printable characters"
     )
+
+
+def _label(field: str, kind: type[StrEnum], value: object) -> StrEnum | None:
+    if value is None or isinstance(value, kind):
+        return value
+    if isinstance(value, str) and value in frozenset(kind):
+        return kind(value)
+    raise _Rejection(Reason.TEXT, f"{field} {_shown(value)} must be one of {', '.join(sorted(kind))}")
 
 
 def _number(field: str, value: object) -> float:
@@ -320,6 +331,8 @@ def _kept(field: str, value: object) -> object:
         return 0.0 if field == "price" else None
     if value is None and field in _TIMES[1:]:
         return None
+    if field in _LABELS:
+        return value if isinstance(value, _LABELS[field]) else None
     if isinstance(value, str):
         return str.__str__(value)[:_MAX_TEXT].encode("utf-8", "replace").decode()
     return _shown(value)
