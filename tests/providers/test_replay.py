@@ -4,7 +4,7 @@ import csv
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from importlib.resources import files
 from pathlib import Path
 
@@ -87,8 +87,9 @@ async def test_the_packaged_session_ends_as_the_exchange_recorded_it(step: float
         close = Decimal(before[symbol][-1]["close"])
         change = Decimal(of_day[-1]["close"]) - close
         assert quote.previous_close == float(close)
-        assert quote.change == float(round(change, 4))
-        assert quote.change_percent == float(round(change / close * 100, 2))
+        assert quote.change == float(change)
+        percent = (change / close * 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        assert quote.change_percent == float(percent)
         assert quote.market_status == "open"
 
 
@@ -154,6 +155,18 @@ async def test_nights_are_skipped_and_yesterdays_values_stay_in_force(two_sessio
     again = await provider.fetch_data()
     assert rows([again]) == rows([last])
     assert provider.run == 1
+
+
+async def test_the_change_of_adjusted_prices_has_all_their_decimals(tmp_path: Path) -> None:
+    """The change was cut to four decimals: -0.0404 for -0.04035, which does not add up with the two prices."""
+    file = tmp_path / "adjusted.csv"
+    file.write_text(
+        HEADER
+        + "STX,2025-04-08,10:00,3.15887,3.15887,3.15887,3.15887,1\n"
+        + "STX,2025-04-09,10:00,3.11852,3.11852,3.11852,3.11852,1\n"
+    )
+    [[_], [quote]] = await play(ReplayProvider(ReplayConfig(file=file), 3600))
+    assert (quote.change, quote.change_percent) == (-0.04035, -1.28)
 
 
 async def test_symbols_that_have_not_traded_yet_are_not_told(two_sessions: Path) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from importlib.resources import files
 from typing import ClassVar
 
@@ -23,6 +24,7 @@ import structlog
 
 from zlotick.config import ReplayConfig
 from zlotick.errors import ReplayError
+from zlotick.market.arithmetic import change_of
 from zlotick.market.sessions import WARSAW, market_status
 from zlotick.model import StockUpdate, now_text, utc_text
 from zlotick.providers.bars import BAR_SECONDS, SCALE, BarFile, SymbolBars, read_bars
@@ -126,13 +128,13 @@ class ReplayProvider(StockDataProvider):
         moment = datetime.fromtimestamp(tick.second, UTC)
         text = utc_text(moment)
         close = track.previous_close
+        change, percent = change_of(Decimal(tick.price), Decimal(close)) if close else (None, None)
         return StockUpdate(
             timestamp=text,
             symbol=track.symbol,
             price=tick.price / SCALE,
-            # Whole units make this exact decimal arithmetic: to 4 places, and in percent to 2.
-            change=round(tick.price - close, -4) / SCALE if close else None,
-            change_percent=round((tick.price - close) * 10_000 / close) / 100 if close else None,
+            change=None if change is None else float(change / SCALE),
+            change_percent=None if percent is None else float(percent),
             volume=tick.volume,
             high=tick.high / SCALE,
             low=tick.low / SCALE,
