@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from zlotick.model import StockUpdate, utc_text, utc_time
+from zlotick.model import Origin, StockUpdate, labelled, origin_of_source, utc_text, utc_time
 
 MOMENTS = st.datetimes(
     min_value=datetime(1990, 1, 1),  # noqa: DTZ001  hypothesis adds the zone
@@ -40,3 +41,18 @@ def test_the_guide_s_eleven_fields_make_a_quote_in_this_order() -> None:
     )
     assert (quote.symbol, quote.low, quote.open, quote.data_source) == ("PKN", 64.20, 64.80, "stooq.pl")
     assert quote.previous_close is None
+
+
+def test_an_origin_is_known_from_the_source_unless_the_quote_has_one() -> None:
+    sources = ["replay", "simulator", "alpha_vantage", "gpw", "my_own"]
+    assert [origin_of_source(name).value for name in sources] == [
+        "replayed",
+        "simulated",
+        "end_of_day",
+        "delayed",
+        "delayed",
+    ]
+    old = StockUpdate("2025-11-06T20:23:56.000Z", "PKN", 65.5, None, None, 1, None, None, None, "open", "gpw")
+    assert labelled(old).origin is Origin.DELAYED
+    live = replace(old, origin=Origin.LIVE)
+    assert labelled(live) is live

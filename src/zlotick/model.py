@@ -107,6 +107,25 @@ class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
         return (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
 
 
+_KNOWN_ORIGINS = {
+    "replay": Origin.REPLAYED,
+    "simulator": Origin.SIMULATED,
+    "alpha_vantage": Origin.END_OF_DAY,
+}
+
+
+def origin_of_source(data_source: str) -> Origin:
+    """What the quotes of a source may be called where they do not say it themselves: delayed, if in doubt."""
+    return _KNOWN_ORIGINS.get(data_source, Origin.DELAYED)
+
+
+def labelled(quote: StockUpdate) -> StockUpdate:
+    """The quote with its origin. Journals and tables written before 0.2 did not store it."""
+    if quote.origin is not None:
+        return quote
+    return msgspec.structs.replace(quote, origin=origin_of_source(quote.data_source))
+
+
 class Position(msgspec.Struct, frozen=True):
     """A place in the journal. Offsets grow by 1; the epoch changes only if the history was lost."""
 

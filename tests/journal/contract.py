@@ -11,7 +11,7 @@ from tests.journal.quotes import batch, letter, quote
 from zlotick.config import JournalConfig
 from zlotick.errors import AlreadyRunning, JournalError
 from zlotick.journal import Journal
-from zlotick.model import Entry, RejectedQuote, StockUpdate
+from zlotick.model import Entry, Origin, RejectedQuote, StockUpdate, UpdateBatch
 
 DAY = 86_400
 
@@ -103,6 +103,18 @@ class JournalContract:
         values = await journal.last_values()
         assert {symbol: value.price for symbol, value in values.items()} == {"A": 1, "B": 2, "C": 2}
         assert all(isinstance(value, StockUpdate) for value in values.values())
+
+    async def test_old_quotes_get_their_origin_when_they_are_read(self, journal: Journal) -> None:
+        """F12: what was recorded without one passed for delayed when a replay's profile went live."""
+        unlabelled = [
+            msgspec.structs.replace(quote(symbol), data_source=source, origin=None)
+            for symbol, source in [("A", "replay"), ("B", "gpw"), ("C", "alpha_vantage")]
+        ]
+        await journal.append(UpdateBatch(unlabelled[0].timestamp, "open", unlabelled))
+        expected = {"A": Origin.REPLAYED, "B": Origin.DELAYED, "C": Origin.END_OF_DAY}
+        (entry,) = await journal.read(0)
+        assert {one.symbol: one.origin for one in entry.batch.quotes} == expected
+        assert {name: one.origin for name, one in (await journal.last_values()).items()} == expected
 
     async def test_everything_survives_a_restart(self, make: Make) -> None:
         async with make() as journal:

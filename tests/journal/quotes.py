@@ -1,6 +1,6 @@
 """Quotes and batches for the journal's tests."""
 
-from zlotick.model import DeadLetter, StockUpdate, UpdateBatch
+from zlotick.model import DeadLetter, Origin, StockUpdate, UpdateBatch
 
 TIME = "2025-04-30T08:00:00.000Z"
 
@@ -19,6 +19,7 @@ def quote(symbol: str = "ABC", price: float = 10.0) -> StockUpdate:
         market_status="open",
         data_source="replay",
         previous_close=price - 0.5,
+        origin=Origin.REPLAYED,
     )
 
 

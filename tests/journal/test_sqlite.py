@@ -37,7 +37,7 @@ async def test_each_new_journal_has_an_epoch_of_its_own(tmp_path: Path) -> None:
 
 async def test_large_entries_come_a_few_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """256 entries of 100,000 simulated stocks each, read at once after an outage of a store, were gigabytes."""
-    monkeypatch.setattr("zlotick.journal.entries.READ_BYTES", 1000)
+    monkeypatch.setattr("zlotick.journal.entries.READ_BYTES", 1500)
     async with SqliteJournal(path) as journal:
         entries = [await journal.append(batch(*symbols)) for symbols in ("ABCDEFGH", "ABC", "ABC", "ABC")]
         assert await journal.read(0) == entries[:1]

@@ -12,7 +12,7 @@ import msgspec
 
 from zlotick.errors import JournalError
 from zlotick.journal.base import JournalStats
-from zlotick.model import Entry, Position, StockUpdate, UpdateBatch
+from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, labelled
 
 T = TypeVar("T")
 
@@ -76,7 +76,9 @@ def read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
     found: list[Entry] = []
     size = 0
     for offset, text in rows:
-        found.append(Entry(Position(epoch, offset), decoded(text, UpdateBatch, f"entry {offset}")))
+        batch = decoded(text, UpdateBatch, f"entry {offset}")
+        batch.quotes[:] = map(labelled, batch.quotes)
+        found.append(Entry(Position(epoch, offset), batch))
         size += len(text)
         if size >= READ_BYTES:
             break
@@ -86,7 +88,9 @@ def read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
 def last_values(db: sqlite3.Connection) -> dict[str, StockUpdate]:
     """The last recorded quote of each symbol."""
     rows = db.execute("SELECT symbol, quote FROM last_values ORDER BY symbol")
-    return {symbol: decoded(text, StockUpdate, f"the last value of {symbol}") for symbol, text in rows}
+    return {
+        symbol: labelled(decoded(text, StockUpdate, f"the last value of {symbol}")) for symbol, text in rows
+    }
 
 
 def stats(db: sqlite3.Connection, size_bytes: int) -> JournalStats:

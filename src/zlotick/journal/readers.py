@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from zlotick.errors import JournalError
 from zlotick.journal.entries import decoded, json_text, position
-from zlotick.model import DeadLetter, RejectedQuote, StockUpdate
+from zlotick.model import DeadLetter, RejectedQuote, StockUpdate, labelled
 
 MAX_REJECTED = 10_000
 MAX_DEAD_LETTERS = 100_000
@@ -76,11 +76,13 @@ def dead_letters(db: sqlite3.Connection, reader: str | None, limit: int) -> list
         (reader, limit),
     )
     return [
-        DeadLetter(
-            who, offset, symbol, reason, decoded(quote, StockUpdate, f"the dead letter of {symbol}"), at
-        )
+        DeadLetter(who, offset, symbol, reason, labelled(_dead_quote(quote, symbol)), at)
         for who, offset, symbol, reason, quote, at in rows
     ]
+
+
+def _dead_quote(text: str, symbol: str) -> StockUpdate:
+    return decoded(text, StockUpdate, f"the dead letter of {symbol}")
 
 
 def remove_dead_letters(db: sqlite3.Connection, letters: Sequence[DeadLetter]) -> None:
