@@ -2,8 +2,10 @@
 
 ``swig80.csv`` (79 of the 80 names), ``wig20.csv`` and ``mwig40.csv``: the indices on 2026-04-04, not official.
 Membership: github.com/lukaszczubinski7-debug/finnewsactual1 (routes_earnings.py, commit 49e1ede); names:
-github.com/radoslawjjd-design/puls-gpw (commit e4b2066); ISINs: a broker's public instrument list, check digits
-verified, blank where unknown. The indices are revised after the third Friday of March, June, September and December,
+github.com/radoslawjjd-design/puls-gpw (commit e4b2066); ISINs: a broker's public instrument list, and for 40 of them
+gpw.pl's own list of companies as github.com/jacekkuczynski/gpw-scraper-api copied it on 2023-03-13 (commit 36d6a77;
+it gives the same ISIN for every stock that both lists have), check digits verified. CLC's is blank: CLC joined the
+main market later, and no public list was found that names it. The indices are revised after the third Friday of March, June, September and December,
 so a list older than 100 days earns a warning.
 """
 
