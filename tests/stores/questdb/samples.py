@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from zlotick.model import StockUpdate
+from zlotick.model import Origin, Review, StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.http import BadLine
 from zlotick.stores.questdb.schema import CREATE_VIEWS
@@ -28,6 +28,8 @@ def make_quote(**changes: object) -> StockUpdate:
         "exchange_time": "2025-04-30T09:00:00.123Z",
         "received_at": "2025-04-30T09:00:01.000Z",
         "delay_seconds": 900,
+        "origin": Origin.REPLAYED,
+        "review": Review.CONFIRMED,
     }
     return StockUpdate(**(fields | changes))  # type: ignore[arg-type]
 

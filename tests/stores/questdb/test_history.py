@@ -60,6 +60,8 @@ async def test_what_was_stored_comes_back_equal(connector: QuestDBConnector, his
         open=None,
         previous_close=None,
         delay_seconds=None,
+        origin=None,
+        review=None,
     )
     unobserved = make_quote(
         timestamp=utc_text(MORNING + timedelta(minutes=2)), exchange_time=None, received_at=None

@@ -16,7 +16,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 def test_a_full_line() -> None:
     assert encode(make_quote()) == (
-        b"stock_data,symbol=11B,data_source=replay,market_status=open price=512.5,change=2.5,"
+        b"stock_data,symbol=11B,data_source=replay,market_status=open,origin=replayed,review=confirmed price=512.5,change=2.5,"
         b"change_percent=0.4902,volume=1204i,high=515.0,low=510.0,open=510.0,previous_close=510.0,"
         b"exchange_time=1746003600123000t,received_at=1746003601000000t,delay_seconds=900i 1746003600123000\n"
     )
@@ -35,6 +35,8 @@ def test_what_is_unknown_is_left_out() -> None:
             "exchange_time",
             "received_at",
             "delay_seconds",
+            "origin",
+            "review",
         ]
     )
     line = encode(make_quote(market_status="", **unknown))
@@ -87,8 +89,8 @@ def test_what_a_line_cannot_carry_truthfully_is_refused_by_name(field: str, valu
 def test_every_line_is_one_line_and_can_be_read_back(symbol: str, source: str, price: float) -> None:
     line = encode(make_quote(symbol=symbol, data_source=source, price=price)).decode()
     one = re.fullmatch(
-        r"stock_data,symbol=((?:\\.|[^\\ ,=\n\r])+),data_source=((?:\\.|[^\\ ,=\n\r])+),market_status=open "
-        r"price=([^,]+),[^ ]* \d+\n",
+        r"stock_data,symbol=((?:\\.|[^\\ ,=\n\r])+),data_source=((?:\\.|[^\\ ,=\n\r])+),market_status=open,origin=replayed,"
+        r"review=confirmed price=([^,]+),[^ ]* \d+\n",
         line,
         re.DOTALL,
     )

@@ -11,10 +11,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 from tests.servers import start_questdb
-from tests.stores.questdb.samples import applied, make_quote
+from tests.stores.questdb.samples import applied, make_quote, viewed
 
 from zlotick.errors import Fatal
+from zlotick.market.history import HistoryQuery
+from zlotick.model import Origin, Review
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.history import QuestDBHistory
+from zlotick.stores.questdb.ilp import encode
 from zlotick.stores.questdb.schema import COLUMNS, CREATE_TABLE, CREATE_VIEWS, KEYS, ensure_schema
 
 VIEWS = "SELECT view_name, view_status, view_sql FROM materialized_views()"
@@ -37,8 +41,9 @@ async def views_settle(connector: QuestDBConnector) -> dict[str, str]:
 
 
 def test_the_sql_files_are_read_as_the_expected_schema() -> None:
-    assert len(COLUMNS) == 15
+    assert len(COLUMNS) == 17
     assert COLUMNS["delay_seconds"] == "INT"
+    assert list(COLUMNS)[-2:] == ["origin", "review"]
     assert KEYS == ["timestamp", "symbol", "data_source"]
     assert set(CREATE_VIEWS) == {"candles_1m", "candles_5m", "candles_1h", "candles_1d"}
 
@@ -69,6 +74,29 @@ async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector)
     await applied(connector)
     [row] = await connector.execute_query("SELECT delay_seconds, volume FROM stock_data")
     assert row == {"delay_seconds": 900, "volume": 1204}
+
+
+async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(
+    connector: QuestDBConnector,
+) -> None:
+    """Rows and candle views of before stay as they are: their labels are unknown, not guessed."""
+    await connector._http.execute(CREATE_TABLE.replace(",\n  origin SYMBOL,\n  review SYMBOL", ""))
+    for create in CREATE_VIEWS.values():
+        await connector._http.execute(create)
+    await connector._http.write([encode(make_quote(price=500.0, origin=None, review=None))])
+    await viewed(connector)
+    await connector.insert_batch([make_quote(timestamp="2025-04-30T09:01:00.000Z")])
+    await viewed(connector)
+    assert await columns(connector) == COLUMNS
+    rows = await connector.execute_query("SELECT price, origin, review FROM stock_data")
+    assert [tuple(row.values()) for row in rows] == [
+        (500.0, None, None), (512.5, "replayed", "confirmed"),
+    ]  # fmt: skip
+    assert await views_settle(connector) == dict.fromkeys(CREATE_VIEWS, "valid")
+    asked = HistoryQuery(symbol="11B", limit=9)
+    pages = QuestDBHistory(connector.execute_query).quotes(asked)
+    stored = [one async for page in pages for one in page]
+    assert [(one.origin, one.review) for one in stored] == [(None, None), (Origin.REPLAYED, Review.CONFIRMED)]
 
 
 async def test_deduplication_is_switched_on(connector: QuestDBConnector) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Protocol, TypeVar
 
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
-from zlotick.model import StockUpdate, utc_text
+from zlotick.model import Origin, Review, StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import TABLE
 
 PAGE_ROWS = 250
@@ -21,6 +21,8 @@ PAGE_ROWS = 250
 
 _QUOTE = ", ".join(StockUpdate.__struct_fields__)
 _CANDLE = "timestamp, data_source, open, high, low, close, cum_vol_close, ticks"
+_ORIGINS: dict[str | None, Origin] = {one.value: one for one in Origin}
+_REVIEWS: dict[str | None, Review] = {one.value: one for one in Review}
 _WHERE = "symbol = $1 AND timestamp >= $2 AND timestamp < $3"
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)  # QuestDB stores nothing older
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -135,6 +137,8 @@ def _quote(row: Row) -> StockUpdate:
         if known[name] is not None:
             known[name] = utc_text(known[name])
     known["market_status"] = known["market_status"] or ""
+    known["origin"] = _ORIGINS.get(known["origin"])
+    known["review"] = _REVIEWS.get(known["review"])
     return StockUpdate(**known)
 
 

@@ -29,12 +29,13 @@ class Unencodable(ValueError):
 def encode(quote: StockUpdate) -> bytes:
     """The line of one quote, with its line feed. Times in microseconds: write it with ``precision=u``.
 
-    An unknown number (None) is left out, which QuestDB stores as NULL. Raises Unencodable.
+    What is unknown (None) is left out, which QuestDB stores as NULL. Raises Unencodable.
     """
     line = [TABLE, ",symbol=", _tag("symbol", quote.symbol)]
     line += ",data_source=", _tag("data_source", quote.data_source)
-    if quote.market_status:
-        line += ",market_status=", _tag("market_status", quote.market_status)
+    for name in _OPTIONAL_TAGS:
+        if text := getattr(quote, name):
+            line += ",", name, "=", _tag(name, text)
     line += " price=", _double("price", quote.price)
     for name, encoded in _OPTIONAL:
         value = getattr(quote, name)
@@ -101,6 +102,8 @@ def _micros(name: str, text: object) -> int:
         raise Unencodable(f"{name} {text!r} is before 1970, which QuestDB does not store")
     return micros
 
+
+_OPTIONAL_TAGS = ("market_status", "origin", "review")
 
 _OPTIONAL: tuple[tuple[str, Callable[[str, object], str]], ...] = (
     ("change", _double),

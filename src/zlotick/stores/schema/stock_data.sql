@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS stock_data (
   previous_close DOUBLE,
   exchange_time TIMESTAMP,
   received_at TIMESTAMP,
-  delay_seconds INT
+  delay_seconds INT,
+  origin SYMBOL,
+  review SYMBOL
 ) TIMESTAMP(timestamp) PARTITION BY DAY WAL
 DEDUP UPSERT KEYS(timestamp, symbol, data_source);
