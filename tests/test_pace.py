@@ -18,6 +18,7 @@ class Time:
         self.slept: list[float] = []
         self.interval = 30.0
         self.sleeps = False
+        self.question: datetime | None = None
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -31,6 +32,7 @@ class Time:
             lambda: self.interval,
             Cadence(Calendar()),
             lambda: self.sleeps,
+            first_question=lambda now: self.question,
             clock=lambda: self.now,
             sleep=self.sleep,
         )
@@ -62,7 +64,8 @@ async def test_sources_of_a_session_wait_for_it_and_it_is_told_once() -> None:
     with capture_logs() as logs:
         await pace.next_turn(lambda: meanwhile.append(time.now))
     assert "Mon 08:30:00" <= time.local() < "Mon 08:30:30"
-    assert [(entry["event"], entry["mark"]) for entry in logs] == [("Waiting for the session", "🔄")]
+    told = "The market is closed. Next quotes: Mon 30 Nov, 8:30 (Warsaw)"
+    assert [(entry["event"], entry["mark"]) for entry in logs] == [(told, "🔄")]
     assert pace.next_cycle is not None
     assert logs[0]["next_cycle"].startswith("2026-11-30T07:30:")
     assert max(time.slept) <= LONGEST_SLEEP
@@ -76,6 +79,28 @@ async def test_a_provider_appended_in_the_night_does_not_wait_for_the_morning() 
     waiting = asyncio.create_task(pace.next_turn(lambda: setattr(time, "sleeps", time.now.hour < 4)))
     await waiting
     assert "Tue 04:00:00" <= time.local() < "Tue 04:00:30"
+
+
+async def test_what_is_not_known_at_all_is_asked_for_before_the_session() -> None:
+    """The first start on a Friday evening showed an empty board until Monday, and nothing said why."""
+    time = Time("2026-11-27 22:31:00")
+    time.sleeps, time.question = True, time.now
+    pace = time.pace()
+    await pace.next_turn(nothing)
+    assert time.local() == "Fri 22:31:00"
+    time.question = time.now + timedelta(minutes=2)
+    with capture_logs() as logs:
+        await pace.next_turn(nothing)
+    assert time.local() == "Fri 22:33:00"
+    assert [entry["event"] for entry in logs] == [
+        "The market is closed. Next quotes: Fri 27 Nov, 22:33 (Warsaw)"
+    ]
+    time.question = time.now  # never sooner than the interval
+    await pace.next_turn(nothing)
+    assert time.local() == "Fri 22:33:30"
+    time.question = None
+    await pace.next_turn(nothing)
+    assert "Mon 08:30:00" <= time.local() < "Mon 08:30:30"
 
 
 async def test_a_shorter_interval_takes_effect_in_the_middle_of_the_wait() -> None:

@@ -77,6 +77,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = warsaw("03:00:00")
+        self.down_until = self.now
         self.asked: dict[str, list[datetime]] = {"gpw": [], "bankier": []}
         self._limit = self.now
         self._paused, self._go_on = asyncio.Event(), asyncio.Event()
@@ -111,7 +112,11 @@ class World:
 
     def gpw(self, _: Seen) -> Reply:
         self.asked["gpw"].append(self.now)
-        if self.between("10:30:00", "11:30:00") or self.between("14:30:00", "14:40:00"):
+        if (
+            self.now < self.down_until
+            or self.between("10:30:00", "11:30:00")
+            or self.between("14:30:00", "14:40:00")
+        ):
             return play.BROKEN
         return play.page(gpw_page.page([self._gpw_row(symbol) for symbol in TRADES]))
 
@@ -177,6 +182,7 @@ class House:
             cadence=Cadence(calendar),
             bus=self.bus,
             clock=world.clock,
+            knows=lambda: bool(self.cycle.last_values),
         )
         symbols = set(universe.symbols)
         self.cycle = Cycle(
@@ -191,7 +197,12 @@ class House:
             clock=world.clock,
         )
         self.pace = Pace(
-            lambda: INTERVAL, Cadence(calendar), self.chain.sleeps, clock=world.clock, sleep=world.sleep
+            lambda: INTERVAL,
+            Cadence(calendar),
+            self.chain.sleeps,
+            first_question=self.chain.first_question,
+            clock=world.clock,
+            sleep=world.sleep,
         )
 
     async def listen(self) -> None:
@@ -250,15 +261,45 @@ async def test_a_day(world: World, house: House) -> None:
     _judge_what_was_told(house, logs)
 
 
+async def test_a_first_start_in_the_evening(world: World, house: House) -> None:
+    """The board stayed empty until the next morning, and nothing said why.
+
+    Now the closing prices of the day are asked for at once. Here the network is down at first: gpw is asked again
+    after its waits, and once it has answered the service sleeps until the morning.
+    """
+    world.now = warsaw("22:31:00")
+    world.down_until = warsaw("22:33:00")
+    with capture_logs() as logs:
+        running = asyncio.create_task(house.cycle.run(house.pace))
+        await world.until("22:31:30")
+        assert house.reports[-1].error is not None
+        await world.until("08:29:59", date(2026, 11, 25))
+        running.cancel()
+        await asyncio.wait([running])
+    assert [f"{moment.astimezone(WARSAW):%H:%M}" for moment in world.asked["gpw"]] == [
+        "22:31",
+        "22:32",
+        "22:34",
+    ]
+    assert house.traded(LIQUID) == warsaw("17:00:20")
+    assert house.cycle.stale() == frozenset()
+    told = [entry["event"] for entry in logs if entry["event"].startswith("The market is closed")]
+    assert told[0] == "The market is closed. Next quotes: Tue 24 Nov, 22:32 (Warsaw)"
+    assert told[-1] == "The market is closed. Next quotes: Wed 25 Nov, 8:30 (Warsaw)"
+
+
 async def _night_and_opening(world: World, house: House) -> None:
     await world.until("08:29:59")
-    assert world.asked == {"gpw": [], "bankier": []}
-    assert house.reports == []
+    # Nothing was known: one question at the start, for the last closing prices, and then silence.
+    assert world.asked == {"gpw": [warsaw("03:00:00")], "bankier": []}
+    assert house.traded(LIQUID) == warsaw("17:00:12", YESTERDAY)
+    assert house.cycle.stale() == frozenset()
+    assert len(house.reports) == 1
     assert house.pace.next_cycle is not None
     assert warsaw("08:30:00") <= house.pace.next_cycle < warsaw("08:30:30")
     await world.until("08:59:59")
-    assert len(world.asked["gpw"]) == 1
-    assert warsaw("08:30:00") <= world.asked["gpw"][0] < warsaw("08:30:30")
+    assert len(world.asked["gpw"]) == 2
+    assert warsaw("08:30:00") <= world.asked["gpw"][1] < warsaw("08:30:30")
     assert house.states() == ["connected", "disconnected"]
     assert house.traded(LIQUID) == warsaw("17:00:12", YESTERDAY)
     assert house.cycle.stale() == frozenset()
@@ -340,7 +381,9 @@ def _judge_requests(world: World) -> None:
     gpw, bankier = world.asked["gpw"], world.asked["bankier"]
     for asked in (gpw, bankier):
         assert min(gaps(asked)) >= TURN * 0.98
-    day = [moment.astimezone(WARSAW).time().strftime("%H:%M") for moment in gpw]
+    day = [
+        moment.astimezone(WARSAW).time().strftime("%H:%M") for moment in gpw[1:]
+    ]  # the first was the start
     assert min(day) == "08:30"
     assert max(day) == "17:24"
     assert len(of(gpw, "08:30:00", "09:00:00")) == 1
@@ -376,7 +419,7 @@ def _judge_quotes(house: House) -> None:
 
 
 def _judge_what_was_told(house: House, logs: list[Any]) -> None:
-    waits = [entry["next_cycle"] for entry in logs if entry["event"] == "Waiting for the session"]
+    waits = [entry["next_cycle"] for entry in logs if entry["event"].startswith("The market is closed")]
     wakes = ["24T07:30", "24T08:00", "25T07:30", "25T08:00"]  # UTC: the probe and the opening of each day
     assert [wait[8:16] for wait in waits] == wakes
     statuses = [(event["status"], event["timestamp"][8:16]) for event in house.events[MARKET_STATUS]]

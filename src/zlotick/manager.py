@@ -77,8 +77,14 @@ class RealTimeStreamManager:
             timeout=self.settings.providers.timeout,
             cadence=cadence,
             bus=self.event_bus,
+            knows=lambda: bool(self.cycle.last_values),
         )
-        self.pace = Pace(lambda: self.update_interval, cadence, self.chain.sleeps)
+        self.pace = Pace(
+            lambda: self.update_interval,
+            cadence,
+            self.chain.sleeps,
+            first_question=self.chain.first_question,
+        )
         self.symbols: set[str] = set()  # the universe, and what sources add that define their own
         self._members: list[universe.Member] = []
         self.cycle = self._make_cycle()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from zlotick.market.cadence import Cadence
+from zlotick.market.cadence import Cadence, closed_until
 from zlotick.model import utc_now, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
@@ -22,7 +22,8 @@ class Pace:
     """The moments of the cycles, one after another: from start to start, a late cycle delays the next one.
 
     ``interval()`` is in seconds and may change at any time. While ``sleeps()`` (every source speaks around a
-    session only) the cycles pause outside of one.
+    session only) the cycles pause outside of one, but for ``first_question(now)``: a moment before the session at
+    which to ask because not a single quote is known.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Pace:
         cadence: Cadence,
         sleeps: Callable[[], bool],
         *,
+        first_question: Callable[[datetime], datetime | None] = lambda now: None,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: random.Random | None = None,
@@ -39,6 +41,7 @@ class Pace:
         self._interval = interval
         self._cadence = cadence
         self._sleeps = sleeps
+        self._first_question = first_question
         self._clock = clock
         self._sleep = sleep
         self._dice = dice or random.SystemRandom()
@@ -50,7 +53,7 @@ class Pace:
         first, last, jitter = self._last is None, self._last or self._clock(), self._dice.random()
         while True:
             now = self._clock()
-            self.next_cycle = due = self._due(last, first, jitter)
+            self.next_cycle = due = self._due(now, last, first, jitter)
             # It is time, or the clock was set back: do not wait for it to come again.
             if not last <= now < due:
                 self._last = now
@@ -59,16 +62,18 @@ class Pace:
             self._tell_pause(last, due)
             await self._sleep(min((due - now).total_seconds(), LONGEST_SLEEP))
 
-    def _due(self, last: datetime, first: bool, jitter: float) -> datetime:
+    def _due(self, now: datetime, last: datetime, first: bool, jitter: float) -> datetime:
         """When the cycle after ``last`` begins; ``first``: there was none yet, ``last`` is our own start."""
         interval = self._interval()
-        if self._sleeps():
-            next_cycle = self._cadence.first_cycle if first else self._cadence.next_cycle
-            return next_cycle(last, interval, jitter)
-        return last if first else last + timedelta(seconds=interval)
+        soonest = last if first else last + timedelta(seconds=interval)
+        if not self._sleeps():
+            return soonest
+        next_cycle = self._cadence.first_cycle if first else self._cadence.next_cycle
+        due, question = next_cycle(last, interval, jitter), self._first_question(now)
+        return min(due, max(soonest, question)) if question else due
 
     def _tell_pause(self, last: datetime, due: datetime) -> None:
         """Once for each pause."""
         if due - last > timedelta(seconds=self._interval()) and due != self._pause_told:
             self._pause_told = due
-            log.info("Waiting for the session", mark="🔄", next_cycle=utc_text(due))
+            log.info(closed_until(due), mark="🔄", next_cycle=utc_text(due))

@@ -347,6 +347,45 @@ async def test_outside_of_a_session_the_sources_of_a_session_are_left_alone() ->
     assert (chain(a).sleeps(), links.sleeps(), chain().sleeps()) == (True, False, False)
 
 
+async def test_while_no_quote_is_known_they_are_asked_at_any_hour_three_times() -> None:
+    """On a first start in the evening, sources were not asked before the next morning."""
+    clock, known = Clock(), False
+    a, b = (Web(name, fails=Refusal(RefusalReason.TIMEOUT, "slow")) for name in "ab")
+    clock.now = start = START.replace(hour=20)
+    links = chain(a, b, clock=clock, knows=lambda: known)
+    asked: list[float] = []
+    while (due := links.first_question(clock.now)) and len(asked) < 10:
+        clock.now = due
+        asked.append((due - start).total_seconds() / 60)
+        with pytest.raises(Refusal):
+            await links.fetch(frozenset({"PKN"}))
+    assert asked[0] == 0
+    assert 1 <= asked[1] <= 1.1
+    assert 3 <= asked[-1] <= 3.3  # of both sources, each with a little chance in its waits
+    assert (a.asked, b.asked) == (3, 3)
+    assert [row.next_attempt for row in links.rows()] == ["2026-11-25T07:30:00.000Z"] * 2
+    clock.now = START.replace(hour=16, minute=24) + timedelta(
+        days=1
+    )  # the end of a session: they count afresh
+    with pytest.raises(Refusal):
+        await links.fetch(frozenset({"PKN"}))
+    assert links.first_question(clock.now) is not None
+    known = True
+    assert links.first_question(clock.now) is None
+
+
+async def test_one_that_was_not_needed_at_night_is_no_reason_to_ask_for_ever() -> None:
+    """Whatever ``a`` gave was rejected by validation; ``b`` is not asked, because ``a`` answers."""
+    clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
+    clock.now = START.replace(hour=20)
+    links = chain(a, b, clock=clock, knows=lambda: False)
+    cycles = 0
+    while (due := links.first_question(clock.now)) and cycles < 10:
+        clock.now, cycles = due, cycles + 1
+        await links.fetch(frozenset({"PKN"}))
+    assert (cycles, a.asked, b.asked) == (3, 3, 0)
+
+
 async def test_a_refusal_in_the_evening_is_asked_again_in_the_morning() -> None:
     clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.FORMAT_CHANGED, "no column 'Kurs'"))
     clock.now = START.replace(hour=16)
@@ -483,6 +522,8 @@ async def test_the_scoreboard_before_anything_was_asked() -> None:
         "next_attempt": None,
         "budget_left": None,
         "refusals": {},
+        "clock_skew_seconds": None,
+        "newest_trade": None,
     }
 
 

@@ -86,5 +86,11 @@ class Cadence:
         return day
 
 
+def closed_until(due: datetime) -> str:
+    """A pause in words: "The market is closed. Next quotes: Tue 1 Dec, 8:30 (Warsaw)"."""
+    local = in_warsaw(due)
+    return f"The market is closed. Next quotes: {local:%a} {local.day} {local:%b}, {local.hour}:{local:%M} (Warsaw)"
+
+
 def _at(day: date, hour: time) -> datetime:
     return datetime.combine(day, hour, WARSAW).astimezone(UTC)

@@ -40,6 +40,7 @@ class ProviderChain:
         cadence: Cadence | None = None,
         bus: EventBus | None = None,
         clock: Callable[[], datetime] = utc_now,
+        knows: Callable[[], bool] = lambda: True,
     ) -> None:
         self.providers = providers
         self.links: dict[object, Link] = {}
@@ -51,6 +52,7 @@ class ProviderChain:
         self._cadence = cadence or Cadence(GPW)
         self._bus = bus
         self._clock = clock
+        self._knows = knows  # whether any quote is known: until then providers are asked at any hour
         # By identity: a provider may be a dataclass, which cannot be a key. The entry keeps it alive.
         self._known: dict[int, Link] = {}
 
@@ -100,6 +102,14 @@ class ProviderChain:
         """Whether every provider speaks around a session only, so that nobody need be asked outside of one."""
         return bool(self.providers) and all(p.capabilities.session_only for p in self.providers)
 
+    def first_question(self, now: datetime) -> datetime | None:
+        """When to ask outside of the hours, as not a single quote is known; None: in the session only."""
+        if self._knows():
+            return None
+        # A provider that was not asked so far had another one answer in its place.
+        moments = [link.next_question() for link in self._present() if link.asked_at] or [now]
+        return min((moment for moment in moments if not self._cadence.awake(moment)), default=None)
+
     async def close(self) -> None:
         """Close every provider that was connected, each within ``close_timeout``. Safe to call twice."""
         links = [link for link in self._known.values() if link.touched]
@@ -109,8 +119,13 @@ class ProviderChain:
     def _present(self) -> Iterator[Link]:
         for provider in list(self.providers):
             if id(provider) not in self._known:
-                link = Link(provider, timeout=self._timeout, cadence=self._cadence, bus=self._bus)
-                self._known[id(provider)] = link
+                self._known[id(provider)] = Link(
+                    provider,
+                    timeout=self._timeout,
+                    cadence=self._cadence,
+                    bus=self._bus,
+                    knows=self._knows,
+                )
             yield self._known[id(provider)]
 
     def _everybody_refused(self) -> Refusal:

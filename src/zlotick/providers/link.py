@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,6 +22,9 @@ log = structlog.stdlib.get_logger("zlotick.providers")
 _HAIR = 0.98
 """A turn counts as due this share of the interval after the last: cycles never come to the very millisecond."""
 
+FIRST_QUESTIONS = 3
+"""So often is a provider asked outside of its hours while not a single quote is known. Then it waits for the session."""
+
 _NEEDS_SOMEBODY = frozenset(
     {
         RefusalReason.CHALLENGE,
@@ -36,7 +40,13 @@ class Link:
     """What the chain knows of one provider."""
 
     def __init__(
-        self, provider: StockDataProvider, *, timeout: float, cadence: Cadence, bus: EventBus | None
+        self,
+        provider: StockDataProvider,
+        *,
+        timeout: float,
+        cadence: Cadence,
+        bus: EventBus | None,
+        knows: Callable[[], bool],
     ) -> None:
         self.provider = provider
         self.failure: Exception | None = None  # why the last attempt failed, None when it did not
@@ -47,6 +57,8 @@ class Link:
         self._timeout = timeout
         self._cadence = cadence
         self._bus = bus
+        self._knows = knows  # whether any quote is known, of whatever provider
+        self._off_hours = 0  # how often it was asked outside of its hours since they last ended
         self._circuit = Circuit(web=provider.capabilities.floor_seconds > 0)
         self._monitor = ConnectionMonitor(provider.name)
         self._since: datetime | None = None  # when its status or reason last changed
@@ -71,17 +83,21 @@ class Link:
         """
         if self.provider.kind == "replayed":
             return True
-        if self._circuit.is_open(now) or (
-            self.provider.capabilities.session_only and not self._cadence.awake(now)
-        ):
+        if self._circuit.is_open(now) or not self._speaks(now):
             return False
         if self.asked_at is None or now < self.asked_at:  # the clock was set back: ask
             return True
         return now - self.asked_at >= timedelta(seconds=self.interval * _HAIR)
 
+    def _speaks(self, moment: datetime) -> bool:
+        """Whether it may be asked at that hour. Until something is known, a few times at any hour."""
+        awake = not self.provider.capabilities.session_only or self._cadence.awake(moment)
+        return awake or (not self._knows() and self._off_hours < FIRST_QUESTIONS)
+
     async def ask(self, wanted: frozenset[str] | None, now: datetime) -> None:
         """Ask it; ``answer`` or ``failure`` tell the result. Only cancellation is raised."""
         self.asked_at, self.answer = now, None
+        self._off_hours = 0 if self._cadence.awake(now) else self._off_hours + 1
         try:
             async with asyncio.timeout(self._timeout):
                 self.answer = await self._fetch(wanted)
@@ -132,7 +148,7 @@ class Link:
 
     def _told(self) -> dict[str, str | None]:
         assert self.failure
-        return {"reason": told(self.failure), "next_attempt": self._next_attempt()}
+        return {"reason": told(self.failure), "next_attempt": utc_text(self.next_question())}
 
     def _tell_bug(self, failure: Exception) -> None:
         log.error(
@@ -162,20 +178,18 @@ class Link:
             last_refusal=_text(self._refused_at),
             refusal_reason=reason_of(self.failure) if self.failure else None,
             refusal_detail=detail_of(self.failure) if self.failure else None,
-            next_attempt=self._next_attempt() if self.failure else None,
+            next_attempt=utc_text(self.next_question()) if self.failure else None,
             budget_left=self.provider.budget_left(),
             refusals=dict(self._refusals),
         )
 
-    def _next_attempt(self) -> str | None:
-        """The earliest moment at which it is asked again after a failure; the next cycle then asks."""
-        moments = [self._circuit.next_attempt]
-        if self.asked_at:
-            moments.append(self.asked_at + timedelta(seconds=self.interval))
-        next_attempt = max(moment for moment in moments if moment)
-        if self.provider.capabilities.session_only:
-            next_attempt = self._cadence.awake_from(next_attempt)
-        return utc_text(next_attempt)
+    def next_question(self) -> datetime:
+        """The earliest moment at which it, once asked, is asked again; the next cycle then asks."""
+        assert self.asked_at
+        moment = self.asked_at + timedelta(seconds=self.interval)
+        if self._circuit.next_attempt:
+            moment = max(moment, self._circuit.next_attempt)
+        return moment if self._speaks(moment) else self._cadence.awake_from(moment)
 
     def _move(self, status: ConnectionStatus, reason: str, now: datetime | None, news: bool = False) -> None:
         """Log and tell the bus when the status, or the reason of a refusal, is another than before."""
