@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,3 +81,12 @@ def test_of_an_incomplete_session_nobody_knows_the_sums() -> None:
     rows = list(rows_of_day([Bar("AAA", DAY, NINE, NINE + 3600, 10, 12, 9, 11, 100)], "x-1h", {("AAA", DAY)}))
     assert {(row.volume, row.high, row.low, row.open) for row in rows} == {(None, None, None, None)}
     assert [row.price for row in rows] == [10, 9, 12, 11]
+
+
+@pytest.mark.parametrize("day", ["2025-11-22", "2010-01-06", "2010-12-31"])
+def test_a_traded_row_is_never_of_a_weekend_or_a_holiday(day: str) -> None:
+    """Saturday by resolution (market.extra_open), Epiphany and New Year's Eve before 2011: these said
+    ``weekend`` and ``holiday``, so that `WHERE market_status = 'open'` dropped the whole session."""
+    start = int(datetime.fromisoformat(f"{day}T08:00Z").timestamp())
+    [row] = rows_of_day([Bar("AAA", date.fromisoformat(day), start, start + 3600, 9, 9, 9, 9, 1)], "x-1h")
+    assert row.market_status == "open"

@@ -19,16 +19,15 @@ from zlotick.market.sessions import (
     Phase,
     calendar,
     easter,
-    market_status,
-    phase,
     session_date,
+    status_of_trade,
 )
 from zlotick.model import MarketStatus
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-MOMENTS = st.floats(1293836400, 2082754800).map(
+MOMENTS = st.floats(671752800, 2082754800).map(
     lambda second: datetime.fromtimestamp(second, UTC)
-)  # 2011-2035
+)  # 1991-2035
 SESSION = date(2025, 4, 30)
 
 
@@ -51,32 +50,73 @@ def test_calendar_equals_the_checked_list() -> None:
     assert len(closed) == 32
 
 
-# 2011 to three years ahead, by two packages that know nothing of each other: a closure that GPW adds by resolution
-# reaches us by these tests.
-FIRST, LAST = date(2011, 1, 1), date(datetime.now(WARSAW).year + 3, 12, 31)
+# To three years ahead, by two packages that know nothing of each other: a closure that GPW adds by resolution reaches
+# us by these tests. The one of holidays begins in 2011.
+FIRST, LAST = date(1991, 4, 16), date(datetime.now(WARSAW).year + 3, 12, 31)
 
 
-def sessions() -> set[date]:
-    return {day for day in days(FIRST, LAST) if GPW.is_session(day)}
+def sessions(first: date) -> set[date]:
+    return {day for day in days(first, LAST) if GPW.is_session(day)}
 
 
 def test_calendar_equals_the_holidays_package() -> None:
     closed = holidays.financial_holidays("XWAR")
-    theirs = {day for day in days(FIRST, LAST) if day.weekday() < 5 and day not in closed}
-    assert sessions() ^ theirs == set()
+    first = date(2011, 1, 1)
+    theirs = {day for day in days(first, LAST) if day.weekday() < 5 and day not in closed}
+    assert sessions(first) ^ theirs == set()
 
 
 @pytest.mark.filterwarnings("ignore:Series.values:DeprecationWarning")  # the package's use of its own library
 def test_calendar_equals_the_exchange_calendars_package() -> None:
+    """From 2000-05-03 on day by day; before, where the package has the rules only, the days of the trades decide.
+
+    Stooq's daily history of the index WIG and of its stocks has no trade on the days that the package calls sessions
+    here, and has trades on the Good Fridays of 1995 and 1996 and on the Christmas Eve of 1996.
+    """
     # Without an end it knows one year ahead only.
     theirs = exchange_calendars.get_calendar("XWAR", start=FIRST.isoformat(), end=LAST.isoformat())
-    assert sessions() ^ {session.date() for session in theirs.sessions} == set()
+    package = {session.date() for session in theirs.sessions}
+    ours = sessions(FIRST)
+    assert sorted(map(str, ours - package)) == ["1995-04-14", "1996-04-05", "1996-12-24"]
+    not_traded = (
+        "1994-10-31 1994-12-30 1995-05-02 1995-05-08 1995-08-14 1996-05-02 1996-12-27 1997-05-02 1997-11-10 "
+        "1998-01-02 1998-04-03 1998-06-12 1999-06-04 1999-11-12 1999-12-30 1999-12-31 2000-05-02"
+    )
+    assert sorted(map(str, package - ours)) == not_traded.split()
+
+
+@pytest.mark.parametrize(
+    ("day", "session"),
+    [
+        ("2004-12-24", True),
+        ("2005-04-08", False),  # the Pope's funeral
+        ("2010-01-06", True),  # Epiphany is a holiday since 2011
+        ("2011-01-06", False),
+        ("2007-12-31", False),
+        ("2010-12-31", True),  # and New Year's Eve has no session since 2011
+        ("2012-12-31", False),
+    ],
+)
+def test_the_calendar_has_a_history(day: str, session: bool) -> None:
+    """Twenty-five sessions before 2011 were called holidays: `WHERE market_status = 'open'` lost them."""
+    assert GPW.is_session(date.fromisoformat(day)) is session
+
+
+@given(MOMENTS)
+def test_a_trade_proves_its_session(moment: datetime) -> None:
+    """A trade of Saturday 2025-11-22 (market.extra_open) said ``weekend``, while the service itself said ``open``."""
+    status = status_of_trade(moment)
+    assert status not in (MarketStatus.WEEKEND, MarketStatus.HOLIDAY)
+    always_open = Calendar(extra_open=[session_date(moment)])
+    assert status is always_open.market_status(moment)
+    if GPW.is_session(session_date(moment)):
+        assert status is GPW.market_status(moment)
 
 
 @pytest.mark.parametrize("once", [date(2013, 4, 16), date(2018, 1, 2), date(2018, 11, 12)])
 def test_closures_by_resolution(once: date) -> None:
     assert not Calendar().is_session(once)
-    assert market_status(warsaw(once, "12:00")) is MarketStatus.HOLIDAY
+    assert GPW.market_status(warsaw(once, "12:00")) is MarketStatus.HOLIDAY
 
 
 @pytest.mark.parametrize(
@@ -128,20 +168,20 @@ SCHEDULE = [
 @pytest.mark.parametrize("day", [date(2025, 1, 15), SESSION, date(2025, 3, 31), date(2025, 10, 27)])
 def test_every_boundary(day: date, clock: str, expected_phase: Phase, expected_status: MarketStatus) -> None:
     moment = warsaw(day, clock).astimezone(UTC)
-    assert (phase(moment), market_status(moment)) == (expected_phase, expected_status)
+    assert (GPW.phase(moment), GPW.market_status(moment)) == (expected_phase, expected_status)
 
 
 @pytest.mark.parametrize("hour", range(24))
 def test_the_nights_of_the_clock_changes_are_weekend(hour: int) -> None:
     for day in (datetime(2025, 3, 30, hour, 30, tzinfo=UTC), datetime(2025, 10, 26, hour, 30, tzinfo=UTC)):
         expected = MarketStatus.WEEKEND if session_date(day).weekday() == 6 else MarketStatus.CLOSED
-        assert market_status(day) is expected
-        assert phase(day) is Phase.CLOSED
+        assert GPW.market_status(day) is expected
+        assert GPW.phase(day) is Phase.CLOSED
 
 
 def test_weekend_wins_over_holiday() -> None:
-    assert market_status(warsaw(date(2026, 8, 15), "12:00")) is MarketStatus.WEEKEND  # a Saturday
-    assert market_status(warsaw(date(2025, 8, 15), "12:00")) is MarketStatus.HOLIDAY  # a Friday
+    assert GPW.market_status(warsaw(date(2026, 8, 15), "12:00")) is MarketStatus.WEEKEND  # a Saturday
+    assert GPW.market_status(warsaw(date(2025, 8, 15), "12:00")) is MarketStatus.HOLIDAY  # a Friday
 
 
 def test_the_users_own_days_win() -> None:
@@ -149,7 +189,7 @@ def test_the_users_own_days_win() -> None:
     assert calendar.market_status(warsaw(SESSION, "12:00")) is MarketStatus.HOLIDAY
     assert calendar.phase(warsaw(date(2025, 5, 1), "12:00")) is Phase.CONTINUOUS  # a holiday by rule
     assert calendar.market_status(warsaw(date(2025, 5, 3), "12:00")) is MarketStatus.OPEN  # a Saturday
-    assert market_status(warsaw(SESSION, "12:00")) is MarketStatus.OPEN
+    assert GPW.market_status(warsaw(SESSION, "12:00")) is MarketStatus.OPEN
 
 
 def test_the_settings_own_days() -> None:
@@ -177,11 +217,13 @@ def test_a_day_both_closed_and_open_is_refused() -> None:
         Calendar(extra_closed=[SESSION], extra_open=[SESSION])
 
 
-@pytest.mark.parametrize("ask", [market_status, phase, session_date, GPW.next_change])
+@pytest.mark.parametrize(
+    "ask", [GPW.market_status, GPW.phase, session_date, status_of_trade, GPW.next_change]
+)
 def test_a_naive_time_is_refused(ask: object) -> None:
     naive = datetime.combine(SESSION, time(12))
     with pytest.raises(ValueError, match="2025-04-30T12:00:00 has no time zone"):
-        ask(naive)  # type: ignore[operator]  # one test for four functions
+        ask(naive)  # type: ignore[operator]  # one test for five functions
 
 
 @given(MOMENTS)
@@ -195,9 +237,9 @@ def test_status_and_phase_agree(moment: datetime) -> None:
         Phase.CLOSING_AUCTION: {MarketStatus.AFTER_HOURS},
         Phase.TRADE_AT_LAST: {MarketStatus.AFTER_HOURS},
     }
-    assert market_status(moment) in allowed[phase(moment)]
+    assert GPW.market_status(moment) in allowed[GPW.phase(moment)]
     session = Calendar().is_session(session_date(moment))
-    assert session == (market_status(moment) not in (MarketStatus.WEEKEND, MarketStatus.HOLIDAY))
+    assert session == (GPW.market_status(moment) not in (MarketStatus.WEEKEND, MarketStatus.HOLIDAY))
 
 
 @given(MOMENTS)
@@ -205,17 +247,17 @@ def test_nothing_changes_before_the_next_change(moment: datetime) -> None:
     change = GPW.next_change(moment)
     assert change > moment
     before, after = change - timedelta(microseconds=1), change
-    assert (market_status(before), phase(before)) == (market_status(moment), phase(moment))
-    assert (market_status(after), phase(after)) != (market_status(moment), phase(moment))
+    assert (GPW.market_status(before), GPW.phase(before)) == (GPW.market_status(moment), GPW.phase(moment))
+    assert (GPW.market_status(after), GPW.phase(after)) != (GPW.market_status(moment), GPW.phase(moment))
     halfway = moment + (change - moment) / 2
-    assert (market_status(halfway), phase(halfway)) == (market_status(moment), phase(moment))
+    assert (GPW.market_status(halfway), GPW.phase(halfway)) == (GPW.market_status(moment), GPW.phase(moment))
 
 
 @given(MOMENTS)
 def test_the_phase_stays_until_the_next_one(moment: datetime) -> None:
     change = GPW.next_phase(moment)
-    assert phase(change - timedelta(microseconds=1)) is phase(moment)
-    assert phase(change) is not phase(moment)
+    assert GPW.phase(change - timedelta(microseconds=1)) is GPW.phase(moment)
+    assert GPW.phase(change) is not GPW.phase(moment)
 
 
 def test_the_next_change_over_a_long_weekend() -> None:

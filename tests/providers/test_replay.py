@@ -93,6 +93,17 @@ async def test_the_packaged_session_ends_as_the_exchange_recorded_it(step: float
         assert quote.market_status == "open"
 
 
+async def test_a_session_on_a_day_that_is_none_by_the_rules_is_open(tmp_path: Path) -> None:
+    """Quotes of Saturday 2025-11-22 (market.extra_open) and of Epiphany 2010 said ``weekend`` and ``holiday``."""
+    file = tmp_path / "odd.csv"
+    file.write_text(
+        HEADER + "AAA,2010-01-06,10:00,10,10,10,10,1\n" + "AAA,2025-11-22,10:00,10,10.4,9.9,10.2,1\n"
+    )
+    played = await play(ReplayProvider(ReplayConfig(file=file), 600))
+    assert {quote.timestamp[:10] for quotes in played for quote in quotes} == {"2010-01-06", "2025-11-22"}
+    assert {quote.market_status for quotes in played for quote in quotes} == {"open"}
+
+
 async def test_every_speed_tells_a_part_of_the_same_tape() -> None:
     every_second = rows(await play(ReplayProvider(ReplayConfig(), 1), fetches=3 * 3600))
     for step in (7.5, 60, 1800):

@@ -40,6 +40,12 @@ async def test_symbols_and_first_fetch() -> None:
     assert {q.symbol for q in await simulator.fetch_data()} == simulator.symbols()
 
 
+async def test_what_it_trades_on_a_saturday_is_no_weekend() -> None:
+    saturday = datetime(2025, 11, 22, 9, 30, tzinfo=UTC)
+    simulator = SimulatorProvider(SimulatorConfig(symbols=3), lambda: saturday)
+    assert {quote.market_status for quote in await simulator.fetch_data()} == {"open"}
+
+
 async def test_the_same_seed_invents_the_same_quotes() -> None:
     async def run(seed: int) -> list[tuple[object, ...]]:
         simulator = SimulatorProvider(SimulatorConfig(symbols=10, seed=seed), Ticking(timedelta(seconds=30)))

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from zlotick.history.bars import Bar
-from zlotick.market.sessions import market_status
+from zlotick.market.sessions import status_of_trade
 from zlotick.model import StockUpdate, utc_text
 
 
@@ -76,4 +76,4 @@ def points(bar: Bar) -> list[tuple[int, float]]:
 @lru_cache(maxsize=65_536)  # all symbols share their times
 def _moment(second: int) -> tuple[str, str]:
     moment = datetime.fromtimestamp(second, UTC)
-    return utc_text(moment), market_status(moment).value
+    return utc_text(moment), status_of_trade(moment).value

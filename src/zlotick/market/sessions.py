@@ -4,7 +4,9 @@ Every interval is half-open: its first instant belongs to it, its end to the nex
 The exchange opens and closes its auctions some random seconds late; so that a moment has exactly one phase,
 ``opening_auction`` is by convention the first minute from 9:00 and ``closing_auction`` the first from 17:00.
 
-Hours: GPW's detailed session schedule of the main market. No half days are known.
+Hours: GPW's detailed session schedule of the main market. No half days are known. The days were compared with two
+calendar packages and, from October 1994 to 2022, with the days on which the index WIG and its stocks were traded. Before
+October 1994 GPW met on one to four days of the week: the calendar counts every weekday.
 """
 
 from __future__ import annotations
@@ -61,8 +63,22 @@ _HOLIDAY = _Row(time(0, 0), Phase.CLOSED, MarketStatus.HOLIDAY)
 _FIXED_HOLIDAYS = frozenset(
     {(1, 1), (1, 6), (5, 1), (5, 3), (8, 15), (11, 1), (11, 11), (12, 24), (12, 25), (12, 26), (12, 31)}
 )
-# GPW closed these days by its own resolution: no rule gives them.
-_CLOSED_ONCE = frozenset({date(2013, 4, 16), date(2018, 1, 2), date(2018, 11, 12)})
+_BEGAN = {(1, 6): 2011, (12, 31): 2011}
+"""Holidays that were session days before: Epiphany by law, New Year's Eve by the exchange."""
+
+
+def _dates(text: str) -> frozenset[date]:
+    return frozenset(map(date.fromisoformat, text.split()))
+
+
+# GPW closed these days by its own resolution, mostly between a holiday and a weekend: no rule gives them.
+_CLOSED_ONCE = _dates("""
+    1994-10-31 1994-12-30 1995-05-02 1995-05-08 1995-08-14 1996-05-02 1996-12-27 1997-05-02 1997-11-10
+    1998-01-02 1998-04-03 1998-06-12 1999-06-04 1999-11-12 1999-12-30 1999-12-31 2000-05-02 2005-04-08
+    2007-12-31 2008-05-02 2009-01-02 2013-04-16 2018-01-02 2018-11-12
+""")
+# And on these it met against the rule: two Good Fridays, two Christmas Eves.
+_OPEN_ONCE = _dates("1995-04-14 1996-04-05 1996-12-24 2004-12-24")
 
 
 @lru_cache(maxsize=512)
@@ -76,7 +92,10 @@ def easter(year: int) -> date:
 
 
 def _is_holiday(day: date) -> bool:
-    if (day.month, day.day) in _FIXED_HOLIDAYS or day in _CLOSED_ONCE:
+    if day in _CLOSED_ONCE or day in _OPEN_ONCE:
+        return day in _CLOSED_ONCE
+    fixed = (day.month, day.day)
+    if fixed in _FIXED_HOLIDAYS and day.year >= _BEGAN.get(fixed, day.year):
         return True
     after_easter = (day - easter(day.year)).days
     return after_easter in (-2, 1, 60)  # Good Friday, Easter Monday, Corpus Christi
@@ -144,8 +163,7 @@ class Calendar:
 
     def _row(self, local: datetime) -> _Row:
         """The row of the schedule in force at a Warsaw wall clock time."""
-        whole_day = self._row_of_day(local.date())
-        return whole_day or _SCHEDULE[bisect_right(_BEGINNINGS, local.time()) - 1]
+        return self._row_of_day(local.date()) or _scheduled(local.time())
 
 
 def calendar(config: MarketConfig) -> Calendar:
@@ -159,17 +177,21 @@ def calendar(config: MarketConfig) -> Calendar:
 
 
 GPW = Calendar()
-"""The calendar by rule alone; :func:`market_status` and :func:`phase` ask it."""
+"""The calendar by rule alone. The service's own, with the days of the settings, is :func:`calendar`'s."""
 
 
-def market_status(moment: datetime) -> MarketStatus:
-    """What the market is doing by the rule. Raises ValueError for a naive datetime."""
-    return GPW.market_status(moment)
+def status_of_trade(moment: datetime) -> MarketStatus:
+    """The market status of a quote that was traded at that moment: the clock's of a session day.
+
+    A trade proves its session, whatever a calendar says of the day: it is never ``weekend`` or ``holiday``.
+    Raises ValueError for a naive datetime.
+    """
+    return _scheduled(in_warsaw(moment).time()).status
 
 
-def phase(moment: datetime) -> Phase:
-    """The phase of the session by the rule. Raises ValueError for a naive datetime."""
-    return GPW.phase(moment)
+def _scheduled(clock: time) -> _Row:
+    """The row of a session day's schedule in force at a time of day."""
+    return _SCHEDULE[bisect_right(_BEGINNINGS, clock) - 1]
 
 
 def session_date(moment: datetime) -> date:

@@ -25,7 +25,7 @@ import structlog
 from zlotick.config import ReplayConfig
 from zlotick.errors import ReplayError
 from zlotick.market.arithmetic import change_of
-from zlotick.market.sessions import WARSAW, market_status
+from zlotick.market.sessions import WARSAW, status_of_trade
 from zlotick.model import StockUpdate, now_text, utc_text
 from zlotick.providers.bars import BAR_SECONDS, SCALE, BarFile, SymbolBars, read_bars
 from zlotick.providers.base import StockDataProvider
@@ -139,7 +139,7 @@ class ReplayProvider(StockDataProvider):
             high=tick.high / SCALE,
             low=tick.low / SCALE,
             open=tick.open / SCALE,
-            market_status=market_status(moment).value,
+            market_status=status_of_trade(moment).value,
             data_source=self.name,
             previous_close=close / SCALE if close else None,
             exchange_time=text,

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from zlotick.config import SimulatorConfig
-from zlotick.market.sessions import market_status, session_date
+from zlotick.market.sessions import session_date, status_of_trade
 from zlotick.model import StockUpdate, now_text, utc_now, utc_text
 from zlotick.providers.base import StockDataProvider
 
@@ -48,7 +48,7 @@ class SimulatorProvider(StockDataProvider):
             trading = self._stocks
             for stock in self._stocks:
                 stock.begin_session()
-        text, status = utc_text(moment), market_status(moment).value
+        text, status = utc_text(moment), status_of_trade(moment).value
         for stock in trading:
             stock.trade(self._dice)
             self._quotes[stock.symbol] = stock.quote(text, status)
