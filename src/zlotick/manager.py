@@ -36,9 +36,9 @@ from zlotick.providers.chain import ProviderChain
 from zlotick.providers.lineup import Lineup, line_up
 from zlotick.providers.recorded import RecordedProvider
 from zlotick.providers.replay import ReplayProvider
-from zlotick.questions import alert_clock, control_commands, gateway_context, samples
+from zlotick.questions import alert_clock, control_commands, gateway_context, samples, standings
 from zlotick.stores.delivery import Delivery
-from zlotick.stores.pocketbase import PocketbaseConnector
+from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.telemetry.metrics import CycleMetrics, Metrics
 
@@ -92,6 +92,7 @@ class RealTimeStreamManager:
         self._update_interval = self.settings.service.update_interval
         self._lineup = Lineup()
         self._alert_targets: list[Target] = []
+        self._standings: StandingsTask | None = None
         self._control: ControlServer | None = None
         self._servers: list[EmbeddedServer] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -171,7 +172,10 @@ class RealTimeStreamManager:
         if questdb:
             self.questdb = QuestDBConnector(questdb.config, bus=self.event_bus)
         if pocketbase:
-            self.pocketbase = PocketbaseConnector(pocketbase.config, bus=self.event_bus)
+            self.pocketbase = PocketbaseConnector(
+                pocketbase.config, bus=self.event_bus, standings=lambda: standings(self)
+            )
+            self._standings = StandingsTask(self.pocketbase)
         self._servers = [given.server for given in (questdb, pocketbase) if given and given.server]
         await asyncio.gather(*(server.start() for server in self._servers))
 
@@ -181,6 +185,8 @@ class RealTimeStreamManager:
                 delivery = Delivery(self.journal, sink)
                 self.deliveries.append(delivery)
                 self._own(delivery.run(), f"delivery to {sink.name}")
+        if self._standings:
+            self._own(self._standings.run(), "standings in PocketBase")
         self._own(self._retain(), "journal retention")
 
     async def _start_gateway(self) -> None:
@@ -252,6 +258,8 @@ class RealTimeStreamManager:
         await self._step("tasks", self._end_tasks())
         if self.alerts:
             await self._step("alerts", self.alerts.close())
+        if self._standings:
+            await self._step("standings", self._standings.silence())
         await self._step("connectors", self._close_connectors())
         await self._step("embedded servers", self._stop_servers())
         await self._step("journal", self.journal.close())
@@ -330,6 +338,7 @@ class RealTimeStreamManager:
                 lambda report: self.gateway.publish(report),
                 self.cycle_metrics.count,
                 lambda _: self.alerts.wake() if self.alerts else None,
+                lambda _: self._standings.wake() if self._standings else None,
             ],
         )
 

@@ -10,7 +10,7 @@ from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.control import Command
 from zlotick.gateway.context import GatewayContext
-from zlotick.model import Alert, ConnectionStatus, plain, utc_text
+from zlotick.model import FRESH, Alert, ConnectionStatus, Standing, plain, utc_text
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
@@ -56,6 +56,11 @@ def alert_clock(service: RealTimeStreamManager) -> Clock | None:
         return None
     known, moment = service.cycle.last_values, utc_text(service.cycle.market_time())
     return Clock(moment, service.session_phase(), service.cycle.stale() & known.keys(), len(known))
+
+
+def standings(service: RealTimeStreamManager) -> dict[str, Standing]:
+    """The standing now of every stock that has a value, the fresh ones included."""
+    return dict.fromkeys(service.cycle.last_values, FRESH) | service.cycle.standings()
 
 
 async def samples(service: RealTimeStreamManager) -> Samples:

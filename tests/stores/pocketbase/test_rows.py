@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stores.quotes import batch, quote
 
-from zlotick.model import StockUpdate
+from zlotick.model import Origin, Review, StaleReason, StockUpdate
 from zlotick.stores.pocketbase.rows import MarketPicture, quote_of, session_day, stock_row
 from zlotick.stores.pocketbase.setup import SCHEMA
 
@@ -34,6 +35,21 @@ def test_a_number_that_may_be_unknown_is_json_because_pocketbase_numbers_turn_nu
 
 
 @pytest.mark.parametrize(
+    ("collection", "field", "values"),
+    [
+        ("stock_data", "origin", Origin),
+        ("stock_data", "review", Review),
+        ("stock_data", "stale_reason", StaleReason),
+        ("alerts", "origin", Origin),
+    ],
+)
+def test_every_label_can_be_stored(collection: str, field: str, values: type[StrEnum]) -> None:
+    """A value that the schema lacks would make PocketBase refuse the whole record."""
+    fields = next(one for one in SCHEMA if one["name"] == collection)["fields"]
+    assert next(one for one in fields if one["name"] == field)["values"] == [one.value for one in values]
+
+
+@pytest.mark.parametrize(
     ("timestamp", "day"),
     [
         ("2025-04-30T08:00:00.000Z", "20250430"),
@@ -51,6 +67,8 @@ def test_the_session_day_is_warsaws(timestamp: str, day: str) -> None:
 def record_of(one: StockUpdate) -> dict[str, Any]:
     """As PocketBase gives it back: a space in times, an empty text for no time, columns of its own."""
     row = stock_row(one) | {"collectionId": "pbc_1", "created": "2025-04-30 08:00:01.000Z"}
+    for name in ("origin", "review", "stale_reason"):
+        row[name] = row[name] or ""
     for name in ("timestamp", "exchange_time", "received_at"):
         row[name] = (row[name] or "").replace("T", " ")
     return row
@@ -60,11 +78,17 @@ def record_of(one: StockUpdate) -> dict[str, Any]:
     volume=st.none() | st.integers(0, 2**53 - 1),
     change=st.none() | st.floats(-1e6, 1e6),
     exchange_time=st.none() | st.just("2025-04-30T07:59:59.000Z"),
+    origin=st.none() | st.sampled_from(Origin),
+    review=st.none() | st.sampled_from(Review),
 )
 def test_a_row_becomes_the_quote_it_was(
-    volume: int | None, change: float | None, exchange_time: str | None
+    volume: int | None,
+    change: float | None,
+    exchange_time: str | None,
+    origin: Origin | None,
+    review: Review | None,
 ) -> None:
-    one = quote(volume=volume, change=change, exchange_time=exchange_time)
+    one = quote(volume=volume, change=change, exchange_time=exchange_time, origin=origin, review=review)
     assert quote_of(record_of(one)) == one
 
 

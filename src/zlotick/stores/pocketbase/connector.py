@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,10 +16,12 @@ from zlotick.connections.monitor import ConnectionMonitor
 from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.events import EventBus
 from zlotick.model import (
+    FRESH,
     Alert,
     ConnectionStatus,
     DeadLetter,
     Entry,
+    Standing,
     StockUpdate,
     UpdateBatch,
     now_text,
@@ -37,6 +39,7 @@ from zlotick.stores.pocketbase.api import (
     reason,
     records_path,
 )
+from zlotick.stores.pocketbase.marks import Marks, mark
 from zlotick.stores.pocketbase.rows import MarketPicture, alert_row, quote_of, stock_row
 
 log = structlog.stdlib.get_logger("zlotick.stores")
@@ -51,6 +54,9 @@ class PocketbaseConnector:
     ``connect()`` makes the server ready as its superuser; quotes are then written by an account of the collection
     ``ingesters``, which may create and update rows of our collections and nothing else. A server whose collections
     are there already can be served without the superuser: pass that account as ``ingester=(identity, password)``.
+
+    ``standings()`` tells the standing of every stock that the service knows, the fresh ones included. Without it a
+    written quote counts as fresh, and :meth:`mark` does nothing.
     """
 
     name = "Pocketbase"
@@ -63,6 +69,7 @@ class PocketbaseConnector:
         *,
         bus: EventBus | None = None,
         ingester: tuple[str, Secret] | None = None,
+        standings: Callable[[], Mapping[str, Standing]] | None = None,
         # Timeouts
         timeout: float = 15.0,
         batch_grace: float = 5.0,
@@ -75,7 +82,9 @@ class PocketbaseConnector:
         self._ingester = ingester
         self._admin = Account(self._api, self._admin_token)
         self._writer = Account(self._api, self._writer_token)
+        self._standings = standings
         self._picture: MarketPicture | None = None  # while connected
+        self._marks = Marks()
         self._market_refusal = ""  # what the log was last told
         self._writing = asyncio.Lock()  # an older quote never lands on a newer one
 
@@ -162,6 +171,18 @@ class PocketbaseConnector:
         if setup.ALERTS in self.collections:
             await self._writer.put(setup.ALERTS, [alert_row(alert)])
 
+    async def mark(self) -> None:
+        """Bring ``stale`` and ``stale_reason`` of the records up to date: those that differ are written.
+
+        A record of a stock that the service does not know is silent. Raises Transient or Fatal; may be repeated.
+        """
+        if self._standings is not None:
+            await self._mark(self._standings())
+
+    async def silence(self) -> None:
+        """Mark every record stale: from now on no service looks after them. Errors as :meth:`mark`."""
+        await self._mark({})
+
     async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
         """Store the newest quote of each symbol. Returns those that PocketBase refused for good.
 
@@ -192,11 +213,31 @@ class PocketbaseConnector:
             if "stock_data" not in self.collections:
                 return {}
             newest = {quote.symbol: quote for batch in batches for quote in batch.quotes}
-            refused = await self._put("stock_data", [stock_row(quote) for quote in newest.values()])
+            refused = await self._put_quotes(newest)
         if any(_not_unique(errors) for errors in refused.values()):
             await setup.refuse_strays(self._reader)
         symbols = list(newest)
         return {symbols[index]: errors for index, errors in refused.items()}
+
+    async def _put_quotes(self, newest: Mapping[str, StockUpdate]) -> dict[int, FieldErrors]:
+        known = {} if self._standings is None else self._standings()
+        standings = {symbol: known.get(symbol, FRESH) for symbol in newest}
+        rows = [stock_row(quote, standings[symbol]) for symbol, quote in newest.items()]
+        return await self._put_marked(rows, standings)
+
+    async def _mark(self, known: Mapping[str, Standing]) -> None:
+        self._connected()
+        async with self._writing:
+            outdated = self._marks.outdated(known)
+            await self._put_marked([mark(*one) for one in outdated.items()], outdated)
+
+    async def _put_marked(
+        self, rows: Sequence[Mapping[str, Any]], standings: Mapping[str, Standing]
+    ) -> dict[int, FieldErrors]:
+        self._marks.doubt(standings)
+        refused = await self._put("stock_data", rows)
+        self._marks.note(standings, [rows[index]["id"] for index in refused])
+        return refused
 
     async def _put_days(self, rows: Sequence[Mapping[str, Any]]) -> None:
         refused = await self.upsert("market_updates", rows)
@@ -244,6 +285,7 @@ class PocketbaseConnector:
             await setup.refuse_strays(self._reader)
             rows = await self._reader.records("stock_data")
         self._picture = MarketPicture(quote for quote in map(quote_of, rows) if quote)
+        self._marks = Marks(rows)
         await self._writer.renew()
 
     async def _admin_token(self) -> str:

@@ -2,7 +2,7 @@
 
 PocketBase numbers cannot be null (null becomes 0), so every number that may be unknown is a ``json`` field: it
 keeps null, and filters and sorts as a number (``change_percent > 2``, ``-volume``, ``high = null``).
-An unknown time is PocketBase's empty date, ``""``.
+An unknown time is PocketBase's empty date, ``""``, and so is a label that is not given.
 """
 
 from __future__ import annotations
@@ -15,24 +15,35 @@ from typing import Any
 import msgspec
 
 from zlotick.market.sessions import session_date
-from zlotick.model import Alert, StockUpdate, UpdateBatch, plain, utc_text, utc_time
+from zlotick.model import (
+    FRESH,
+    Alert,
+    Standing,
+    StockUpdate,
+    UpdateBatch,
+    plain,
+    utc_text,
+    utc_time,
+)
+from zlotick.stores.pocketbase.marks import mark
 
 _TIMES = ("timestamp", "exchange_time", "received_at")
+_LABELS = ("origin", "review")
 _MOVERS = 5
 _MAX_NAME = 200
 _MAX_MESSAGE = 2000
 
 
-def stock_row(quote: StockUpdate) -> dict[str, Any]:
+def stock_row(quote: StockUpdate, standing: Standing = FRESH) -> dict[str, Any]:
     """The row of a quote: its id is the ticker, so the newest quote of a symbol takes the place of the last."""
-    return {"id": quote.symbol, **plain(quote)}
+    return {**plain(quote), **mark(quote.symbol, standing)}
 
 
 def quote_of(record: Mapping[str, Any]) -> StockUpdate | None:
     """The quote in a ``stock_data`` record, or None when somebody put other things there."""
     try:
         times = {name: utc_text(utc_time(record[name])) for name in _TIMES if record.get(name)}
-        empty = {name: None for name in _TIMES if not record.get(name)}
+        empty = {name: None for name in (*_TIMES, *_LABELS) if not record.get(name)}
         return msgspec.convert({**record, **times, **empty}, StockUpdate)
     except (ValueError, msgspec.ValidationError):
         return None
