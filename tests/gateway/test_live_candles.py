@@ -45,7 +45,7 @@ async def test_candles_that_begin_late_know_the_day_from_the_journal(most: int) 
     wire, _ = stage.join(Subscription(channels=("candles:1d",)))
     [day] = wire.read
     assert (day["start"], day["ticks"], day["volume"]) == ("2025-04-30T00:00:00.000Z", 201, 250)
-    assert (day["open"], day["close"]) == (2.0, 202.0)
+    assert (day["low"], day["close"]) == (2.0, 202.0)
 
 
 async def test_nothing_is_computed_until_somebody_subscribes() -> None:
@@ -64,5 +64,5 @@ async def test_candles_begin_with_what_retention_left() -> None:
     stage.entries = stage.entries[15:]
     assert stage.hub.candles is not None
     await asyncio.gather(*(stage.hub.candles.start(lambda: stage.hub.position) for _ in range(3)))
-    wire, _ = stage.join(Subscription(channels=("candles:1d",)))
+    wire, _ = stage.join(Subscription(channels=("candles:1h",)))
     assert (wire.read[0]["ticks"], wire.read[0]["open"]) == (5, 16.0)

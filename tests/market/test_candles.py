@@ -25,7 +25,7 @@ def at(clock: str) -> datetime:
 
 
 def trade(clock: str, price: float, volume: int | None = None, **changes: Any) -> StockUpdate:
-    known = {"timestamp": utc_text(at(clock)), "volume": volume}
+    known = {"timestamp": utc_text(at(clock)), "volume": volume, "open": None, "high": None, "low": None}
     return quote("ABS", price, **{**known, **changes})
 
 
@@ -85,6 +85,32 @@ def test_the_same_tick_again_changes_nothing_and_the_same_stamp_replaces() -> No
     assert (replaced.open, replaced.high, replaced.ticks, replaced.volume) == (8.0, 8.0, 1, 6)
 
 
+def test_a_day_has_the_open_high_and_low_that_its_quotes_tell() -> None:
+    """A day had two highs, one in its quotes and one in its candle, which was of the polled prices only."""
+    candles = Candles()
+    candles.update([trade("09:00:01", 62.75, open=62.42, high=63.0, low=62.0)], at("09:00:02"))
+    [day], [hour] = of(candles.newest(), "1d"), of(candles.newest(), "1h")
+    assert (day.open, day.high, day.low, day.close) == (62.42, 63.0, 62.0, 62.75)
+    assert (hour.open, hour.high, hour.low, hour.close) == (62.75, 62.75, 62.75, 62.75)
+    [unknown] = of(candles.update([trade("09:01:01", 61.9)], at("09:01:02")), "1d")
+    assert (unknown.open, unknown.high, unknown.low) == (62.42, 63.0, 61.9)
+
+
+def test_a_told_high_that_is_taken_back_is_taken_back_in_the_candle() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, open=10.0, high=99.0, low=1.0)], at("09:00:02"))
+    [day] = of(candles.update([trade("09:00:02", 10.5, open=10.1, high=11.0, low=9.0)], at("09:00:03")), "1d")
+    assert (day.open, day.high, day.low) == (10.1, 11.0, 9.0)
+
+
+def test_what_was_told_of_another_day_is_not_in_a_candle() -> None:
+    candles = Candles()
+    candles.update([trade("09:00:01", 10.0, open=10.0, high=99.0, low=1.0)], at("09:00:02"))
+    tomorrow = trade("09:00:00", 12.0, timestamp="2025-05-01T09:00:00.000Z")
+    [_, day] = of(candles.update([tomorrow], DAY + timedelta(hours=33)), "1d")
+    assert (day.open, day.high, day.low) == (12.0, 12.0, 12.0)
+
+
 def test_a_source_that_begins_again_on_an_earlier_day_begins_new_candles() -> None:
     candles = Candles()
     candles.update([trade("09:00:01", 10.0, 5)], at("09:00:02"))
@@ -106,7 +132,12 @@ def reference(quotes: list[StockUpdate], interval: str) -> list[tuple[Any, ...]]
         prices = [seen.price for seen in inside]
         volumes = [seen.volume for seen in inside if seen.volume is not None]
         volume = max(0, volumes[-1] - before) if volumes else None
-        rows.append((utc_text(start), prices[0], max(prices), min(prices), prices[-1], volume, len(inside)))
+        opened, highs, lows = prices[0], list(prices), list(prices)
+        if interval == "1d":
+            opened = next((seen.open for seen in reversed(inside) if seen.open is not None), opened)
+            highs += [opened, *[seen.high for seen in inside if seen.high is not None][-1:]]
+            lows += [opened, *[seen.low for seen in inside if seen.low is not None][-1:]]
+        rows.append((utc_text(start), opened, max(highs), min(lows), prices[-1], volume, len(inside)))
         before = volumes[-1] if volumes else before
     return rows
 
@@ -115,21 +146,24 @@ def row(candle: Candle) -> tuple[Any, ...]:
     return (candle.start, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.ticks)
 
 
-ticks = st.tuples(st.integers(0, 14 * 60), st.integers(1, 9), st.none() | st.integers(0, 99))
+told = st.none() | st.integers(1, 12).map(float)
+ticks = st.tuples(
+    st.integers(0, 14 * 60), st.integers(1, 9), st.none() | st.integers(0, 99), st.tuples(told, told, told)
+)
+Made = tuple[int, int, int | None, tuple[float | None, float | None, float | None]]
 
 
 @given(st.lists(ticks, min_size=1, max_size=60), st.lists(st.booleans(), min_size=60, max_size=60))
-def test_what_was_told_last_is_what_a_recomputation_gives(
-    made: list[tuple[int, int, int | None]], clocks: list[bool]
-) -> None:
-    """Trades in any order, the same stamp again, a clock that runs ahead or stands still."""
+def test_what_was_told_last_is_what_a_recomputation_gives(made: list[Made], clocks: list[bool]) -> None:
+    """Trades in any order, the same stamp again, told opens, highs and lows, a clock that runs ahead or stands still."""
     candles = Candles()
     told: dict[tuple[str, str], Candle] = {}
     quotes: list[StockUpdate] = []
     newest = 0
-    for (second, price, volume), ahead in zip(made, clocks, strict=False):
-        moment = at("08:55:00") + timedelta(seconds=second)
-        quotes.append(quote("ABS", float(price), timestamp=utc_text(moment), volume=volume))
+    for (second, price, volume, (opened, high, low)), ahead in zip(made, clocks, strict=False):
+        moment = utc_text(at("08:55:00") + timedelta(seconds=second))
+        fields = {"timestamp": moment, "volume": volume, "open": opened, "high": high, "low": low}
+        quotes.append(quote("ABS", float(price), **fields))
         newest = max(newest, second)
         clock = at("08:55:00") + timedelta(seconds=newest) if ahead else NEVER
         for candle in candles.update([quotes[-1]], clock):

@@ -6,6 +6,10 @@ ticks; everything longer is folded from minutes.
 
 The day's first candle has all that was traded until its end, also before we looked: nobody knows when, and so the
 volumes of a day's candles add up to the day's.
+
+Candles of a minute, five and an hour are of the observed prices. A day's has the open, high and low that its newest
+quote tells of the session, too: what was traded between two looks is in them (``candles_1d.sql`` has the same rule).
+A UTC day is one session: Warsaw trades from 9 to 17 o'clock.
 """
 
 from __future__ import annotations
@@ -45,14 +49,32 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     data_source: str
 
 
+class Told(NamedTuple):
+    """What quotes tell of the session so far: of each, the newest that was told."""
+
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    volume: int | None = None  # cumulative
+
+    def then(self, later: Told) -> Told:
+        """Both, the later one first."""
+        return Told(
+            self.open if later.open is None else later.open,
+            self.high if later.high is None else later.high,
+            self.low if later.low is None else later.low,
+            self.volume if later.volume is None else later.volume,
+        )
+
+
 class Bar(NamedTuple):
-    """What happened in a span of time; ``volume`` is the last cumulative one that was told."""
+    """What happened in a span of time."""
 
     open: float
     high: float
     low: float
     close: float
-    volume: int | None
+    told: Told
     ticks: int = 1
 
     def then(self, later: Bar) -> Bar:
@@ -62,8 +84,18 @@ class Bar(NamedTuple):
             max(self.high, later.high),
             min(self.low, later.low),
             later.close,
-            self.volume if later.volume is None else later.volume,
+            self.told.then(later.told),
             self.ticks + later.ticks,
+        )
+
+    def of_session(self) -> Bar:
+        """A day's bar with what its quotes tell: a newer told value replaces an older one, an observed price stays."""
+        told = self.told
+        opened = self.open if told.open is None else told.open
+        return self._replace(
+            open=opened,
+            high=max(self.high, opened, self.high if told.high is None else told.high),
+            low=min(self.low, opened, self.low if told.low is None else told.low),
         )
 
 
@@ -109,7 +141,7 @@ class _Minute:
         """Take a tick; False when it changes nothing."""
         if self._sealed:
             whole = self.bar()
-            self._bar = whole.then(tick)._replace(close=whole.close, volume=whole.volume)
+            self._bar = whole.then(tick)._replace(close=whole.close, told=whole.told)
             return True
         if self._ticks.get(timestamp) == tick:
             return False
@@ -154,7 +186,8 @@ class _Series:
         second = int(utc_time(quote.timestamp).timestamp())
         minute, day = second - second % _MINUTE, second - second % _DAY
         self.delay = quote.delay_seconds or 0
-        tick = Bar(quote.price, quote.price, quote.price, quote.price, quote.volume)
+        told = Told(quote.open, quote.high, quote.low, quote.volume)
+        tick = Bar(quote.price, quote.price, quote.price, quote.price, told)
         if day > self._day:
             yield from self.close(minute)
         if day != self._day:  # an earlier one: its source began again, as a replay does
@@ -189,7 +222,7 @@ class _Series:
     def _begin(self, minute: int) -> None:
         """A newer minute, and with it perhaps newer buckets."""
         earlier = self._minutes[self._last].bar() if self._minutes else None
-        volume = self._whole("1d").volume if self._minutes else None
+        volume = self._whole("1d").told.volume if self._minutes else None
         for interval, width in INTERVALS.items():
             start = minute - minute % width
             bucket = self._buckets.get(interval)
@@ -234,7 +267,7 @@ class _Series:
     def _volume_before(self, start: int) -> int:
         """The day's cumulative volume at a moment."""
         day = _joined(self._bars(self._day, start))
-        return 0 if day is None or day.volume is None else day.volume
+        return (day.told.volume or 0) if day else 0
 
     def _of_newest(self, interval: str) -> Candle:
         bucket = self._buckets[interval]
@@ -245,6 +278,9 @@ class _Series:
         return bar if earlier is None else earlier.then(bar)
 
     def _candle(self, interval: str, start: int, bar: Bar, before: int) -> Candle:
+        volume = bar.told.volume
+        if interval == "1d":
+            bar = bar.of_session()
         return Candle(
             symbol=self._symbol,
             interval=interval,
@@ -253,7 +289,7 @@ class _Series:
             high=bar.high,
             low=bar.low,
             close=bar.close,
-            volume=None if bar.volume is None else max(0, bar.volume - before),
+            volume=None if volume is None else max(0, volume - before),
             ticks=bar.ticks,
             closed=start + INTERVALS[interval] <= self._closed[interval],
             correction=False,

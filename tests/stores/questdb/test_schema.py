@@ -15,7 +15,7 @@ from tests.stores.questdb.samples import applied, make_quote, viewed
 
 from zlotick.errors import Fatal
 from zlotick.market.history import HistoryQuery
-from zlotick.model import Origin, Review
+from zlotick.model import Origin, Review, now_text, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
 from zlotick.stores.questdb.ilp import encode
@@ -62,7 +62,7 @@ async def test_twice_is_once(connector: QuestDBConnector) -> None:
         await ensure_schema(recording)
     assert not logs
     changing = [sql for sql in statements if not sql.startswith("SELECT")]
-    assert changing == [CREATE_TABLE, *CREATE_VIEWS.values()]  # each of them says IF NOT EXISTS
+    assert changing == [CREATE_TABLE]  # it says IF NOT EXISTS
 
 
 async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector) -> None:
@@ -143,6 +143,65 @@ async def test_a_view_with_another_text_is_rebuilt(connector: QuestDBConnector) 
     await connector.ensure_schema()
     texts = {row["view_name"]: row["view_sql"] for row in await connector._http.execute(VIEWS)}
     assert "max(price) AS high" in texts["candles_1h"]
+
+
+OLD_DAY_VIEW = """CREATE MATERIALIZED VIEW candles_1d WITH BASE stock_data REFRESH IMMEDIATE AS (
+  SELECT timestamp, symbol, data_source,
+         first(price) AS open, max(price) AS high, min(price) AS low, last(price) AS close,
+         first_not_null(volume) AS cum_vol_open, last_not_null(volume) AS cum_vol_close, count() AS ticks
+  FROM stock_data WHERE price IS NOT NULL SAMPLE BY 1d
+) PARTITION BY YEAR"""
+
+
+async def with_the_old_day_view(connector: QuestDBConnector) -> None:
+    """An installation as the first versions made it, with a quote of a day of its own."""
+    await connector.insert_batch([make_quote(price=512.5, open=510.0, high=515.0, low=508.0)])
+    await connector._http.execute("DROP MATERIALIZED VIEW candles_1d")
+    await connector._http.execute(OLD_DAY_VIEW)
+    await viewed(connector)
+
+
+async def test_the_day_view_of_the_first_versions_is_rebuilt_from_all_quotes(
+    connector: QuestDBConnector,
+) -> None:
+    """It had the extremes of the observed prices only: a day had two highs, one in its quotes and one in its candle."""
+    await with_the_old_day_view(connector)
+    day = "SELECT open, high, low, close FROM candles_1d"
+    assert await connector.execute_query(day) == [dict.fromkeys(("open", "high", "low", "close"), 512.5)]
+    assert await connector.mend() == ["candles_1d"]
+    await viewed(connector)
+    assert await connector.execute_query(day) == [
+        {"open": 510.0, "high": 515.0, "low": 508.0, "close": 512.5}
+    ]
+    assert await connector.mend() == []
+
+
+async def test_candles_whose_quotes_a_ttl_dropped_are_copied_before_a_rebuild(
+    connector: QuestDBConnector,
+) -> None:
+    await with_the_old_day_view(connector)
+    execute = connector._http.execute
+    await execute("ALTER TABLE stock_data SET TTL 1 DAY")
+    await connector.insert_batch([make_quote(timestamp=now_text())])
+    await viewed(connector)
+    assert [row["n"] for row in await connector.execute_query("SELECT count() AS n FROM stock_data")] == [1]
+    try:
+        await connector.mend()
+        kept = await connector.execute_query("SELECT timestamp, close FROM candles_1d_kept")
+        assert [(utc_text(row["timestamp"]), row["close"]) for row in kept] == [
+            ("2025-04-30T00:00:00.000Z", 512.5)
+        ]
+    finally:
+        await execute("DROP TABLE IF EXISTS candles_1d_kept")
+
+
+async def test_a_view_that_is_gone_comes_back_with_the_next_look(connector: QuestDBConnector) -> None:
+    """Candles answered 503 for ever after a view was dropped: absent views were created at a connect only."""
+    await connector.insert_batch([make_quote()])
+    await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
+    await connector.deliver([])  # a delivery with nothing to do looks behind the port
+    await viewed(connector)
+    assert len(await connector.execute_query("SELECT * FROM candles_1m")) == 1
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ CREATE_TABLE = _SCHEMA.joinpath("stock_data.sql").read_text("utf-8").strip().rem
 _CANDLES = Template(_SCHEMA.joinpath("candles.sql").read_text("utf-8").strip().removesuffix(";"))
 CREATE_VIEWS = {
     f"candles_{period}": _CANDLES.substitute(period=period, partition=partition)
-    for period, partition in (("1m", "MONTH"), ("5m", "MONTH"), ("1h", "YEAR"), ("1d", "YEAR"))
+    for period, partition in (("1m", "MONTH"), ("5m", "MONTH"), ("1h", "YEAR"))
 }
+# A day has the open, high and low that its quotes tell: what was traded between two looks is in them.
+CREATE_VIEWS["candles_1d"] = _SCHEMA.joinpath("candles_1d.sql").read_text("utf-8").strip().removesuffix(";")
 COLUMNS = dict(re.findall(r"^  (\w+) ([A-Z]+),?$", CREATE_TABLE, re.MULTILINE))
 KEYS = re.findall(r"\w+", CREATE_TABLE.rpartition("KEYS")[2])
 
@@ -58,19 +60,24 @@ async def ensure_schema(execute: Execute, ttl: str = "") -> None:
     await execute(CREATE_TABLE)
     await _ensure_columns(execute)
     await _ensure_table(execute, ttl)
-    for name, create in CREATE_VIEWS.items():
-        await _ensure_view(execute, name, create)
-    await mend(execute)
+    await _ensure_views(execute)
+    await _resume_and_refresh(execute, await _wal_state(execute))
 
 
 async def mend(execute: Execute) -> list[str]:
-    """Resume what is suspended and rebuild views that are invalid; returns the names of both.
+    """Resume what is suspended, rebuild views that are invalid, absent or different; returns their names.
 
     A full disk suspends tables and views, and they stay so when there is space again. If there is none yet the
     server merely suspends them anew, with nothing lost. A view goes invalid when rows of its table are taken
     away (DROP PARTITION, UPDATE); it holds nothing that the table does not, so a rebuild loses nothing.
     """
-    suspended = {row["name"]: row["errorMessage"] for row in await _wal_state(execute) if row["suspended"]}
+    tables = await _wal_state(execute)
+    rebuilt = await _ensure_views(execute) if any(row["name"] == TABLE for row in tables) else []
+    return rebuilt + await _resume_and_refresh(execute, tables)
+
+
+async def _resume_and_refresh(execute: Execute, tables: list[dict[str, Any]]) -> list[str]:
+    suspended = {row["name"]: row["errorMessage"] for row in tables if row["suspended"]}
     for name in sorted(suspended, key=lambda name: name != TABLE):  # the table before the views that read it
         kind = "TABLE" if name == TABLE else "MATERIALIZED VIEW"
         await execute(f"ALTER {kind} {name} RESUME WAL")
@@ -177,17 +184,42 @@ async def _ensure_keys(execute: Execute, *, deduplicates: bool) -> None:
         )
 
 
-async def _ensure_view(execute: Execute, name: str, create: str) -> None:
+async def _ensure_views(execute: Execute) -> list[str]:
+    """Create the views that are absent, and rebuild those with another text; returns the names of both."""
+    found = await _views(execute)
+    right = {name for name, view in found.items() if view["view_sql"].strip() == _select(CREATE_VIEWS[name])}
+    for name in found.keys() - right:
+        await _keep_what_only_the_view_has(execute, name)
+        await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
+        log.warning("QuestDB view differed and is rebuilt", mark="🔄", view=name)
+    missing = [name for name in CREATE_VIEWS if name not in right]
+    for name in missing:
+        await _create_view(execute, name)
+    return missing
+
+
+async def _create_view(execute: Execute, name: str) -> None:
     try:
-        await execute(create)
+        await execute(
+            CREATE_VIEWS[name]
+        )  # IF NOT EXISTS: the server's lists follow a moment after it was created
     except Fatal as error:
         raise Fatal(f"{error}; if a table has the name {name}, {_REMEDY}") from error
-    # None when just created: the server's lists follow a moment later.
-    view = (await _views(execute)).get(name)
-    if view is not None and view["view_sql"].strip() != _select(create):
-        await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
-        await execute(create)
-        log.warning("QuestDB view differed, now rebuilt", mark="🔄", view=name)
+
+
+async def _keep_what_only_the_view_has(execute: Execute, name: str) -> None:
+    """Copy candles into a table whose quotes a TTL has dropped from the base table: a rebuild would lose them."""
+    oldest = await execute(f"SELECT timestamp_floor('d', timestamp) AS day FROM {TABLE} LIMIT 1")  # noqa: S608  fixed names only
+    before = f"WHERE timestamp < '{oldest[0]['day']}'" if oldest else ""
+    [only] = await execute(f"SELECT count() AS rows FROM {name} {before}")  # noqa: S608  likewise
+    if not only["rows"]:
+        return
+    kept = f"{name}_kept"
+    await execute(
+        f"CREATE TABLE IF NOT EXISTS {kept} AS (SELECT * FROM {name} {before}) "  # noqa: S608  likewise
+        "TIMESTAMP(timestamp) PARTITION BY YEAR"
+    )
+    log.warning("QuestDB candles without their quotes were copied", mark="🔄", table=kept, rows=only["rows"])
 
 
 def _select(create: str) -> str:
