@@ -255,6 +255,7 @@ def happenings() -> Samples:
     row = ProviderRow(
         "p", ConnectionStatus.ERROR, delay_seconds=900, last_success=moment, last_refusal=moment,
         next_attempt=moment, budget_left=1, refusals={"challenge": 1},
+        clock_skew_seconds=1.0, newest_trade=moment,
     )  # fmt: skip
     cycles = CycleMetrics()
     cycles.count(

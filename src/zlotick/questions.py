@@ -14,7 +14,13 @@ from zlotick.model import FRESH, Alert, ConnectionStatus, Standing, plain, utc_t
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
-from zlotick.telemetry.metrics import Samples, connection_samples, journal_samples, provider_samples
+from zlotick.telemetry.metrics import (
+    Samples,
+    connection_samples,
+    journal_samples,
+    provider_samples,
+    stale_samples,
+)
 
 if TYPE_CHECKING:  # the manager answers, and hands the questions on
     from zlotick.manager import RealTimeStreamManager
@@ -79,6 +85,7 @@ async def samples(service: RealTimeStreamManager) -> Samples:
     return [
         *connection_samples(statuses),
         *provider_samples(rows),
+        *stale_samples(standings(service).values()),
         *journal,
         *service.cycle_metrics.samples(),
     ]

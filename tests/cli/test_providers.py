@@ -21,6 +21,7 @@ from zlotick.model import ConnectionStatus, ProviderRow
 CONNECTED = ProviderRow(
     "gpw",
     ConnectionStatus.CONNECTED,
+    since="2026-11-24T08:00:00.000Z",
     delay_seconds=900,
     symbols=78,
     last_success="2026-11-24T09:00:00.000Z",
@@ -74,7 +75,7 @@ async def test_the_scoreboard_tells_who_refuses_why_since_when_and_until_when(
     assert lines[0] == "provider state quotes symbols last good fetch budget left"
     assert lines[1].startswith("gpw connected delayed, 15 min 78 2026-11-24 ")
     assert lines[2] == "bankier error delayed 0 never 7"
-    assert lines[4] == "new disconnected delayed 0 never -"
+    assert lines[4] == "new not asked yet delayed 0 never -"
     assert "next cycle: 2026-11-24" in out
     assert "❌ bankier: challenge: a page that checks the browser" in lines
     assert any(

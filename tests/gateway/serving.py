@@ -106,6 +106,7 @@ class Service:
     origin: str = "replayed"
     stale: frozenset[str] = frozenset()
     next_cycle: str | None = None
+    phase: str = "continuous"
     journal: JournalStats | Exception = field(
         default_factory=lambda: JournalStats(
             Position("e1", 7), 1, 7, 4096, {"questdb": 5}, {"questdb": 2}, {}, 0
@@ -144,7 +145,7 @@ class Service:
             providers=lambda: self.providers,
             symbols=lambda: self.symbols,
             market_status=lambda: "open",
-            session_phase=lambda: "continuous",
+            session_phase=lambda: self.phase,
             origin=lambda: self.origin,
             delay_seconds=lambda: None,
             update_interval=lambda: 30.0,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,43 @@ async def test_ready_once_quotes_are_known_and_readers_keep_up() -> None:
         waits = "no quote is known yet; the next cycle is due at 2026-11-25T07:30:00.000Z"
         assert (code, answer["reasons"]) == (503, [waits])
         gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
-        assert await get(gateway, "/health/ready") == (200, {"ready": True, "reasons": []})
+        assert await get(gateway, "/health/ready") == (200, {"ready": True, "reasons": [], "warnings": []})
         service.journal = JournalStats(Position("e1", 400), 1, 400, 1, {}, {"questdb": 395}, {}, 0)
         code, answer = await get(gateway, "/health/ready")
         assert (code, answer["reasons"]) == (503, ["questdb is 395 journal entries behind"])
+
+
+async def test_ready_without_a_quote_while_the_market_is_closed() -> None:
+    """A first start in the evening answered 503 all night: any uptime monitor rang, though nothing was due."""
+    service = Service(next_cycle="2099-12-01T07:30:09.000Z", phase="closed")
+    async with serving(service) as gateway:
+        code, answer = await get(gateway, "/health/ready")
+        pause = "The market is closed. Next quotes: Tue 1 Dec, 8:30 (Warsaw)"
+        assert (code, answer["reasons"]) == (200, [])
+        assert answer["warnings"] == [f"no quote is known yet. {pause}"]
+        assert (await get(gateway, "/health"))[1]["facts"]["pause"] == pause
+        service.phase = "continuous"
+        assert (await get(gateway, "/health/ready"))[0] == 503
+
+
+async def test_a_provider_that_stands_still_and_a_wrong_clock_are_warnings() -> None:
+    """The same page for hours, and a clock an hour slow, were all well."""
+    now = datetime(2026, 11, 24, 14, tzinfo=UTC)  # 15:00 in Warsaw: the page shows 14:45
+    still = ProviderRow(
+        "gpw",
+        ConnectionStatus.CONNECTED,
+        delay_seconds=900,
+        symbols=78,
+        clock_skew_seconds=-3600.0,
+        newest_trade="2026-11-24T09:15:00.000Z",
+    )
+    unused = msgspec.structs.replace(still, name="bankier", symbols=0, clock_skew_seconds=None)
+    async with serving(Service(providers=[still, unused], market_time=now)) as gateway:
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        assert (await get(gateway, "/health/ready"))[1]["warnings"] == [
+            "the newest trade of gpw is 4 h 30 min old while the market trades",
+            "our clock is 1 h 0 min behind gpw's: set it, e.g. timedatectl set-ntp true",
+        ]
 
 
 async def test_not_ready_while_every_quote_is_stale() -> None:
@@ -45,11 +79,15 @@ async def test_not_ready_while_every_quote_is_stale() -> None:
     async with serving(service) as gateway:
         gateway.publish(report({"ABS": quote("ABS"), "ACG": quote("ACG")}, ["ABS", "ACG"]))
         assert (await get(gateway, "/health/ready"))[0] == 200
-        assert (await get(gateway, "/health"))[1]["warnings"] == ["1 of 2 quotes are stale"]
+        assert (await get(gateway, "/health"))[1]["warnings"] == [
+            "1 stock is stale, because no provider answers: ABS"
+        ]
         service.stale = frozenset({"ABS", "ACG", "OUT"})
         code, answer = await get(gateway, "/health/ready")
         assert code == 503
-        assert answer["reasons"] == ["every quote is stale: the last good update cycle was 0 s ago"]
+        assert answer["reasons"] == [
+            "every quote is stale, because no provider answers: the last good update cycle was 0 s ago"
+        ]
 
 
 async def test_the_scoreboard_tells_who_refuses_how_since_when_and_until_when() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlotick.market.cadence import END, OPENING, PROBE, Cadence
+from zlotick.market.cadence import END, OPENING, PROBE, Cadence, pause_told
 from zlotick.market.sessions import WARSAW, Calendar
 
 CALENDAR = Calendar()
@@ -88,6 +88,20 @@ def test_awake_is_a_session_day_from_the_probe_to_the_end(moment: datetime) -> N
     assert opens >= moment
     assert CADENCE.awake(opens)
     assert (opens == moment) is awake
+
+
+@pytest.mark.parametrize(
+    ("phase", "due", "told"),
+    [
+        ("closed", "2026-12-01 08:30:09", "The market is closed. Next quotes: Tue 1 Dec, 8:30 (Warsaw)"),
+        ("pre_opening", "2026-12-01 09:00:09", "The market is closed. Next quotes: Tue 1 Dec, 9:00 (Warsaw)"),
+        ("closed", "2026-11-30 22:32:00", None),  # soon
+        ("continuous", "2026-11-30 23:31:00", None),  # a long interval
+        ("closed", None, None),
+    ],
+)
+def test_a_pause_is_told(phase: str, due: str | None, told: str | None) -> None:
+    assert pause_told(phase, warsaw("2026-11-30 22:31:00"), warsaw(due) if due else None) == told
 
 
 def test_the_exchange_s_own_resolutions_count() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from zlotick.model import ConnectionStatus
-from zlotick.telemetry.health import LAG_LIMIT, HealthFacts, assess
+from zlotick.model import ConnectionStatus, StaleReason, Standing
+from zlotick.telemetry.health import CLOCK_LIMIT, LAG_LIMIT, HealthFacts, assess
 
 WELL = HealthFacts(
     update_interval=30.0,
@@ -90,12 +90,86 @@ def test_a_store_that_is_down_or_refused_rows_is_a_warning_while_readers_keep_up
 
 def test_a_provider_that_refuses_is_a_warning_with_its_reason() -> None:
     refusals = {"gpw": "challenge: HTTP 403; it is asked again at 2026-11-25T09:00:00.000Z"}
-    health = assess(but(statuses={"gpw": ConnectionStatus.ERROR}, refusals=refusals, stale=2))
+    health = assess(but(statuses={"gpw": ConnectionStatus.ERROR}, refusals=refusals))
     assert health.ready
     assert health.warnings == [
         "gpw refuses: challenge: HTTP 403; it is asked again at 2026-11-25T09:00:00.000Z",
-        "2 of 78 quotes are stale",
     ]
+
+
+@pytest.mark.parametrize("phase", ["closed", "pre_opening"])
+def test_no_quote_while_the_market_is_closed_is_a_warning(phase: str) -> None:
+    """A first start in the evening was "not ready" all night, and an uptime monitor rang, though nothing was due."""
+    pause = "The market is closed. Next quotes: Tue 1 Dec, 8:30 (Warsaw)"
+    error = "gpw: unreachable: no connection"
+    health = assess(but(quotes=0, session_phase=phase, pause=pause, cycle_error=error))
+    assert (health.ready, health.reasons) == (True, [])
+    assert health.warnings == [f"no quote is known yet ({error}). {pause}"]
+
+
+def stale(*symbols: str, reason: StaleReason) -> dict[str, Standing]:
+    return dict.fromkeys(symbols, Standing(stale=True, reason=reason))
+
+
+def test_stale_stocks_are_named_by_reason() -> None:
+    """A stock whose rows were rejected showed yesterday's price all day, and health had not a word of it."""
+    quiet = {"WLT": Standing(stale=False, reason=StaleReason.NOT_TRADED)}
+    standings = (
+        stale("PCR", "ABS", "ACG", reason=StaleReason.REJECTED)
+        | stale("11B", reason=StaleReason.MISSING)
+        | quiet
+    )
+    health = assess(but(stale=4, standings=standings))
+    assert health.ready
+    assert health.warnings == [
+        "1 stock is stale, missing from the provider's answer: 11B",
+        "3 stocks are stale, rejected by validation: ABS, ACG, PCR",
+    ]
+
+
+def test_at_most_ten_stocks_are_named() -> None:
+    many = stale(*(f"A{number:02}" for number in range(12)), reason=StaleReason.SILENT)
+    [warning] = assess(but(stale=12, standings=many)).warnings
+    assert warning.startswith("12 stocks are stale, because no provider answers: A00, A01, ")
+    assert warning.endswith(", A09 and 2 more")
+
+
+def test_when_all_are_stale_the_reason_is_told_once() -> None:
+    every = stale(*map(str, range(78)), reason=StaleReason.UNCHANGED)
+    health = assess(but(stale=78, standings=every))
+    told = "every quote is stale, on a page that does not change any more: the last good update cycle was 12 s ago"
+    assert (health.reasons, health.warnings) == ([told], [])
+    mixed = every | stale("0", reason=StaleReason.REJECTED)
+    assert assess(but(stale=78, standings=mixed)).reasons[0].startswith("every quote is stale: ")
+
+
+@pytest.mark.parametrize("reason", StaleReason)
+def test_every_reason_to_be_stale_has_its_words(reason: StaleReason) -> None:
+    assert assess(but(stale=1, standings=stale("ABS", reason=reason))).warnings[0].endswith(": ABS")
+
+
+def test_a_page_without_a_new_trade_is_a_warning() -> None:
+    """The page of 10:15 came again and again until 15:00, and health said that all was well."""
+    health = assess(but(quiet={"gpw": 47 * 60.0, "bankier": 17_100.0}))
+    assert health.ready
+    assert health.warnings == [
+        "the newest trade of gpw is 47 min old while the market trades",
+        "the newest trade of bankier is 4 h 45 min old while the market trades",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("skew", "told"),
+    [
+        (-3600.0, "our clock is 1 h 0 min behind gpw's: set it, e.g. timedatectl set-ntp true"),
+        (150.0, "our clock is 2 min ahead of gpw's: set it, e.g. timedatectl set-ntp true"),
+        (CLOCK_LIMIT, None),
+        (-CLOCK_LIMIT, None),
+    ],
+)
+def test_a_wrong_clock_is_a_warning(skew: float, told: str | None) -> None:
+    """An hour slow, the service dated today's trades yesterday, and said nothing."""
+    assert assess(but(clock_skews={"gpw": skew})).warnings == ([told] if told else [])
 
 
 def test_every_reason_is_told() -> None:

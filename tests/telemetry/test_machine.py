@@ -128,7 +128,7 @@ def test_a_time_without_a_zone_is_none() -> None:
         (0.0, Verdict.WELL, "agrees with gpw"),
         (CLOCK_LIMIT, Verdict.WELL, "agrees with gpw"),
         (CLOCK_LIMIT + 1, Verdict.WARNING, "about 6 s ahead of gpw"),
-        (-3600.0, Verdict.WARNING, "about 3600 s behind gpw"),
+        (-3600.0, Verdict.WARNING, "about 1 h 0 min behind gpw"),
         (None, Verdict.WARNING, "unknown: no source answered with its time"),
     ],
 )

@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow
+from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow, StaleReason, Standing
 from zlotick.telemetry.metrics import (
     CycleMetrics,
     Metrics,
@@ -13,6 +13,7 @@ from zlotick.telemetry.metrics import (
     connection_samples,
     journal_samples,
     provider_samples,
+    stale_samples,
 )
 
 
@@ -116,6 +117,18 @@ async def test_connections_and_journal() -> None:
     assert found["zlotick_dead_letters", (("reader", "questdb"),)] == 1
 
 
+async def test_stale_quotes_are_counted_by_reason() -> None:
+    rejected = Standing(stale=True, reason=StaleReason.REJECTED)
+    resting = Standing(stale=False, reason=StaleReason.NOT_TRADED)
+    metrics = Metrics()
+    metrics.add(lambda: stale_samples([rejected, resting, rejected]))
+    found = await scraped(metrics)
+    assert found == {
+        ("zlotick_stale_quotes", (("reason", reason.value),)): 2.0 * (reason is StaleReason.REJECTED)
+        for reason in StaleReason
+    }
+
+
 async def test_providers() -> None:
     refusing = ProviderRow(
         "gpw",
@@ -127,6 +140,8 @@ async def test_providers() -> None:
         next_attempt="1970-01-01T01:01:10.000Z",
         budget_left=3,
         refusals={"challenge": 2, "timeout": 5},
+        clock_skew_seconds=-3600.5,
+        newest_trade="1970-01-01T00:00:05.000Z",
     )
     metrics = Metrics()
     metrics.add(lambda: provider_samples([refusing, ProviderRow("new", ConnectionStatus.DISCONNECTED)]))
@@ -140,6 +155,8 @@ async def test_providers() -> None:
         "zlotick_provider_next_attempt_timestamp_seconds": 3670,
         "zlotick_provider_budget_left": 3,
         "zlotick_provider_delay_seconds": 900,
+        "zlotick_provider_clock_skew_seconds": -3600.5,
+        "zlotick_provider_newest_trade_timestamp_seconds": 5,
     }
     timeouts = (("provider", "gpw"), ("reason", "timeout"))
     assert found["zlotick_provider_refusals_total", timeouts] == 5

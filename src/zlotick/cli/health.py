@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 
@@ -18,6 +19,8 @@ _TIMEOUT = 5.0
 
 def health(*, settings: SettingsOptions = NO_OPTIONS) -> int:
     """Check the WebSocket server, QuestDB and PocketBase; exit code 0 when all answer well, else 1.
+
+    ⚠ deserves a look and does not change the exit code. While the market is closed, it says when the next quotes come.
 
     Example:
 
@@ -61,9 +64,17 @@ async def _websocket(settings: Settings) -> bool:
     print(
         f"✅ WebSocket: {data.get('questdb_status', 'unknown')} / {data.get('pocketbase_status', 'unknown')}"
     )
-    for reason in report.get("reasons", []):
-        print(f"❌ Service: {reason}")
+    for line in _told(report):
+        print(line)
     return bool(report.get("ready"))
+
+
+def _told(report: Mapping[str, Any]) -> list[str]:
+    """What the service says of itself beside its states."""
+    reasons, warnings = report.get("reasons", []), report.get("warnings", [])
+    pause = report.get("facts", {}).get("pause")
+    told = [*(f"❌ Service: {text}" for text in reasons), *(f"⚠ Service: {text}" for text in warnings)]
+    return told if not pause or any(pause in text for text in told) else [*told, f"🔄 Service: {pause}"]
 
 
 async def _online(session: aiohttp.ClientSession, name: str, url: str) -> bool:

@@ -115,7 +115,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     delay = f", {row['delay_seconds'] / 60:g} min" if row["delay_seconds"] else ""
     budget = "-" if row["budget_left"] is None else str(row["budget_left"])
     success = _local(row["last_success"]) if row["last_success"] else "never"
-    return (row["name"], row["status"], f"{row['kind']}{delay}", str(row["symbols"]), success, budget)
+    state = row["status"] if row["since"] else "not asked yet"
+    return (row["name"], state, f"{row['kind']}{delay}", str(row["symbols"]), success, budget)
 
 
 def _row_told(row: dict[str, Any]) -> Iterable[str]:

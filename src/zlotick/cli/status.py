@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.shown import json_text
 from zlotick.errors import Transient
+from zlotick.market.cadence import moment_told, pause_told
+from zlotick.model import utc_time
 
 if TYPE_CHECKING:
     from zlotick.config import Settings
@@ -67,6 +69,7 @@ def _table(message: dict[str, Any]) -> str:
         ("pocketbase", message["pocketbase_status"]),
         ("clients", message["subscribers"]),
         *(_cycle_rows(cycle) if cycle else [("last cycle", "none yet")]),
+        ("next cycle", _next_cycle(message)),
         *((f"provider {row['name']}", _provider(row)) for row in message["providers"]),
     ]
     if journal:
@@ -76,6 +79,14 @@ def _table(message: dict[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
+def _next_cycle(message: dict[str, Any]) -> str:
+    """When it is due, and why not soon."""
+    if not message["next_cycle"]:
+        return "not known yet"
+    due = utc_time(message["next_cycle"])
+    return pause_told(message["session_phase"], utc_time(message["timestamp"]), due) or moment_told(due)
+
+
 def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:
     counts = ", ".join(f"{cycle[name]} {name}" for name in ("fetched", "rejected", "changed"))
     rows: list[tuple[str, object]] = [("last cycle", f"{cycle['time']}, {counts}, {cycle['duration']:.3f} s")]
@@ -83,5 +94,7 @@ def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def _provider(row: dict[str, Any]) -> str:
+    if row["since"] is None:
+        return "not asked yet"
     text = f"{row['status']}, {row['symbols']} symbols, last success {row['last_success'] or 'never'}"
     return f"{text}; refused: {row['refusal_reason']}" if row.get("refusal_reason") else text

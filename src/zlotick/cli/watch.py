@@ -80,7 +80,7 @@ def watch(
     form: Format = "json" if json else "csv" if csv else "text"
     try:
         if once:
-            return asyncio.run(_once(client, feed, view, form))
+            return asyncio.run(_once(client, feed, view, form, narrowed=bool(symbols or filter or watchlist)))
         if form == "text" and _is_terminal():
             return asyncio.run(_board(client, wanted, feed, view, marked))
         return asyncio.run(_follow(client, feed, view, form))
@@ -134,7 +134,7 @@ def _is_terminal() -> bool:
     return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
-async def _once(client: RealtimeStreamClient, feed: Feed, view: View, form: Format) -> int:
+async def _once(client: RealtimeStreamClient, feed: Feed, view: View, form: Format, *, narrowed: bool) -> int:
     from zlotick.client import StreamUnreachable
     from zlotick.terminal import plain
 
@@ -145,9 +145,19 @@ async def _once(client: RealtimeStreamClient, feed: Feed, view: View, form: Form
         reason = str(error) or f"{client.url} does not answer"
         say(f"❌ {reason}: start it with zlotick serve, or name its gateway.port")
         return NOT_WELL
+    rows = view.of(feed.shown())
+    if not rows:
+        say(_empty(feed, narrowed))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-    print(plain.snapshot(form, feed, view.of(feed.shown()), width), end="")
+    print(plain.snapshot(form, feed, rows, width), end="")
     return OK
+
+
+def _empty(feed: Feed, narrowed: bool) -> str:
+    """Why a look shows no stock."""
+    if narrowed:
+        return "⚠ no quote matches the symbols, --filter and --watchlist: without them you see all that are known"
+    return f"⚠ no quote is known yet ({feed.clock.text()}): `zlotick status` says when the next ones come"
 
 
 async def _follow(client: RealtimeStreamClient, feed: Feed, view: View, form: Format) -> int:

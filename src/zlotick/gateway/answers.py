@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 
 from msgspec import UNSET, UnsetType
 
@@ -18,7 +19,9 @@ from zlotick.gateway.protocol import (
     StatusReport,
 )
 from zlotick.journal.base import JournalStats
-from zlotick.model import CycleReport, ProviderRow, now_text
+from zlotick.market.cadence import pause_told
+from zlotick.market.quiet import quiet_for
+from zlotick.model import CycleReport, ProviderRow, StaleReason, Standing, now_text, utc_now, utc_time
 from zlotick.telemetry.health import HealthFacts
 
 JOURNAL_TIMEOUT = 2.0
@@ -93,14 +96,20 @@ class Answers:
         context = self.context
         stats, journal_error = await self._journal()
         providers = list(context.providers())
+        stale = context.stale() & self._hub.book.quotes.keys()
+        next_cycle, now = context.next_cycle(), utc_now()
         statuses = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
         return HealthFacts(
             update_interval=context.update_interval(),
             cycle_age=None if self._last_good is None else time.monotonic() - self._last_good,
             cycle_error=None if self._last is None else self._last.error,
-            next_cycle=context.next_cycle(),
+            next_cycle=next_cycle,
             quotes=len(self._hub.book.quotes),
-            stale=len(context.stale() & self._hub.book.quotes.keys()),
+            stale=len(stale),
+            standings=dict.fromkeys(stale, Standing(stale=True, reason=StaleReason.SILENT)),
+            pause=pause_told(context.session_phase(), now, utc_time(next_cycle) if next_cycle else None),
+            quiet={row.name: age for row in providers if (age := _quiet(row, context))},
+            clock_skews={r.name: r.clock_skew_seconds for r in providers if r.clock_skew_seconds is not None},
             market_status=context.market_status(),
             session_phase=context.session_phase(),
             statuses=statuses | {row.name: row.status for row in providers},
@@ -125,6 +134,16 @@ def _refusal(row: ProviderRow) -> str:
     """Why a provider said no, and when it is asked again."""
     again = f"; it is asked again at {row.next_attempt}" if row.next_attempt else ""
     return f"{row.refusal_reason}: {row.refusal_detail}{again}"
+
+
+def _quiet(row: ProviderRow, context: GatewayContext) -> float | None:
+    """Seconds without a new trade on its page; None where that means nothing: it is not in use, or of another day."""
+    in_use = row.symbols and not row.refusal_reason and row.kind in ("live", "delayed")
+    if not in_use or row.newest_trade is None or row.delay_seconds is None:
+        return None
+    newest, delay = utc_time(row.newest_trade), timedelta(seconds=row.delay_seconds)
+    age = quiet_for(newest, delay, context.market_time(), context.calendar())
+    return age.total_seconds() if age else None
 
 
 def _last_cycle(report: CycleReport | None) -> LastCycle | None:

@@ -44,7 +44,7 @@ class HttpApi:
     async def ready(self, _: web.Request) -> web.Response:
         """200, or 503 with the reasons."""
         health = assess(await self._answers.health_facts())
-        return json({"ready": health.ready, "reasons": health.reasons}, _code(health))
+        return json(health, _code(health))
 
     async def health(self, _: web.Request) -> web.Response:
         """The whole report."""

@@ -31,11 +31,8 @@ class Live(msgspec.Struct, frozen=True):
     live: bool
 
 
-class Ready(msgspec.Struct, frozen=True):
+class Ready(Health, frozen=True):
     """Whether quotes are fresh for the market's phase and every reader keeps up."""
-
-    ready: bool
-    reasons: list[str]
 
 
 class HealthReport(Health, frozen=True):

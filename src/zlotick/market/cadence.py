@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
+from zlotick.market.sessions import WARSAW, Calendar, Phase, in_warsaw
 
 PROBE = time(8, 30)
 """The one question before the opening, so that a broken source is known in time."""
@@ -19,6 +19,9 @@ TRADES_SHOWN = time(9, 15)
 CLOSE_SHOWN = time(17, 15)
 LAST_LOOK = time(17, 20)
 END = time(17, 25)
+
+PAUSE = timedelta(minutes=1)
+"""A longer wait for the next cycle, while the market is closed, is a pause: people are told of it."""
 
 _DAY = timedelta(days=1)
 _LONGEST_JITTER = 30.0
@@ -86,10 +89,21 @@ class Cadence:
         return day
 
 
+def moment_told(moment: datetime) -> str:
+    """A moment in words: "Tue 1 Dec, 8:30 (Warsaw)"."""
+    local = in_warsaw(moment)
+    return f"{local:%a} {local.day} {local:%b}, {local.hour}:{local:%M} (Warsaw)"
+
+
 def closed_until(due: datetime) -> str:
-    """A pause in words: "The market is closed. Next quotes: Tue 1 Dec, 8:30 (Warsaw)"."""
-    local = in_warsaw(due)
-    return f"The market is closed. Next quotes: {local:%a} {local.day} {local:%b}, {local.hour}:{local:%M} (Warsaw)"
+    """A pause in words."""
+    return f"The market is closed. Next quotes: {moment_told(due)}"
+
+
+def pause_told(phase: str, now: datetime, due: datetime | None) -> str | None:
+    """The same when there is a pause now in a session phase of the market: a cycle is due, but not soon."""
+    closed = phase in (Phase.CLOSED, Phase.PRE_OPENING)
+    return closed_until(due) if due and closed and due - now > PAUSE else None
 
 
 def _at(day: date, hour: time) -> datetime:

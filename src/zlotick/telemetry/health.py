@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from zlotick.model import ConnectionStatus
+from zlotick.market.sessions import Phase
+from zlotick.model import ConnectionStatus, StaleReason, Standing
 
 LAG_LIMIT = 20
 """Entries that a reader may be behind: more than a hiccup of its store leaves, less than a user would notice."""
 
+CLOCK_LIMIT = 120.0
+"""Seconds that our clock may differ from a provider's: more than a slow answer and a cache explain."""
+
+MOST_NAMES = 10
+
+STALE_WORDS = {
+    StaleReason.NOT_TRADED: "without a trade",
+    StaleReason.UNREADABLE: "in rows that cannot be read",
+    StaleReason.REJECTED: "rejected by validation",
+    StaleReason.RENAMED: "renamed, or with a ticker that now belongs to another company",
+    StaleReason.MISSING: "missing from the provider's answer",
+    StaleReason.UNCHANGED: "on a page that does not change any more",
+    StaleReason.SILENT: "because no provider answers",
+}
+
+_CLOSED = (Phase.CLOSED, Phase.PRE_OPENING)
 _LOST = (ConnectionStatus.ERROR, ConnectionStatus.FAILED)
 
 
@@ -23,6 +40,12 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     next_cycle: str | None  # when it is due
     quotes: int  # how many symbols have a value
     stale: int  # how many of them are stale now, by the rule that clients are shown
+    standings: Mapping[str, Standing] = {}  # of the symbols that are not simply fresh
+    pause: str | None = None  # why no cycle is due soon and when the next one is, for people
+    quiet: Mapping[
+        str, float
+    ] = {}  # seconds without a new trade on a provider's page while the market trades
+    clock_skews: Mapping[str, float] = {}  # seconds that our clock is ahead of each provider's
     market_status: str
     session_phase: str
     statuses: Mapping[str, ConnectionStatus]  # of the stores and providers, by name
@@ -43,20 +66,33 @@ class Health(msgspec.Struct, frozen=True):
 
 def assess(facts: HealthFacts) -> Health:
     """Ready means: quotes are fresh for the market's phase and every reader keeps up."""
-    reasons = [*_freshness(facts), *_readers(facts)]
-    return Health(not reasons, reasons, _warnings(facts))
+    empty = _empty(facts)
+    excused = facts.session_phase in _CLOSED  # nobody can expect quotes that no provider has to give now
+    reasons = [*([] if excused else empty), *_freshness(facts), *_readers(facts)]
+    return Health(not reasons, reasons, [*(empty if excused else []), *_warnings(facts)])
+
+
+def _empty(facts: HealthFacts) -> list[str]:
+    if facts.quotes:
+        return []
+    due = f"; the next cycle is due at {facts.next_cycle}" if facts.next_cycle else ""
+    return [f"no quote is known yet{_error(facts)}{f'. {facts.pause}' if facts.pause else due}"]
 
 
 def _freshness(facts: HealthFacts) -> list[str]:
-    why = f" ({facts.cycle_error})" if facts.cycle_error else ""
-    if facts.quotes == 0:
-        due = f"; the next cycle is due at {facts.next_cycle}" if facts.next_cycle else ""
-        return [f"no quote is known yet{why}{due}"]
-    if facts.stale < facts.quotes:
+    if not facts.quotes or facts.stale < facts.quotes:
         return []
-    if facts.cycle_age is None:
-        return [f"every quote is stale: no update cycle has succeeded yet{why}"]
-    return [f"every quote is stale: the last good update cycle was {facts.cycle_age:.0f} s ago{why}"]
+    shared = {standing.reason for standing in facts.standings.values() if standing.stale}
+    reason = shared.pop() if len(shared) == 1 else None
+    told = f", {STALE_WORDS[reason]}" if reason else ""
+    cycle = "no update cycle has succeeded yet"
+    if facts.cycle_age is not None:
+        cycle = f"the last good update cycle was {facts.cycle_age:.0f} s ago"
+    return [f"every quote is stale{told}: {cycle}{_error(facts)}"]
+
+
+def _error(facts: HealthFacts) -> str:
+    return f" ({facts.cycle_error})" if facts.cycle_error else ""
 
 
 def _readers(facts: HealthFacts) -> list[str]:
@@ -75,10 +111,54 @@ def _warnings(facts: HealthFacts) -> list[str]:
         if status in _LOST and name not in facts.refusals
     ]
     refusing = [f"{name} refuses: {why}" for name, why in facts.refusals.items()]
-    stale = [f"{facts.stale} of {facts.quotes} quotes are stale"] if 0 < facts.stale < facts.quotes else []
     dead = [
         f"{count} rows refused by {name} are put aside"
         for name, count in sorted(facts.dead_letters.items())
         if count
     ]
-    return [*lost, *refusing, *stale, *dead, *facts.alert_troubles]
+    quiet = [
+        f"the newest trade of {name} is {span(seconds)} old while the market trades"
+        for name, seconds in facts.quiet.items()
+    ]
+    skews = [text for name, skew in facts.clock_skews.items() if (text := clock_warning(name, skew))]
+    return [*lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *facts.alert_troubles]
+
+
+def _stale(facts: HealthFacts) -> list[str]:
+    """The stale stocks by name, for each reason; when all are stale, that is a reason not to be ready."""
+    if facts.stale >= facts.quotes:
+        return []
+    by_reason: dict[StaleReason, list[str]] = {}
+    for symbol, standing in facts.standings.items():
+        if standing.stale and standing.reason:
+            by_reason.setdefault(standing.reason, []).append(symbol)
+    return [
+        f"{_counted(symbols)} stale, {STALE_WORDS[reason]}: {named(symbols)}"
+        for reason, symbols in sorted(by_reason.items())
+    ]
+
+
+def _counted(symbols: Collection[str]) -> str:
+    return "1 stock is" if len(symbols) == 1 else f"{len(symbols)} stocks are"
+
+
+def named(symbols: Collection[str]) -> str:
+    """The first ten in their order, and how many there are beside them."""
+    more = len(symbols) - MOST_NAMES
+    return ", ".join(sorted(symbols)[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def clock_warning(name: str, skew: float) -> str | None:
+    """What to do about our clock, when it is ``skew`` seconds ahead of a provider's; None when it is well."""
+    if abs(skew) <= CLOCK_LIMIT:
+        return None
+    way = "ahead of" if skew > 0 else "behind"
+    return f"our clock is {span(abs(skew))} {way} {name}'s: set it, e.g. timedatectl set-ntp true"
+
+
+def span(seconds: float) -> str:
+    """A length of time: ``40 s``, ``47 min``, ``1 h 0 min``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

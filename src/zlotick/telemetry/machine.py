@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from zlotick.telemetry.health import span
+
 MB = 1_000_000
 FEW_BYTES, TOO_FEW_BYTES = 2000 * MB, 200 * MB
 """A week of quotes and both databases fit into the first; without the second a start is not worth trying."""
@@ -132,4 +134,4 @@ def clock(ahead: float | None, source: str) -> Finding:
         return well("clock", f"agrees with {source}")
     way = "ahead of" if ahead > 0 else "behind"
     remedy = "Set it, and let the system keep it (NTP): the age of quotes depends on it."
-    return Finding("clock", Verdict.WARNING, f"about {abs(ahead):.0f} s {way} {source}", remedy)
+    return Finding("clock", Verdict.WARNING, f"about {span(abs(ahead))} {way} {source}", remedy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Literal
@@ -19,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from zlotick.model import ConnectionStatus, CycleReport, ProviderRow, utc_time
+from zlotick.model import ConnectionStatus, CycleReport, ProviderRow, StaleReason, Standing, utc_time
 
 log = structlog.stdlib.get_logger("zlotick.telemetry")
 
@@ -161,6 +162,7 @@ def provider_samples(rows: Iterable[ProviderRow]) -> Samples:
             ("last_success", "Its last good fetch", row.last_success),
             ("last_refusal", "Its last refusal", row.last_refusal),
             ("next_attempt", "When it is asked again after a refusal", row.next_attempt),
+            ("newest_trade", "The newest trade of its whole last answer", row.newest_trade),
         ):
             if moment:
                 stamp = utc_time(moment).timestamp()
@@ -171,8 +173,19 @@ def provider_samples(rows: Iterable[ProviderRow]) -> Samples:
             )
         if row.delay_seconds is not None:
             yield Sample("zlotick_provider_delay_seconds", "How far it runs behind", row.delay_seconds, name)
+        if (skew := row.clock_skew_seconds) is not None:
+            yield Sample("zlotick_provider_clock_skew_seconds", "Our clock minus its clock", skew, name)
         for reason, count in sorted(row.refusals.items()):
             yield _counter("zlotick_provider_refusals", "Refusals", count, **name, reason=reason)
+
+
+def stale_samples(standings: Iterable[Standing]) -> Samples:
+    """How many quotes are stale for each reason; 0 for the others, so that an alarm ends."""
+    found = Counter(standing.reason for standing in standings if standing.stale)
+    for reason in StaleReason:
+        yield Sample(
+            "zlotick_stale_quotes", "Quotes that are stale now", found[reason], {"reason": reason.value}
+        )
 
 
 def journal_samples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zlotick.cli.status import ask
@@ -11,7 +11,10 @@ from zlotick.config import Settings
 from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, Transient
 from zlotick.gateway.listener import listening_sockets
 from zlotick.journal.inspection import inspect
+from zlotick.market.cadence import moment_told
+from zlotick.model import utc_time
 from zlotick.providers.advice import advice
+from zlotick.telemetry.health import clock_warning
 from zlotick.telemetry.machine import MB, Finding, Verdict, well
 
 Status = Mapping[str, Any]
@@ -68,7 +71,12 @@ def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
 def told_by(status: Status) -> list[Finding]:
     """The databases and sources, as the running zlotick sees them."""
     databases = {"QuestDB": status["questdb_status"], "PocketBase": status["pocketbase_status"]}
-    return [*(_database(*each) for each in databases.items()), *map(_source, status["providers"])]
+    rows = status["providers"]
+    return [
+        *(_database(*each) for each in databases.items()),
+        *(_source(row, status) for row in rows),
+        *(finding for row in rows for finding in _clock(row)),
+    ]
 
 
 def _database(name: str, state: str) -> Finding:
@@ -79,8 +87,10 @@ def _database(name: str, state: str) -> Finding:
     return Finding(name, Verdict.WRONG, f"{state}, says {_RUNNING}", "See `zlotick status` and its log.")
 
 
-def _source(row: Mapping[str, Any]) -> Finding:
+def _source(row: Mapping[str, Any], status: Status) -> Finding:
     """A source is not asked while the service asks it: it would be asked too often."""
+    if row["since"] is None:
+        return _not_asked(row["name"], status)
     last = f"last good answer {row['last_success'] or 'never'}"
     if not (reason := row.get("refusal_reason")):
         return well(row["name"], f"{row['symbols']} symbols, {last}, says {_RUNNING}")
@@ -89,3 +99,20 @@ def _source(row: Mapping[str, Any]) -> Finding:
     again = f"; asked again {row['next_attempt']}" if row.get("next_attempt") else ""
     remedy = f"{told.meaning} {told.remedy}" if told else "See the log of the running zlotick."
     return Finding(row["name"], Verdict.WRONG, f"{reason}, {last}{again}, says {_RUNNING}", remedy)
+
+
+def _not_asked(name: str, status: Status) -> Finding:
+    """How it is, nobody knows; unless another source answers in its place, that deserves a look."""
+    if any(row["symbols"] for row in status["providers"]):
+        return well(name, f"not asked yet: other sources answer, says {_RUNNING}")
+    due = status["next_cycle"]
+    again = f": next at {moment_told(utc_time(due))}" if due else ""
+    remedy = f"To ask it now: zlotick providers try {name}"
+    return Finding(name, Verdict.WARNING, f"not asked yet{again}, says {_RUNNING}", remedy)
+
+
+def _clock(row: Mapping[str, Any]) -> Iterator[Finding]:
+    skew = row.get("clock_skew_seconds")
+    if skew is not None and (warning := clock_warning(row["name"], skew)):
+        told, _, remedy = warning.partition(": ")
+        yield Finding("clock", Verdict.WARNING, told, f"{remedy[:1].upper()}{remedy[1:]}.")

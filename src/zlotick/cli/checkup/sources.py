@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from zlotick.config import Settings, WebSourceConfig
 from zlotick.errors import Refusal, RefusalReason, ZlotickError
+from zlotick.market.quiet import quiet_for
 from zlotick.market.sessions import Calendar, calendar
 from zlotick.market.universe import Universe
 from zlotick.model import MarketStatus, utc_time
@@ -20,9 +21,6 @@ from zlotick.telemetry.machine import Finding, Verdict, clock, skew, well
 
 SOURCE_DEADLINE = 8.0
 _CLOSE_DEADLINE = 1.0
-
-_QUIET = timedelta(minutes=30)
-"""No trade in any stock for so long in a session is a halt of the whole market, or a source that stands still."""
 _EXPECTED_WHEN_CLOSED = frozenset({RefusalReason.NO_DATA, RefusalReason.STALE})
 _NONE_ENABLED = Finding(
     "sources",
@@ -119,9 +117,7 @@ def age_judged(
 ) -> Finding:
     """A source that answered, by the age of its newest quote: in a session somebody trades every few minutes."""
     told = f"{text}; the newest is {_words((now - newest).total_seconds())} old"
-    since = now - timedelta(seconds=delay or 0) - _QUIET
-    trading = all(hours.market_status(moment) is MarketStatus.OPEN for moment in (since, now))
-    if delay is None or not trading or newest >= since:
+    if delay is None or not quiet_for(newest, timedelta(seconds=delay), now, hours):
         return well(name, told)
     stale = advice(RefusalReason.STALE)
     return Finding(

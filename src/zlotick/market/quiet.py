@@ -1,0 +1,22 @@
+"""A page without a new trade while the market trades: a source that stands still, or a halt of the whole market. Pure.
+
+One stock may rest for hours. Of a whole page that cannot be told apart from a source that stands still, and is worth
+a look in either case.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from zlotick.market.sessions import Calendar, Phase
+
+LIMIT = timedelta(minutes=30)
+_TRADING = (Phase.OPENING_AUCTION, Phase.CONTINUOUS)
+
+
+def quiet_for(newest: datetime, delay: timedelta, now: datetime, calendar: Calendar) -> timedelta | None:
+    """How long there has been no new trade on the page, beyond its delay; None while that is nothing to speak of."""
+    shown = now - delay  # what the page shows now
+    trading = all(calendar.phase(moment) in _TRADING for moment in (shown - LIMIT, shown))
+    age = shown - newest
+    return age if trading and age > LIMIT else None
