@@ -5,13 +5,20 @@ import { t } from "./i18n/index.ts";
 
 type Load<P> = () => Promise<{ default: ComponentType<P> }>;
 
+const loads: (() => void)[] = [];
+
+/** Load all panels, so that they are there when the server is not. */
+export function preload(): void {
+  for (const load of loads) load();
+}
+
 /** A component in place of the panel, until it is there. A load that failed says so, and a click tries again. */
 export function slot<P extends object>(load: Load<P>): ComponentType<P> {
   const loaded = signal<ComponentType<P> | "failed" | null>(null);
   let loading = false;
 
   function fetchIt(): void {
-    if (loading) return;
+    if (loading || typeof loaded.peek() === "function") return;
     loading = true;
     load()
       .then((module) => (loaded.value = module.default))
@@ -19,6 +26,7 @@ export function slot<P extends object>(load: Load<P>): ComponentType<P> {
       .finally(() => (loading = false));
   }
 
+  loads.push(fetchIt);
   return (props) => {
     const Panel = loaded.value;
     if (Panel === "failed")

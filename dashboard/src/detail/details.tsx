@@ -1,9 +1,11 @@
 import type { Signal } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
 import { closeDetails } from "../keyboard.ts";
-import { number, percent, price, signed, warsawTime, UNKNOWN } from "../i18n/format.ts";
-import { languageTag, t, type Key } from "../i18n/index.ts";
-import { names, quoteOf, standing, toggleWatched, watchList } from "../store/index.ts";
+import { number, percent, price, signed, warsawDate, UNKNOWN } from "../i18n/format.ts";
+import { languageTag, t, word, type Key } from "../i18n/index.ts";
+import type { Labelled } from "../label.ts";
+import { AsOf, originSaid } from "../said.tsx";
+import { names, ownLabel, quoteOf, toggleWatched, watchList } from "../store/index.ts";
 import { slot } from "../slot.tsx";
 import { trendOf } from "../table/order.ts";
 
@@ -16,6 +18,7 @@ export function Details({ symbol }: { symbol: string }) {
     <section class="details" aria-label={t("details", { symbol })}>
       <Title symbol={symbol} />
       {quote && <Headline quote={quote} />}
+      {quote && <Because quote={quote.value} />}
       <ChartPanel key={symbol} symbol={symbol} />
       {quote && <Numbers quote={quote} />}
     </section>
@@ -45,15 +48,38 @@ function Title({ symbol }: { symbol: string }) {
 }
 
 function Headline({ quote }: { quote: Signal<Quote> }) {
-  const { price: last, change, change_percent, stale } = quote.value;
+  const { price: last, change, change_percent } = quote.value;
+  const label = ownLabel(quote.value);
   const tag = languageTag.value;
   return (
     <p class={`headline ${trendOf(change)}`}>
       <strong>{price(last, tag)}</strong>
       <span class="muted">PLN</span> <span class="moved">{signed(change, tag)}</span>{" "}
       <span class="moved">{percent(change_percent, tag)}</span>
-      <em class={stale ? "stale" : standing.value}>{t(stale ? "stale" : standing.value)}</em>
+      <em class={label.origin}>{originSaid(label)}</em>
     </p>
+  );
+}
+
+/** Why there is no newer quote, and whether this one was doubtful. */
+function Because({ quote }: { quote: Labelled }) {
+  const { stale, stale_reason: reason, review } = quote;
+  return (
+    <>
+      {(stale || reason) && (
+        <p class={stale ? "because stale" : "because"}>
+          {stale && <b>{t("stale")}: </b>}
+          {word("because_", reason ?? "stale")}
+        </p>
+      )}
+      {review && (
+        <p class="because">
+          <b>{t("review")}: </b>
+          {word("review_", review)}
+        </p>
+      )}
+      <AsOf />
+    </>
   );
 }
 
@@ -68,7 +94,7 @@ function Numbers({ quote }: { quote: Signal<Quote> }) {
     ["previousClose", price(previous_close, tag)],
     ["volume", number(volume, 0, tag)],
     ["source", data_source],
-    ["exchangeTime", exchange_time ? warsawTime(Date.parse(exchange_time), tag, time) : UNKNOWN],
+    ["exchangeTime", exchange_time ? warsawDate(Date.parse(exchange_time), tag, time) : UNKNOWN],
   ];
   return (
     <dl class="numbers">

@@ -1,6 +1,7 @@
-import { countdown, warsawTime } from "../i18n/format.ts";
+import { countdown, warsawDate, warsawTime } from "../i18n/format.ts";
 import { languageTag, t, type Key } from "../i18n/index.ts";
-import { market, marketTime, untilPhase } from "../store/index.ts";
+import { AsOf } from "../said.tsx";
+import { asOf, market, marketTime, untilPhase } from "../store/index.ts";
 
 /** The phase of the market, its clock, and what comes next. */
 export function MarketBadge() {
@@ -10,7 +11,7 @@ export function MarketBadge() {
     <div class="market" role="group" aria-label={t("market")}>
       <strong class={`phase ${told.status}`}>{phaseName(told.phase, told.status)}</strong>
       <Clock />
-      <Countdown />
+      {asOf.value === null ? <Countdown /> : <AsOf />}
     </div>
   );
 }
@@ -23,17 +24,17 @@ function phaseName(phase: string, status: string): string {
 function Clock() {
   const time = marketTime.value;
   if (time === null) return null;
-  const day = warsawTime(time, languageTag.value, { weekday: "short", day: "numeric", month: "short" });
+  const day = warsawDate(time, languageTag.value, { weekday: "short", day: "numeric", month: "short" });
   const clock = warsawTime(time, languageTag.value, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return (
     <span class="clock">
-      <time>{clock}</time> <span class="muted">{t("warsaw")}</span> <span class="muted date">{day}</span>
+      <time>{clock}</time> <span class="muted warsaw">{t("warsaw")}</span> <span class="muted date">{day}</span>
     </span>
   );
 }
 
 function Countdown() {
-  if (!market.value || untilPhase.value === null) return null;
+  if (!market.value || !untilPhase.value) return null; // at its end only the server knows whether it is over
   const phase = t(`phase_${market.value.next_phase}` as Key);
   const { days, clock } = countdown(untilPhase.value);
   const left = days ? `${t("days", { count: days })} ${clock}` : clock;

@@ -1,7 +1,9 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { t } from "../i18n/index.ts";
-import { connectNow, greeting, line, now, staleCount, standing } from "../store/index.ts";
+import { t, word } from "../i18n/index.ts";
+import { minutesOfAll } from "../label.ts";
+import { noQuotesSaid, originSaid } from "../said.tsx";
+import { connectNow, line, now, shares, staleCount, standing } from "../store/index.ts";
 
 /** What the quotes may be called, in one word; a click or the keyboard's focus tells why. */
 export function ConnectionPill() {
@@ -26,10 +28,11 @@ export function ConnectionPill() {
         onClick={() => (open.value = !open.value)}
       >
         <i aria-hidden="true" />
-        <span aria-live="polite">{word()}</span>
+        <span aria-live="polite">{name()}</span>
       </button>
       <div id="why" class="why" role="note">
         <p>{reason()}</p>
+        {standing.value === "mixed" && <Shares />}
         {staleCount.value > 0 && <p>{t("someStale", { count: staleCount.value })}</p>}
         {(line.value.state === "waiting" || line.value.state === "closed") && (
           <button type="button" onClick={connectNow}>
@@ -41,22 +44,33 @@ export function ConnectionPill() {
   );
 }
 
-function word(): string {
+function Shares() {
+  return (
+    <ul>
+      {shares.value.map((share) => (
+        <li key={`${share.origin} ${share.minutes} ${share.source}`}>
+          {originSaid(share)}: {share.count} ({share.source})
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function name(): string {
   const { retryAt } = line.value;
   if (standing.value === "reconnecting" && retryAt !== null && retryAt > now.value)
     return t("reconnectingIn", { seconds: Math.ceil((retryAt - now.value) / 1000) });
-  if (standing.value === "delayed" && greeting.value?.delay_seconds)
-    return t("delayedBy", { minutes: minutes(greeting.value.delay_seconds) });
-  return t(standing.value);
+  const minutes = minutesOfAll(shares.value);
+  if (standing.value === "delayed" && minutes > 0) return t("delayedBy", { minutes });
+  return word("", standing.value);
 }
 
 function reason(): string {
-  const delay = greeting.value?.delay_seconds;
-  return t(`why_${standing.value}`, {
-    delay: delay ? t("minutes", { count: minutes(delay) }) : t("someDelay"),
-    sources: greeting.value?.data_providers.join(", ") ?? "",
+  if (standing.value === "none") return noQuotesSaid();
+  const minutes = minutesOfAll(shares.value);
+  return word("why_", standing.value, {
+    delay: minutes ? t("minutes", { count: minutes }) : t("someDelay"),
+    sources: [...new Set(shares.value.map(({ source }) => source))].join(", "),
     reason: line.value.reason,
   });
 }
-
-const minutes = (seconds: number): number => Math.round(seconds / 60);

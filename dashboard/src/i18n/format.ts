@@ -59,6 +59,19 @@ export function warsawTime(moment: number, tag: string, options: Intl.DateTimeFo
   return format.format(moment);
 }
 
+const year = (moment: number): string => warsawTime(moment, "en-GB", { year: "numeric" });
+
+/** The same with a day in it: with its year where that is not this one, for a replay is of another. */
+export function warsawDate(
+  moment: number,
+  tag: string,
+  options: Intl.DateTimeFormatOptions,
+  now: number = Date.now(),
+): string {
+  const known = year(moment) === year(now);
+  return warsawTime(moment, tag, known ? options : { ...options, year: "numeric" });
+}
+
 /** How long ago or until, short: `42 s`, `5 min`, `3 h`, `2 d`. */
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));

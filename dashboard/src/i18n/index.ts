@@ -15,5 +15,11 @@ export function translator<K extends string>(words: Words<K>): (key: K, values?:
 export const t = translator({ en, pl });
 export type Key = keyof typeof en;
 
+/** The word for what a server says; a newer server's own word is shown as it is. */
+export function word(prefix: string, value: string, values?: Values): string {
+  const key = prefix + value;
+  return key in en ? t(key as Key, values) : value.replaceAll("_", " ");
+}
+
 /** The language tag for Intl: English as Europe writes it. */
 export const languageTag = computed(() => (locale.value === "pl" ? "pl-PL" : "en-GB"));

@@ -1,7 +1,8 @@
 /** The alerts: what came true lately. */
 import type { Alert } from "@zlotick/client";
-import { warsawTime } from "../i18n/format.ts";
+import { warsawDate } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
+import { AsOf } from "../said.tsx";
 import { alerts, alertsAre, askAlerts, selected } from "../store/index.ts";
 import { sentence } from "./sentence.ts";
 import { p, word } from "./strings.ts";
@@ -17,7 +18,9 @@ export default function AlertsPanel() {
   const list = alerts.value ?? [];
   return (
     <section class="alerts" aria-labelledby="alerts">
-      <h2 id="alerts">{p("alerts")}</h2>
+      <h2 id="alerts">
+        {p("alerts")} <AsOf />
+      </h2>
       {list.length > 0 ? (
         <ol>
           {list.map((alert) => (
@@ -38,7 +41,7 @@ function Row({ alert }: { alert: Alert }) {
     <li data-severity={severity}>
       <p class="muted">
         <span class="severity">{word("severity", severity)}</span>
-        <time dateTime={triggered_at}>{warsawTime(Date.parse(triggered_at), languageTag.value, day)}</time>
+        <time dateTime={triggered_at}>{warsawDate(Date.parse(triggered_at), languageTag.value, day)}</time>
         {origin !== "live" && <span>{word("kind", origin)}</span>}
       </p>
       <p>{sentence(alert)}</p>

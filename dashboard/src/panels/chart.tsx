@@ -4,7 +4,7 @@ import type { RefObject } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { number, price } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
-import { quoteOf } from "../store/index.ts";
+import { asOf, quoteOf } from "../store/index.ts";
 import { shownTheme } from "../theme.ts";
 import type { Bar } from "./chart/candles.ts";
 import { Drawing, moments, type Look } from "./chart/drawing.ts";
@@ -98,6 +98,7 @@ function useDrawing(
       effect(() => {
         void shownTheme.value; // the style sheet has its colours a frame later
         void languageTag.value;
+        void asOf.value; // nothing rises or falls while the line is lost
         requestAnimationFrame(() => drawing.current?.restyle(look(element, view)));
       }),
     ];
@@ -163,6 +164,7 @@ function Readout({ bar, daily, spoken }: { bar: Bar | undefined; daily: boolean;
 function Notice({ feed, symbol }: { feed: CandleFeed; symbol: string }) {
   const history = feed.history.value;
   if (history === "ready") return feed.candles.size ? null : <p class="notice">{p("chartEmpty", { symbol })}</p>;
+  if (asOf.value !== null) return <p class="notice">{p("chartOffline")}</p>;
   if (history === "loading") return <p class="notice">{p("chartLoading")}</p>;
   return (
     <p class="notice" role="status">

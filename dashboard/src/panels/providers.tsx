@@ -5,7 +5,8 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { number, span, UNKNOWN, warsawTime } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
-import { api, line, providers } from "../store/index.ts";
+import { AsOf } from "../said.tsx";
+import { api, asOf, line, nextCycle, providers } from "../store/index.ts";
 import { p, word, type PanelKey } from "./strings.ts";
 import "./panels.css";
 
@@ -23,6 +24,7 @@ async function ask(): Promise<void> {
     const told = await api<StatusReport>("/status");
     ahead = Date.parse(told.timestamp) - Date.now();
     providers.value = told.providers;
+    nextCycle.value = told.next_cycle;
     report.value = told;
     failed.value = false;
   } catch {
@@ -39,14 +41,16 @@ export default function ProvidersPanel() {
   }, [state]);
   return (
     <section class="sources" aria-labelledby="sources">
-      <h2 id="sources">{p("sources")}</h2>
+      <h2 id="sources">
+        {p("sources")} <AsOf />
+      </h2>
       {providers.value.length === 0 && <p class="notice">{p("noSources")}</p>}
       <ol>
         {providers.value.map((row) => (
           <Row key={row.name} row={row} />
         ))}
       </ol>
-      {failed.value && <p class="notice">{p("noStatus")}</p>}
+      {failed.value && asOf.value === null && <p class="notice">{p("noStatus")}</p>}
       {report.value && <Stores report={report.value} />}
     </section>
   );
@@ -58,7 +62,7 @@ function Row({ row }: { row: ProviderRow }) {
   return (
     <li>
       <p>
-        <b>{row.name}</b> <Kind row={row} /> <State status={row.status} />
+        <b>{row.name}</b> <Kind row={row} /> <State status={row.status === "disconnected" ? "not_asked" : row.status} />
       </p>
       {reason && <p title={detail ?? undefined}>{word("refused", reason)}</p>}
       <dl>
@@ -88,8 +92,8 @@ function Fact({ name, children }: { name: PanelKey; children: ComponentChildren 
 
 function Kind({ row }: { row: ProviderRow }) {
   const minutes = Math.round((row.delay_seconds ?? 0) / 60);
-  const late = minutes > 0 ? `, ${p("lateBy", { minutes })}` : "";
-  return <span class="muted">{word("kind", row.kind) + late}</span>;
+  const late = row.kind === "delayed" && minutes > 0;
+  return <span class="muted">{late ? p("delayedBy", { minutes }) : word("kind", row.kind)}</span>;
 }
 
 function State({ status }: { status: string }) {
@@ -99,7 +103,7 @@ function State({ status }: { status: string }) {
 /** How long ago, or until then; the moment itself is in the title. */
 function Moment({ at }: { at: string | null }) {
   if (!at) return <>{UNKNOWN}</>;
-  const left = Date.parse(at) - Date.now() - ahead;
+  const left = Date.parse(at) - (asOf.value ?? Date.now()) - ahead;
   const exactly = warsawTime(Date.parse(at), languageTag.value, { dateStyle: "medium", timeStyle: "medium" });
   return (
     <time dateTime={at} title={exactly}>

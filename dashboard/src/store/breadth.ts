@@ -1,15 +1,12 @@
 /** The market at a glance: how many rise and fall, and which most. */
 import { computed } from "@preact/signals";
-import type { Quote } from "@zlotick/client";
-import { quoteOf, symbols } from "./quotes.ts";
+import { newest } from "./quotes.ts";
 
 const MOVERS = 5;
 
-const all = computed<Quote[]>(() => symbols.value.map((symbol) => quoteOf(symbol)?.value).filter((one) => one !== undefined));
-
 export const breadth = computed(() => {
   const count = { up: 0, unchanged: 0, down: 0, unknown: 0 };
-  for (const { change } of all.value) {
+  for (const { change } of newest.value) {
     if (change === null) count.unknown++;
     else if (change > 0) count.up++;
     else if (change < 0) count.down++;
@@ -19,7 +16,7 @@ export const breadth = computed(() => {
 });
 
 const moves = computed(() =>
-  all.value
+  newest.value
     .flatMap(({ symbol, change_percent }) => (change_percent ? [{ symbol, percent: change_percent }] : []))
     .sort((a, b) => b.percent - a.percent),
 );

@@ -1,7 +1,7 @@
 /** The line to the gateway: what it tells goes into the store, at most once a frame. */
 import { RealtimeStreamClient, type Quote, type Subscription } from "@zlotick/client";
 import { api } from "./api.ts";
-import { greeting, line, questdb } from "./connection.ts";
+import { asOf, complete, greeting, heard, hold, line, questdb } from "./connection.ts";
 import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
 import { askMarket, keepTime } from "./market.ts";
 import { askNames } from "./names.ts";
@@ -11,6 +11,8 @@ import { forgetToken, token, tokenNeeded } from "./token.ts";
 
 const CHANNELS = ["quotes", "market", "connections", "providers"] as const;
 const HEARTBEAT_SECONDS = 15;
+/** Of the messages, those that come often. */
+const SIGNS_OF_LIFE = ["connection", "subscription_confirmed", "stock_updates", "heartbeat"] as const;
 /** In mode `changes` nobody tells that a quote has grown stale: it is asked for. */
 const STALENESS_EVERY_MS = 30_000;
 const UNAUTHORIZED = new Set([4500, 4503]);
@@ -54,8 +56,10 @@ export function open(): void {
   stream.subscribe("state", ({ state, retryInMs, code, reason }) => {
     if (stream !== client) return;
     line.value = { state, retryAt: retryInMs === null ? null : Date.now() + retryInMs, reason };
+    if (state !== "connected") hold();
     if (code !== null && UNAUTHORIZED.has(code)) forgetToken();
   });
+  for (const type of SIGNS_OF_LIFE) stream.subscribe(type, heard);
   stream.subscribe("connection", (told) => {
     greeting.value = told;
     questdb.value = told.questdb_status;
@@ -65,6 +69,7 @@ export function open(): void {
     }
   });
   stream.subscribe("subscription_confirmed", () => void askAll());
+  stream.subscribe("snapshot_end", () => (complete.value = true));
   stream.subscribe("stock_updates", ({ data }) => show(data));
   stream.subscribe("connection_status", ({ service, status }) => {
     if (service === "QuestDB") questdb.value = status;
@@ -86,6 +91,7 @@ export function open(): void {
 
 async function askAll(): Promise<void> {
   await Promise.all([askMarket(), askProviders(), askAlerts(), askNames()]);
+  if (line.peek().state === "connected") asOf.value = null;
 }
 
 async function askStaleness(): Promise<void> {

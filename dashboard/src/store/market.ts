@@ -1,7 +1,8 @@
 /** What the market is doing, at the moment its quotes are from: a replay has the clock of its recording. */
-import { computed, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 import { clockOf, type Clock } from "../clock.ts";
 import { api } from "./api.ts";
+import { asOf, heard } from "./connection.ts";
 import { now } from "./now.ts";
 
 export interface Market {
@@ -19,8 +20,14 @@ export interface Market {
 export const market = signal<Market | null>(null);
 const clock = signal<Clock | null>(null);
 
-/** The market's time now, in ms since 1970; null before the server said it. */
-export const marketTime = computed(() => (clock.value ? clock.value.at(now.value) : null));
+/**
+ * The market's time now, in ms since 1970; null before the server said it. It stops with the line, and where the next
+ * phase begins: only the server knows that it did.
+ */
+export const marketTime = computed(() => {
+  if (!clock.value || !market.value) return null;
+  return Math.min(clock.value.at(asOf.value ?? now.value), Date.parse(market.value.next_phase_at));
+});
 /** Until the next phase, in ms of the market's clock. */
 export const untilPhase = computed(() =>
   market.value && marketTime.value !== null
@@ -44,8 +51,11 @@ export async function askMarket(): Promise<void> {
   const before = (asked = Date.now());
   try {
     const told = await api<Market>("/market");
-    market.value = told;
-    clock.value = clockOf(clock.value, Date.parse(told.time), (before + Date.now()) / 2);
+    heard();
+    batch(() => {
+      market.value = told;
+      clock.value = clockOf(clock.value, Date.parse(told.time), (before + Date.now()) / 2, asOf.value === null);
+    });
   } catch {
     // the next turn asks again
   } finally {

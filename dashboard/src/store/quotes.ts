@@ -1,5 +1,5 @@
 /** The newest quote of every symbol, each a signal of its own: a change of one touches the cells of one row. */
-import { batch, signal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type Signal } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
 
 const known = new Map<string, Signal<Quote>>();
@@ -11,6 +11,9 @@ export const symbols = signal<readonly string[]>([]);
 export function quoteOf(symbol: string): Signal<Quote> | undefined {
   return known.get(symbol);
 }
+
+/** The newest quote of each. */
+export const newest = computed<Quote[]>(() => symbols.value.flatMap((symbol) => quoteOf(symbol)?.value ?? []));
 
 /** All quotes as they are now, without subscribing to each. */
 export const quotes: ReadonlyMap<string, Signal<Quote>> = known;

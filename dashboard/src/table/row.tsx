@@ -2,8 +2,10 @@ import { useComputed, useSignalEffect, type ReadonlySignal, type Signal } from "
 import type { Quote } from "@zlotick/client";
 import { useRef } from "preact/hooks";
 import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
-import { languageTag, t } from "../i18n/index.ts";
-import { active, marketTime, names, now, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
+import { languageTag, t, word } from "../i18n/index.ts";
+import type { Labelled } from "../label.ts";
+import { labelSaid } from "../said.tsx";
+import { active, marketTime, names, now, ownLabel, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
 import { flash } from "./flash.ts";
 import { placeInRange, trendOf } from "./order.ts";
 import { useSight } from "./sight.ts";
@@ -26,7 +28,9 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
   const reached = useComputed(() => (active.value === symbol ? 0 : -1));
   const age = useComputed(() => ageOf(quote.value, marketTime.value));
   const name = useComputed(() => names.value.get(symbol) ?? "");
-  const staleWord = useComputed(() => (quote.value.stale ? t("stale") : ""));
+  const because = useComputed(() => becauseOf(quote.value));
+  const label = useComputed(() => ownLabel(quote.value));
+  const source = useComputed(() => labelSaid(label.value));
   return (
     <tr
       ref={box}
@@ -43,7 +47,7 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
         <Star symbol={symbol} />
       </td>
       <th role="rowheader" scope="row" class="stock">
-        <b>{symbol}</b> <span>{name}</span> <em>{staleWord}</em>
+        <b>{symbol}</b> <span>{name}</span> <em>{because}</em>
       </th>
       <LastPrice quote={quote} text={text(({ price: last }, tag) => price(last, tag, digits.value))} />
       <td role="gridcell" class={useComputed(() => `number change ${trend.value}`)}>
@@ -63,6 +67,9 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
       </td>
       <td role="gridcell" class="number age">
         {age}
+      </td>
+      <td role="gridcell" class={useComputed(() => `source ${label.value.origin}`)} title={source}>
+        {source}
       </td>
     </tr>
   );
@@ -126,6 +133,12 @@ function DayRange({ quote, digits }: { quote: ReadonlySignal<Quote>; digits: Rea
       <small>{high}</small>
     </span>
   );
+}
+
+/** Why there is no newer quote, in a word or two; empty where there could not be one. */
+function becauseOf({ stale, stale_reason: reason }: Labelled): string {
+  if (reason) return word("short_", reason);
+  return stale ? t("stale") : "";
 }
 
 function ageOf(quote: Quote, time: number | null): string {

@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { t, type Key } from "../i18n/index.ts";
-import { active, filter, rows, search, selected, sort, symbols } from "../store/index.ts";
+import { active, complete, filter, rows, search, selected, sort, symbols } from "../store/index.ts";
+import { noQuotesSaid } from "../said.tsx";
 import { nextSort, type Column } from "./order.ts";
 import { Row } from "./row.tsx";
 
@@ -32,6 +33,9 @@ export function QuoteTable() {
               {t("day")}
             </th>
             <Heading column="age" label="age" class="number age" />
+            <th role="columnheader" scope="col" class="source">
+              {t("source")}
+            </th>
           </tr>
         </thead>
         <tbody role="rowgroup" onKeyDown={moveFocus}>
@@ -40,14 +44,14 @@ export function QuoteTable() {
           ))}
         </tbody>
       </table>
-      {shown.length === 0 && <p class="quiet">{t(whyEmpty())}</p>}
+      {shown.length === 0 && <p class="quiet">{whyEmpty()}</p>}
     </div>
   );
 }
 
-function whyEmpty(): Key {
-  if (symbols.value.length === 0) return "nothingYet";
-  return filter.value === "watched" && !search.value ? "nothingWatched" : "nothingShown";
+function whyEmpty(): string {
+  if (symbols.value.length === 0) return complete.value ? noQuotesSaid() : t("loading");
+  return t(filter.value === "watched" && !search.value ? "nothingWatched" : "nothingShown");
 }
 
 function Heading({ column, label, class: name }: { column: Column; label: Key; class: string }) {

@@ -16,7 +16,7 @@ import {
   type TimeChartOptions,
   type UTCTimestamp,
 } from "lightweight-charts";
-import { warsawTime } from "../../i18n/format.ts";
+import { warsawDate, warsawTime } from "../../i18n/format.ts";
 import type { Bar, Hole } from "./candles.ts";
 
 export interface Look {
@@ -152,7 +152,8 @@ function formatter(language: string, parts: Intl.DateTimeFormatOptions): (time: 
 /** What is written under the crosshair. */
 export function moments(language: string, daily: boolean): (time: number) => string {
   const day: Intl.DateTimeFormatOptions = { weekday: "short", day: "numeric", month: "short" };
-  return formatter(language, daily ? { ...day, year: "numeric" } : { ...day, hour: "2-digit", minute: "2-digit" });
+  if (daily) return formatter(language, { ...day, year: "numeric" });
+  return (time) => warsawDate(time * 1000, language, { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
 function tickMarks({ language, daily }: Look): (time: Time, kind: TickMarkType) => string {
