@@ -6,22 +6,43 @@ import { warsaw } from "../src/warsaw.ts";
 
 const MINUTE = 60_000;
 
-test("a live clock runs like ours, whatever the network's delay", () => {
-  const clock = clockOf(clockOf(null, 0, 0), 15_000, 15_800);
+test("a live clock runs like ours from the first answer, whatever the network's delay", () => {
+  const clock = clockOf(null, 15_000, 15_800);
   assert.equal(clock.rate, 1);
   assert.equal(clock.at(25_800), 25_000);
 });
 
-test("a replay's clock runs as fast as two answers show", () => {
-  const clock = clockOf(clockOf(null, 0, 0), 300_000, 5_000);
+/** Moments of ours, while the replay shows those of years before. */
+const NOW = 20 * 365 * 24 * 60 * MINUTE;
+
+test("a replay's clock stands until two answers show how fast it runs", () => {
+  // It ran at 1x for the first seconds: the clock was wrong, and then jumped.
+  const first = clockOf(null, 0, NOW);
+  assert.equal(first.rate, null);
+  assert.equal(first.at(NOW + 3_000), 0);
+  const clock = clockOf(first, 300_000, NOW + 5_000);
   assert.equal(clock.rate, 60);
-  assert.equal(clock.at(6_000), 360_000);
+  assert.equal(clock.at(NOW + 6_000), 360_000);
 });
 
-test("two answers too near each other, or a replay that begins again, tell no rate", () => {
-  const clock: Clock = clockOf(clockOf(null, 0, 0), 300_000, 5_000);
-  assert.equal(clockOf(clock, 301_000, 5_100).rate, 60);
-  assert.equal(clockOf(clock, 1_000, 15_000).rate, 60);
+test("a replay that had not begun when it was first asked is no live clock", () => {
+  const clock = clockOf(clockOf(null, NOW, NOW), 0, NOW + 5_000);
+  assert.equal(clock.rate, null);
+});
+
+test("a clock that nobody tells any more stops", () => {
+  // Without its server the board counted on for half an hour of invented market time.
+  const live = clockOf(null, NOW, NOW);
+  assert.equal(live.at(NOW + 10 * MINUTE), live.at(NOW + 20_000));
+  const replay = clockOf(clockOf(null, 0, NOW), 300_000, NOW + 5_000);
+  assert.equal(replay.at(NOW + 10 * MINUTE), replay.at(NOW + 13_000));
+});
+
+test("two answers too near each other, over a break, or of a replay that begins again, tell no rate", () => {
+  const clock: Clock = clockOf(clockOf(null, 0, NOW), 300_000, NOW + 5_000);
+  assert.equal(clockOf(clock, 301_000, NOW + 5_100).rate, 60);
+  assert.equal(clockOf(clock, 1_000, NOW + 15_000).rate, 60);
+  assert.equal(clockOf(clock, 301_000, NOW + 65_000, false).rate, 60);
 });
 
 test("Warsaw's clock changes in spring and autumn", () => {

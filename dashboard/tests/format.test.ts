@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countdown, digitsOf, number, percent, price, signed, span, warsawTime } from "../src/i18n/format.ts";
+import { countdown, digitsOf, number, percent, price, signed, span, warsawDate, warsawTime } from "../src/i18n/format.ts";
 
 test("what is unknown is an en dash, never 0", () => {
   for (const unknown of [null, undefined, NaN]) assert.equal(number(unknown, 2, "en-GB"), "–");
@@ -37,4 +37,11 @@ test("times are short, and of Warsaw", () => {
   assert.equal(warsawTime(Date.parse("2025-04-30T07:00:00Z"), "en-GB", { hour: "2-digit", minute: "2-digit" }), "09:00");
   assert.deepEqual(countdown(65_000), { days: 0, clock: "1:05" });
   assert.deepEqual(countdown(86_400_000 + 7_989_000), { days: 1, clock: "2:13:09" });
+});
+
+test("a date has its year where that is not this one in Warsaw", () => {
+  const day = { day: "numeric", month: "short" } as const;
+  const replayed = Date.parse("2025-04-30T07:00:00Z");
+  assert.equal(warsawDate(replayed, "en-GB", day, Date.parse("2025-12-31T22:59:59Z")), "30 Apr");
+  assert.equal(warsawDate(replayed, "en-GB", day, Date.parse("2025-12-31T23:00:00Z")), "30 Apr 2025");
 });

@@ -7,13 +7,14 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
+from msgspec import structs
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, expect
 from tests.dashboard.conftest import ROOT
 from tests.gateway.serving import Service as Answers
 from tests.gateway.serving import quote, report, serving
@@ -22,7 +23,7 @@ from tests.service import Service, replayed
 from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.tokens import TokenFile
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, StockUpdate
+from zlotick.model import Alert, ConnectionStatus, Origin, ProviderRow, Review, StockUpdate
 
 AXE = ROOT / "dashboard/node_modules/axe-core/axe.min.js"
 LABEL = {"price": "last", "change": "change", "change_percent": "percent", "volume": "volume"}
@@ -149,19 +150,30 @@ async def test_a_change_changes_its_cells_alone(page: Page) -> None:
     assert not touched - {"ABS"} - ages  # the ages may have gone on meanwhile
 
 
+def labelled(origin: str | None, delay: int | None = None, source: str = "gpw") -> dict[str, StockUpdate]:
+    known = None if origin is None else Origin(origin)
+    return {
+        symbol: structs.replace(one, origin=known, delay_seconds=delay, data_source=source)
+        for symbol, one in QUOTES.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("origin", "delay", "word", "why"),
     [
-        ("live", None, "Live", "as new as the exchange gives"),
-        ("delayed", 900, "Delayed 15 min", "15 min after the exchange. Source: replay."),
+        ("live", 0, "Live", "Live quotes. Source: gpw."),
+        ("delayed", 900, "Delayed 15 min", "15 min after the exchange. Source: gpw."),
+        ("end_of_day", None, "End of day", "Closing prices of a day"),
         ("simulated", None, "Simulated", "invented"),
         ("replayed", None, "Replayed", "not today's market"),
+        (None, None, "Replayed", "not today's market"),  # an old journal: the service's word
     ],
 )
 async def test_the_pill_says_what_the_quotes_may_be_called(
-    page: Page, origin: str, delay: int | None, word: str, why: str
+    page: Page, origin: str | None, delay: int | None, word: str, why: str
 ) -> None:
-    async with board(page, Changeable(origin=origin, delay=delay)) as (_, _gateway):
+    """The pill was the word of the first source, whatever the quotes were (the service here says: replayed)."""
+    async with board(page, quotes=labelled(origin, delay)) as (_, _gateway):
         pill = page.locator(".pill")
         await expect(pill).to_have_text(word)
         await expect(page.locator("#why")).to_be_hidden()
@@ -169,6 +181,82 @@ async def test_the_pill_says_what_the_quotes_may_be_called(
         await expect(page.locator("#why")).to_contain_text(why)
         await page.keyboard.press("Escape")
         await expect(page.locator("#why")).to_be_hidden()
+
+
+async def test_each_quote_says_what_it_is_and_whose(page: Page) -> None:
+    """Friday's close of the second source was called live, because the first source is."""
+    close = labelled("end_of_day", source="stooq")["ACG"]
+    quotes = {
+        **labelled("live", 0),
+        "ACG": structs.replace(close, review=Review.CORRECTED, exchange_time=close.timestamp),
+    }
+    async with board(page, quotes=quotes) as (shown, _):
+        await expect(shown.cell("ABS", "source")).to_have_text("Live · gpw")
+        await expect(shown.cell("ACG", "source")).to_have_text("End of day · stooq")
+        await expect(page.locator(".pill")).to_have_text("Mixed")
+        await page.locator(".pill").click()
+        await expect(page.locator("#why")).to_contain_text("Live: 3 (gpw)")
+        await expect(page.locator("#why")).to_contain_text("End of day: 1 (stooq)")
+        await shown.row("ACG").click()
+        details = page.get_by_role("region", name="Details of")
+        await expect(details.locator(".headline")).to_contain_text("End of day")
+        await expect(details).to_contain_text("Sourcestooq")
+        await expect(details).to_contain_text("Review: Takes back an earlier value")
+        await expect(details).to_contain_text("30 Apr 2025")  # not of this year
+
+
+async def test_who_never_had_a_quote_claims_no_delay_and_says_when_the_first_are_due(
+    browser: Browser,
+) -> None:
+    """The first evening of a new install: "Delayed 15 min", although no source had ever answered."""
+    page = await browser.new_page(locale="pl-PL")
+    night, due = datetime(2026, 11, 30, 21, 31, tzinfo=UTC), "2026-12-01T07:30:09.477Z"
+    source = ProviderRow("gpw", ConnectionStatus.DISCONNECTED, delay_seconds=900)
+    service = Changeable(origin="delayed", delay=900, market_time=night, next_cycle=due, providers=[source])
+    async with board(page, service, quotes={}) as (_, _gateway):
+        await expect(page.locator(".pill")).to_have_text("Brak notowań")
+        await expect(page.locator(".quotes .quiet")).to_have_text(
+            re.compile(r"Giełda jest zamknięta. Pierwsze notowania: wt. 1 grudnia( 2026)?, 8:30")
+        )
+        await expect(page.locator(".sources li", has_text="gpw")).to_contain_text("nie odpytywane")
+
+
+async def test_a_phone_shows_the_date_with_its_year(browser: Browser) -> None:
+    page = await browser.new_page(locale="en-GB", viewport={"width": 390, "height": 844})
+    service = Changeable(market_time=datetime(2025, 4, 30, 8, tzinfo=UTC))
+    async with board(page, service) as (shown, _):
+        await expect(page.locator(".clock .date")).to_have_text("Wed, 30 Apr 2025")
+        await expect(page.locator(".clock .date")).to_be_visible()
+        await expect(shown.cell("ABS", "source")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+async def test_the_clock_waits_at_the_end_of_a_phase_for_the_server(page: Page) -> None:
+    """At 17:01:58 it showed the closing call, and "closing auction in 0:00"."""
+    answer = {
+        "phase": "closing_call", "status": "open", "time": "2025-04-30T14:59:30.000Z", "is_session": True,
+        "session_day": "2025-04-30", "next_phase": "closing_auction", "next_phase_at": "2025-04-30T15:00:00.000Z",
+    }  # fmt: skip
+    service = Changeable(market_time=datetime(2025, 4, 30, 14, 59, tzinfo=UTC))
+    asked = 0
+
+    async def once(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        await (route.fulfill(json=answer) if asked == 1 else route.abort())
+
+    async with board(page, service) as (shown, _gateway):
+        clock = page.locator(".clock time")
+        await expect(clock).to_have_text("16:59:00")
+        await page.route("**/api/v1/market", once)  # half a minute in five seconds, then no word any more
+        await expect(clock).to_have_text("17:00:00")
+        async with asyncio.timeout(30):
+            while asked < 4:
+                await asyncio.sleep(0.05)
+        await expect(clock).to_have_text("17:00:00")
+        await expect(page.locator(".phase")).to_have_text("Closing call")
+        await expect(page.locator(".countdown")).to_have_count(0)
+        shown.problems.clear()  # the questions without an answer
 
 
 async def test_a_stale_quote_is_called_stale_and_all_of_them_are_the_pills_word(page: Page) -> None:
@@ -180,6 +268,55 @@ async def test_a_stale_quote_is_called_stale_and_all_of_them_are_the_pills_word(
         service.stale = frozenset(QUOTES)
         gateway.publish(report(QUOTES, QUOTES, offset=2))
         await expect(page.locator(".pill")).to_have_text("Stale")
+
+
+GREEN = """() => {
+    const green = (text) => { const [red, green, blue] = text.match(/[0-9.]+/g).map(Number); return green > red + 20 && green > blue + 20; };
+    return [...document.querySelectorAll('body *')].flatMap((one) => ['', '::before', '::after'].flatMap((part) => {
+        const style = getComputedStyle(one, part || null);
+        const drawn = part === '' || !['none', 'normal'].includes(style.content);
+        return drawn && [style.color, style.backgroundColor].some(green) ? [`${one.className} ${part}`] : [];
+    }));
+}"""
+
+
+CHART_LOADED = "performance.getEntriesByType('resource').some(({name}) => /chart.*js/.test(name))"
+
+
+async def test_without_its_server_it_stands_still_and_nothing_stays_green(page: Page) -> None:
+    """It counted on: 34 minutes of invented market time, and every source and store "connected" in green."""
+    service = Changeable(market_time=datetime(2025, 4, 30, 8, tzinfo=UTC))
+    async with serving(service) as gateway:
+        gateway.publish(report(QUOTES, QUOTES))
+        shown = Board(page, f"http://127.0.0.1:{gateway.port}/")
+        await shown.open()
+        await expect(page.locator(".sources")).to_contain_text("connected")
+        await expect(page.locator(".countdown")).to_be_visible()
+        assert await page.evaluate(GREEN)
+        # loaded while there is nothing else to do
+        async with asyncio.timeout(30):
+            while not await page.evaluate(CHART_LOADED):
+                await asyncio.sleep(0.05)
+    await expect(page.locator(".pill")).to_contain_text("Reconnecting")
+    as_of = re.compile(r"as of \d\d:\d\d:\d\d")
+    for part in (".market", ".sources h2", ".alerts h2"):
+        await expect(page.locator(part).first).to_contain_text(as_of)
+    await expect(page.locator(".countdown")).to_have_count(0)
+    assert await page.evaluate(GREEN) == []
+    before = await page.locator(".clock time").text_content(), await shown.cell("ABS", "age").text_content()
+    wait = await page.locator(".pill").text_content()
+    await expect(page.locator(".pill")).not_to_have_text(str(wait))  # the page's own clock goes on
+    after = await page.locator(".clock time").text_content(), await shown.cell("ABS", "age").text_content()
+    assert after == before
+    await shown.row("ABS").click()
+    await expect(page.locator(".chart .notice")).to_have_text(
+        "Not connected: the candles come with the connection."
+    )
+    async with serving(service, port=gateway.port) as gateway:
+        gateway.publish(report(QUOTES, QUOTES))
+        await expect(page.locator(".as-of")).to_have_count(0)
+        await expect(page.locator(".countdown")).to_be_visible()
+        assert await page.evaluate(GREEN)
 
 
 async def test_polish_has_its_comma_and_is_kept(browser: Browser) -> None:
@@ -363,7 +500,7 @@ async def test_it_shows_the_replayed_session_and_survives_a_restart_of_the_serve
     service.kill()
     await expect(page.locator(".pill")).to_contain_text("Reconnecting")
     await page.locator(".pill").click()
-    await expect(page.locator("#why")).to_contain_text("The quotes shown are the last that came.")
+    await expect(page.locator("#why")).to_contain_text("Showing the last quotes received.")
     assert "ABS" in await shown.shown()
     service.start()
     await expect(page.locator(".pill")).to_have_text("Replayed")

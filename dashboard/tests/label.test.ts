@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { labelOf, minutesOfAll, originOfAll, sharesOf, type Labelled } from "../src/label.ts";
+
+const quote = (known: Partial<Labelled> = {}): Labelled =>
+  ({ symbol: "ABS", data_source: "gpw", delay_seconds: 900, stale: false, origin: "delayed", ...known }) as Labelled;
+
+test("a quote's own origin comes before the word of the service", () => {
+  assert.deepEqual(labelOf(quote(), "live"), { origin: "delayed", minutes: 15, source: "gpw" });
+  assert.equal(labelOf(quote({ origin: "end_of_day" }), "delayed").minutes, 0);
+});
+
+test("a quote of an older server is what its service is, and never live with a delay", () => {
+  for (const origin of [null, undefined]) {
+    assert.equal(labelOf(quote({ origin }), "replayed").origin, "replayed");
+    assert.equal(labelOf(quote({ origin }), "live").origin, "delayed");
+    assert.equal(labelOf(quote({ origin, delay_seconds: 0 }), "live").origin, "live");
+  }
+});
+
+test("one word for all only where all have it", () => {
+  const label = (known: Partial<Labelled>) => labelOf(quote(known), "live");
+  const alike = sharesOf([label({}), label({ symbol: "ACG" })]);
+  assert.deepEqual(alike, [{ origin: "delayed", minutes: 15, source: "gpw", count: 2 }]);
+  assert.equal(minutesOfAll(alike), 15);
+  const delays = sharesOf([label({}), label({ delay_seconds: 1200, data_source: "bankier" })]);
+  assert.equal(originOfAll(delays), "delayed");
+  assert.equal(minutesOfAll(delays), 0);
+  assert.equal(originOfAll(sharesOf([label({}), label({ origin: "end_of_day" })])), "mixed");
+  assert.equal(originOfAll([]), null);
+});
