@@ -206,7 +206,6 @@ class RealTimeStreamManager:
             targets=self._alert_targets,
             store=self.pocketbase,
             symbols=self.known_symbols,
-            origin=self.origin_of,
             clock=lambda: alert_clock(self),
             publish=self.gateway.publish_alert,
         )
@@ -369,10 +368,6 @@ class RealTimeStreamManager:
     def origin(self) -> str:
         """What the quotes may be called: live, delayed, simulated or replayed."""
         return self.source.kind if self.source else "delayed"
-
-    def origin_of(self, source: str) -> str:
-        """The same for the quotes of one source."""
-        return next((one.kind for one in self.data_providers if one.name == source), self.origin)
 
     def known_symbols(self) -> frozenset[str]:
         """The universe, and what sources add that define their own."""

@@ -252,7 +252,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     message: str  # one sentence for people
     triggered_at: str  # the moment of the quote, not of the evaluation
-    origin: str  # what the quote may be called: live, delayed, replayed or simulated
+    origin: str  # what the quote may be called: live, delayed, end_of_day, replayed or simulated
     user: str | None = None  # whose it is; None: everybody's
 
 

@@ -60,8 +60,13 @@ def alert_clock(service: RealTimeStreamManager) -> Clock | None:
     """Phase and staleness; None before the first cycle: restored quotes are stale until a source was asked."""
     if service.cycle.last_report is None:
         return None
-    known, moment = service.cycle.last_values, utc_text(service.cycle.market_time())
-    return Clock(moment, service.session_phase(), service.cycle.stale() & known.keys(), len(known))
+    return Clock(
+        moment=utc_text(service.cycle.market_time()),
+        phase=service.session_phase(),
+        origin=service.origin,
+        standings=service.cycle.standings(),
+        quotes=service.cycle.last_values,
+    )
 
 
 def standings(service: RealTimeStreamManager) -> dict[str, Standing]:

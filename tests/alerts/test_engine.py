@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.alerts.walks import batch, moment, quote, rule, said, walk
+from tests.alerts.walks import OPENING, batch, moment, quote, rule, said, walk
+from tests.alerts.walks import clock as at_clock
 
 from zlotick.alerts.book import FILE, Book
 from zlotick.alerts.engine import AlertEngine
@@ -37,8 +38,8 @@ async def running(
             journal,
             book,
             routes=Routes(),
-            origin=lambda _: "replayed",
             clock=clock,
+            now=lambda: OPENING,
             tell=told.append,
             look_every=0.01,
         )
@@ -75,7 +76,7 @@ async def test_an_alert_says_what_crossed(tmp_path: Path) -> None:
     (alert,) = told
     assert (alert.rule, alert.symbol, alert.observed, alert.threshold) == ("r", "ABC", 101.0, 100.0)
     assert (alert.triggered_at, alert.origin) == (moment(1), "replayed")
-    assert alert.message == "ABC: 101 PLN, crossed 100 (replayed)"
+    assert alert.message == "ABC: 101 PLN, crossed 100 (replayed, replay 09:02)"
     assert len(alert.id) == 15
     assert alert.id.isalnum()
 
@@ -234,7 +235,7 @@ async def test_the_clock_s_alerts_are_raised_once_over_a_restart(tmp_path: Path)
     phases = ["closed", "continuous", "continuous"]
     asked = rule("phase", None)
     for minute, phase in enumerate(phases):
-        now = Clock(moment(minute), phase, frozenset(), 1)
+        now = at_clock(phase, at=minute)
         async with running(tmp_path, asked, clock=lambda now=now: now) as (engine, _, _):
             await engine.look()
             await engine.look()
@@ -256,9 +257,9 @@ async def test_many_rules_let_others_have_their_turn(tmp_path: Path) -> None:
         entries = await journal.read(0)
         counting = asyncio.create_task(count())
         await asyncio.sleep(0)
-        found = list(engine.watch.of_entry(entries[0], lambda _: "live"))
+        found = list(engine.watch.of_entry(entries[0], OPENING.date()))
         assert turns == 1
-        assert len(found) == 200
+        assert len(found) == 201  # and the last price of the stock
         await engine.look()
         counting.cancel()
     assert turns > 20

@@ -9,14 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.alerts.walks import moment, quote, rule, said, walk
+from tests.alerts.walks import clock, moment, quote, rule, said, walk
 
 from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_clock, look_at_quote
-from zlotick.model import AlertRule, StockUpdate
-
-
-def clock(phase: str = "continuous", stale: set[str] | None = None, known: int = 2, at: int = 0) -> Clock:
-    return Clock(moment(at), phase, frozenset(stale or ()), known)
+from zlotick.model import AlertRule, Review, StaleReason, Standing, StockUpdate
 
 
 def said_to_clock(asked: AlertRule, clocks: list[Clock], symbol: str | None = None) -> list[Observed | None]:
@@ -105,10 +101,19 @@ def test_a_stock_is_said_to_be_stale_once() -> None:
     assert said_to_clock(rule("stale", None, symbols=("ABC",)), clocks, "ABC") == [None, 1, None, None, 1]
 
 
+def test_a_stock_that_did_not_trade_yet_is_not_stale() -> None:
+    """Its last price is still the right one, though there is no newer one."""
+    now = clock()
+    quiet = {"ABC": Standing(stale=False, reason=StaleReason.NOT_TRADED)}
+    now = msgspec.structs.replace(now, standings=quiet | {"XYZ": Standing(stale=True, reason=None)})
+    assert said_to_clock(rule("stale", None, symbols=("ABC",)), [now], "ABC") == [None]
+    assert said_to_clock(rule("stale", None), [now]) == [None]
+
+
 def test_the_feed_is_stale_when_nothing_is_fresh() -> None:
     clocks = [clock(stale=stale) for stale in (set(), {"ABC"}, {"ABC", "XYZ"}, {"ABC", "XYZ"}, {"ABC"})]
     assert said_to_clock(rule("stale", None), clocks) == [None, None, 2, None, None]
-    assert said_to_clock(rule("stale", None), [clock(known=0)]) == [None]
+    assert said_to_clock(rule("stale", None), [clock(known=())]) == [None]
 
 
 # Cooldown, once, expiry
@@ -142,6 +147,54 @@ def test_from_its_expiry_on_a_rule_is_silent() -> None:
         "continuous",
         None,
     ]
+
+
+# Corrections: a quote that takes back a value of the session
+
+
+def corrected(price: float, minute: float, **fields: Any) -> StockUpdate:
+    return quote(price, moment(minute), review=Review.CORRECTED, **fields)
+
+
+def test_once_is_not_used_up_by_a_value_that_was_taken_back() -> None:
+    """Bug: a price 100 times too high used up `once`; the real crossing, an hour later, was never told."""
+    quotes = [quote(87, moment(0)), quote(8700, moment(1)), corrected(87, 2), quote(101, moment(3))]
+    assert said(rule(once=True), quotes) == [None, 8700, None, 101]
+    assert said(rule(cooldown=3600), quotes) == [None, 8700, None, 101]
+
+
+def test_a_correction_that_leaves_a_level_true_forgives_nothing() -> None:
+    quotes = [*walk(99, 101), corrected(102, 2), *[quote(p, moment(3 + n)) for n, p in enumerate((99, 101))]]
+    assert said(rule(once=True), quotes) == [None, 101, None, None, None]
+
+
+def test_a_level_that_a_correction_makes_true_is_said() -> None:
+    assert said(rule("price_below"), [quote(8700, moment(0)), corrected(87, 1)]) == [None, 87]
+
+
+def test_the_way_back_from_a_wrong_price_is_no_crossing() -> None:
+    quotes = [*walk(87, 8700), corrected(87, 2), quote(101, moment(3))]
+    assert said(rule("price_crosses", once=True), quotes) == [None, 8700, None, 101]
+
+
+def test_a_wrong_high_does_not_hide_the_real_ones() -> None:
+    """Bug: after a high of 8700 by mistake no price of that day could be a new high."""
+    quotes = [
+        quote(87, moment(0), high=87),
+        quote(87, moment(1), high=8700),
+        corrected(87, 2, high=88),
+        quote(89, moment(3), high=89),
+    ]
+    assert said(rule("new_high", None), quotes) == [None, 8700, None, 89]
+
+
+def test_a_correction_forgives_only_what_was_said_in_its_session() -> None:
+    quotes = [
+        quote(101, moment(0)),
+        quote(102, moment(0, 1)),
+        quote(99, moment(2, 1), review=Review.CORRECTED),
+    ]
+    assert said(rule(once=True), [*quotes, quote(101, moment(3, 1))]) == [101, None, None, None]
 
 
 # For every walk

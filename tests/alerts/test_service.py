@@ -57,7 +57,6 @@ async def serving(
             targets=[],
             store=store,
             symbols=lambda: frozenset({"ABC"}),
-            origin=lambda _: "replayed",
             clock=lambda: None,
             publish=told.append,
             rules_every=0.05,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from zlotick.alerts.rules import NEVER, Memory, Observed, look_at_quote
+from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_quote
 from zlotick.market.sessions import WARSAW
 from zlotick.model import (
     Alert,
@@ -16,6 +16,8 @@ from zlotick.model import (
     AlertRule,
     Entry,
     Position,
+    StaleReason,
+    Standing,
     StockUpdate,
     UpdateBatch,
     utc_text,
@@ -59,6 +61,18 @@ def rule(condition: str = "price_above", threshold: float | None = 100.0, **fiel
 
 def entry(offset: int, *quotes: StockUpdate, epoch: str = "e") -> Entry:
     return Entry(Position(epoch, offset), batch(*quotes))
+
+
+def clock(
+    phase: str = "continuous",
+    stale: Iterable[str] = (),
+    known: Iterable[str] = ("ABC", "XYZ"),
+    at: int = 0,
+    reason: StaleReason = StaleReason.SILENT,
+) -> Clock:
+    """A moment at which these stocks are stale."""
+    standings = dict.fromkeys(stale, Standing(stale=True, reason=reason))
+    return Clock(moment(at), phase, "replayed", standings, {name: quote(10, symbol=name) for name in known})
 
 
 def batch(*quotes: StockUpdate) -> UpdateBatch:

@@ -72,7 +72,7 @@ def test_a_dry_run_over_the_packaged_session(capsys: pytest.CaptureFixture[str])
     lines = out.splitlines()
     assert lines[0].startswith("2025-04-30 09:0")
     assert "phases: the market entered the phase continuous (replayed)" in out
-    assert "up: 11B: 221.2 PLN, crossed 222 (replayed)" in out
+    assert "up: 11B: 221.2 PLN, crossed 222 (replayed, replay 10:03)" in out
     assert lines[-1] == f"{len(lines) - 1} alerts, 2 rules"
     assert err == ""
 

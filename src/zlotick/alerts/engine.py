@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import date, datetime
 
 import structlog
 
 from zlotick.alerts.book import Book
+from zlotick.alerts.reference import Adjustment
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.tables import Routes
-from zlotick.alerts.watch import Findings, Origin, Watch
+from zlotick.alerts.watch import Findings, Watch
 from zlotick.connections.backoff import backoff
 from zlotick.errors import AlertError, JournalError
 from zlotick.journal import Journal
-from zlotick.model import Alert, AlertRule, Entry, Position
+from zlotick.market.sessions import in_warsaw
+from zlotick.model import Alert, AlertRule, Entry, Position, utc_now
 
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
@@ -36,8 +39,8 @@ class AlertEngine:
         book: Book,
         *,
         routes: Routes,
-        origin: Origin,
         clock: Callable[[], Clock | None],
+        now: Callable[[], datetime] = utc_now,
         tell: Callable[[Alert], None],
         # Waiting
         look_every: float = 5.0,
@@ -48,8 +51,8 @@ class AlertEngine:
         self._journal = journal
         self._book = book
         self._routes = routes
-        self._origin = origin
         self._clock = clock
+        self._now = now
         self._tell = tell
         self._look_every = look_every
         self._max_delay = max_delay
@@ -79,6 +82,7 @@ class AlertEngine:
             fresh, gone = self.watch.adopt(source, rules, self._journal.position.offset)
             if fresh or gone:
                 await self._book.adopt(fresh, gone)
+                await self._record(self.watch.learned(await self._journal.last_values()), None)
                 self.watch.replace(fresh, gone)
                 log.info("Alert rules", mark="✅", source=source, new=len(fresh), gone=len(gone))
 
@@ -111,13 +115,14 @@ class AlertEngine:
                 for entry in entries:
                     await self._look_at(entry)
             if at_clock and (clock := self._clock()):
-                await self._record(self.watch.of_clock(clock, self._origin), None)
+                await self._record(self.watch.of_clock(clock, self._today), None)
             self.failing = ""
 
     async def _look_at(self, entry: Entry) -> None:
         found = Findings()
-        for number, part in enumerate(self.watch.of_entry(entry, self._origin), 1):
+        for number, part in enumerate(self.watch.of_entry(entry, self._today), 1):
             found.alerts += part.alerts
+            found.adjusted += part.adjusted
             found.memories |= part.memories
             if number % _RULES_AT_A_TIME == 0:
                 await asyncio.sleep(0)
@@ -130,9 +135,15 @@ class AlertEngine:
             return
         raised = await self._book.record(found, to, self._routes)
         self.watch.keep(found)
+        for one in found.adjusted:
+            log.info(_adjusted(one), mark="🔄", symbol=one.symbol)
         for alert in raised:
             log.info("Alert", mark="⚠", rule=alert.name, message=alert.message)
             self._tell(alert)
+
+    @property
+    def _today(self) -> date:
+        return in_warsaw(self._now()).date()
 
     async def _skip(self, first: Position) -> None:
         """Retention took entries that the rules were not asked of: old news is no alert, go on with the newest."""
@@ -156,3 +167,7 @@ class AlertEngine:
         if why != self.failing:
             self.failing = why
             log.error("Alerts cannot be recorded", mark="❌", error=why)
+
+
+def _adjusted(one: Adjustment) -> str:
+    return f"Reference price changed from {one.before:.2f} to {one.after:.2f}: rules re-armed"

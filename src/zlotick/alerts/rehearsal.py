@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import date
 
 from zlotick.alerts.rulebook import CONFIG
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.watch import Standing, Watch
-from zlotick.market.sessions import Calendar
+from zlotick.market.sessions import Calendar, in_warsaw
 from zlotick.market.succession import sort_out
 from zlotick.market.validation import Validator
 from zlotick.model import (
@@ -38,8 +39,8 @@ async def rehearse(
         changed, _ = sort_out(accepted, known, [material.name])
         known.update((quote.symbol, quote) for quote in changed)
         moment, offset = material.market_time(), offset + 1
-        clock = Clock(utc_text(moment), calendar.phase(moment), frozenset(), len(known))
-        for alert in _raised(watch, _entry(changed, offset), clock, material.kind):
+        clock = Clock(utc_text(moment), calendar.phase(moment), material.kind, standings={}, quotes=known)
+        for alert in _raised(watch, _entry(changed, offset), clock, in_warsaw(moment).date()):
             yield alert
 
 
@@ -47,11 +48,11 @@ def _entry(changed: Sequence[StockUpdate], offset: int) -> Entry:
     return Entry(Position("rehearsal", offset), UpdateBatch(now_text(), "", list(changed)))
 
 
-def _raised(watch: Watch, entry: Entry, clock: Clock, origin: str) -> Iterator[Alert]:
+def _raised(watch: Watch, entry: Entry, clock: Clock, today: date) -> Iterator[Alert]:
     """As the engine does it: the quotes, then the clock."""
-    for found in watch.of_entry(entry, lambda _: origin):
+    for found in watch.of_entry(entry, today):
         watch.keep(found)
         yield from found.alerts
-    found = watch.of_clock(clock, lambda _: origin)
+    found = watch.of_clock(clock, today)
     watch.keep(found)
     yield from found.alerts

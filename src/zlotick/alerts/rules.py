@@ -13,6 +13,10 @@ pieces at any place speaks as an unbroken one does.
 - ``stale``: of named stocks, each of them; without symbols the feed: no quote at all is fresh. Speaks at the first
   look too.
 
+An adjusted reference price (:mod:`zlotick.alerts.reference`) is no crossing: rules of prices take the side on which
+they find the stock, and say nothing. What a correction takes back does not count: a level that it makes false may
+speak again, also with ``once``; ``price_crosses`` and the extremes of the day begin with the corrected quote.
+
 A crossing while the stock's cooldown runs is over with it: nobody is told of it afterwards. Unknown numbers change
 nothing.
 """
@@ -20,14 +24,14 @@ nothing.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
 
 from zlotick.market.sessions import session_date
-from zlotick.model import AlertCondition, AlertRule, StockUpdate, utc_time
+from zlotick.model import AlertCondition, AlertRule, Review, Standing, StockUpdate, utc_time
 
 Observed = float | str
 """What became true: the number, or the phase."""
@@ -47,8 +51,15 @@ class Clock(msgspec.Struct, frozen=True):
 
     moment: str  # of the market: a replay has the replayed one
     phase: str
-    stale: frozenset[str]
-    known: int  # how many symbols have a value
+    origin: str  # what its quotes may be called: the first provider's
+    standings: Mapping[str, Standing]  # of the symbols that are not simply fresh
+    quotes: Mapping[str, StockUpdate]  # in force
+
+    def stale(self) -> frozenset[str]:
+        """The symbols whose quotes are stale."""
+        return frozenset(
+            symbol for symbol, one in self.standings.items() if one.stale and symbol in self.quotes
+        )
 
 
 _ABOVE, _BELOW = operator.gt, operator.lt
@@ -65,13 +76,33 @@ _OF_A_SESSION = frozenset(
 OF_THE_CLOCK = frozenset({AlertCondition.STALE, AlertCondition.PHASE})
 """The conditions that no quote decides."""
 
+OF_A_PRICE = frozenset(
+    {
+        AlertCondition.PRICE_ABOVE,
+        AlertCondition.PRICE_BELOW,
+        AlertCondition.PRICE_CROSSES,
+        AlertCondition.NEW_HIGH,
+        AlertCondition.NEW_LOW,
+    }
+)
+"""The conditions to which an adjusted reference price matters."""
+
 NEVER = Memory()
 
 
-def look_at_quote(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory, Observed | None]:
-    """What the rule remembers after a quote of the stock, and what it has to say."""
+def look_at_quote(
+    rule: AlertRule, memory: Memory, quote: StockUpdate, *, adjusted: bool = False
+) -> tuple[Memory, Observed | None]:
+    """What the rule remembers after a quote of the stock, and what it has to say.
+
+    ``adjusted``: it is the first one of a session whose reference price was adjusted.
+    """
     if _expired(rule, quote.timestamp):
         return memory, None
+    if quote.review is Review.CORRECTED:
+        memory = _taken_back(rule, memory, quote)
+    if adjusted:
+        memory = _rearmed(rule, memory, quote)
     if rule.condition in _LEVELS:
         after, observed = _level(rule, memory, quote)
     elif rule.condition is AlertCondition.PRICE_CROSSES:
@@ -99,7 +130,7 @@ def _level(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory,
     value: float | None = getattr(quote, field)
     if value is None or rule.threshold is None:
         return memory, None
-    day = _session(quote.timestamp) if rule.condition in _OF_A_SESSION else ""
+    day = session_of(quote.timestamp) if rule.condition in _OF_A_SESSION else ""
     held, holds = memory.held if memory.day == day else False, beyond(value, rule.threshold)
     if holds is memory.held and day == memory.day:
         return memory, None
@@ -118,12 +149,34 @@ def _crosses(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memor
 def _extreme(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory, Observed | None]:
     highest = rule.condition is AlertCondition.NEW_HIGH
     known = quote.high if highest else quote.low
-    value, day = quote.price if known is None else known, _session(quote.timestamp)
+    value, day = quote.price if known is None else known, session_of(quote.timestamp)
     if memory.day != day or not isinstance(memory.mark, int | float):
         return replace(memory, day=day, mark=value), None
     if not (_ABOVE if highest else _BELOW)(value, memory.mark):
         return memory, None
     return replace(memory, mark=value), value
+
+
+def _rearmed(rule: AlertRule, memory: Memory, quote: StockUpdate) -> Memory:
+    """On the side where the stock is now. The extremes learn theirs anew in each session anyway."""
+    if rule.condition is AlertCondition.PRICE_CROSSES:
+        return replace(memory, held=None)
+    if rule.condition in OF_A_PRICE and rule.condition in _LEVELS and rule.threshold is not None:
+        return replace(memory, held=_LEVELS[rule.condition][1](quote.price, rule.threshold))
+    return memory
+
+
+def _taken_back(rule: AlertRule, memory: Memory, quote: StockUpdate) -> Memory:
+    """Without what a wrong value of this session left behind."""
+    same = memory.spoke is not None and session_of(memory.spoke) == session_of(quote.timestamp)
+    spoke = None if same else memory.spoke
+    if rule.condition not in _LEVELS:
+        return replace(memory, held=None, mark=None, spoke=spoke)
+    field, beyond = _LEVELS[rule.condition]
+    value: float | None = getattr(quote, field)
+    if memory.held and value is not None and rule.threshold is not None and not beyond(value, rule.threshold):
+        return replace(memory, spoke=spoke)
+    return memory
 
 
 def _phase(rule: AlertRule, memory: Memory, clock: Clock) -> tuple[Memory, Observed | None]:
@@ -134,8 +187,9 @@ def _phase(rule: AlertRule, memory: Memory, clock: Clock) -> tuple[Memory, Obser
 
 
 def _stale(memory: Memory, clock: Clock, symbol: str | None) -> tuple[Memory, Observed | None]:
-    count = len(clock.stale)
-    holds = symbol in clock.stale if symbol else 0 < clock.known <= count
+    stale = clock.stale()
+    count = len(stale)
+    holds = symbol in stale if symbol else 0 < len(clock.quotes) <= count
     if holds is bool(memory.held):
         return memory, None
     return replace(memory, held=holds), float(1 if symbol else count) if holds else None
@@ -164,5 +218,6 @@ def _expired(rule: AlertRule, moment: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _session(moment: str) -> str:
+def session_of(moment: str) -> str:
+    """The Warsaw day of a moment."""
     return session_date(utc_time(moment)).isoformat()

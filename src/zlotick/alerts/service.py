@@ -17,7 +17,7 @@ from zlotick.alerts.engine import AlertEngine
 from zlotick.alerts.rulebook import CONFIG, POCKETBASE, Unusable, of_records, of_settings, unknown_symbols
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.tables import Counts, Routes
-from zlotick.alerts.watch import Origin, Standing
+from zlotick.alerts.watch import Standing
 from zlotick.alerts.wording import name_of
 from zlotick.config import AlertsConfig, Settings
 from zlotick.errors import AlertError, ConfigError, ZlotickError
@@ -80,7 +80,6 @@ class Alerts:
         targets: Sequence[Target],
         store: AlertStore | None,
         symbols: Callable[[], frozenset[str]],
-        origin: Origin,
         clock: Callable[[], Clock | None],
         publish: Callable[[Alert], None],
         # Waiting
@@ -105,9 +104,7 @@ class Alerts:
             tuple(target.key for target in targets),
             config.max_per_hour,
         )
-        self.engine = AlertEngine(
-            journal, self._book, routes=routes, origin=origin, clock=clock, tell=self._tell
-        )
+        self.engine = AlertEngine(journal, self._book, routes=routes, clock=clock, tell=self._tell)
 
     async def start(self) -> None:
         """Open the book and take the rules of the settings. Raises AlertError."""

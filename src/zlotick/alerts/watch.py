@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from datetime import date
 
 import msgspec
 
+from zlotick.alerts import reference
+from zlotick.alerts.reference import Adjustment
 from zlotick.alerts.rules import (
     NEVER,
+    OF_A_PRICE,
     OF_THE_CLOCK,
     Clock,
     Memory,
-    Observed,
     look_at_clock,
     look_at_quote,
 )
-from zlotick.alerts.wording import alert
+from zlotick.alerts.wording import alert, seen_clock, seen_quote
 from zlotick.model import Alert, AlertCondition, AlertRule, Entry, StockUpdate
 
 Key = tuple[str, str]
 """A rule's id and a symbol; an empty one for the market."""
-
-Origin = Callable[[str], str]
-"""What the quotes of a source may be called: live, delayed, replayed or simulated. The market's, for an empty name."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -38,6 +38,7 @@ class Findings(msgspec.Struct):
 
     alerts: list[Alert] = []
     memories: dict[Key, Memory] = {}
+    adjusted: list[Adjustment] = []  # stocks whose rules of prices were armed again
 
 
 class Watch:
@@ -47,15 +48,19 @@ class Watch:
         self.standing = {one.rule.id: one for one in standing}
         self._memories = dict(memories)
 
-    def of_entry(self, entry: Entry, origin: Origin) -> Iterator[Findings]:
-        """What the rules have to say of an entry's quotes, rule by rule."""
+    def of_entry(self, entry: Entry, today: date) -> Iterator[Findings]:
+        """What the rules have to say of an entry's quotes, rule by rule. ``today``: Warsaw's day, for the wording."""
         quotes = {quote.symbol: quote for quote in entry.batch.quotes}
         place = f"{entry.position.epoch}:{entry.position.offset}"
+        references = self._of_references(quotes)
+        if references.memories:
+            yield references
+        adjusted = frozenset(one.symbol for one in references.adjusted)
         for one in self.standing.values():
             if one.since < entry.position.offset and one.rule.condition not in OF_THE_CLOCK:
-                yield self._of_quotes(one.rule, quotes, place, origin)
+                yield self._of_quotes(one.rule, quotes, place, adjusted, today)
 
-    def of_clock(self, clock: Clock, origin: Origin) -> Findings:
+    def of_clock(self, clock: Clock, today: date) -> Findings:
         """What the rules have to say of phase and staleness."""
         found = Findings()
         for one in self.standing.values():
@@ -63,13 +68,23 @@ class Watch:
                 for symbol in _watched(one.rule):
                     memory = self._memory(one.rule, symbol)
                     after, observed = look_at_clock(one.rule, memory, clock, symbol)
-                    seen = (one.rule, symbol, memory, after, observed)
-                    _note(found, *seen, moment=clock.moment, place=clock.moment, origin=origin(""))
+                    if after is not memory:
+                        found.memories[one.rule.id, symbol or ""] = after
+                    if observed is not None:
+                        found.alerts.append(
+                            alert(one.rule, symbol, observed, seen_clock(clock, symbol, today))
+                        )
         return found
 
     def keep(self, findings: Findings) -> None:
         """They are durable: the next look goes on from them."""
         self._memories.update(findings.memories)
+
+    def learned(self, last_values: Mapping[str, StockUpdate]) -> Findings:
+        """The last prices of the stocks that no rule of prices watches yet: one may be about to."""
+        fresh = last_values.keys() - self._priced(last_values)
+        memories = {(reference.NO_RULE, name): reference.seen(NEVER, last_values[name]) for name in fresh}
+        return Findings(memories=memories)
 
     def adopt(self, source: str, rules: Iterable[AlertRule], since: int) -> tuple[list[Standing], list[str]]:
         """The rules of a source as they are now: which are new or changed, and the ids of those that are gone.
@@ -94,16 +109,42 @@ class Watch:
         moments = [m.spoke for (name, _), m in self._memories.items() if name == rule and m.spoke]
         return max(moments, default=None)
 
+    def _of_references(self, quotes: Mapping[str, StockUpdate]) -> Findings:
+        """The last prices of the stocks whose prices are watched, and which reference prices were adjusted."""
+        found = Findings()
+        for symbol in self._priced(quotes):
+            before = self._memories.get((reference.NO_RULE, symbol), NEVER)
+            if one := reference.adjustment(before, quotes[symbol]):
+                found.adjusted.append(one)
+            after = reference.seen(before, quotes[symbol])
+            if after is not before:
+                found.memories[reference.NO_RULE, symbol] = after
+        return found
+
+    def _priced(self, quotes: Mapping[str, StockUpdate]) -> Set[str]:
+        """Those of the stocks whose prices a rule watches."""
+        rules = [one.rule for one in self.standing.values() if one.rule.condition in OF_A_PRICE]
+        if any(rule.symbols is None for rule in rules):
+            return quotes.keys()
+        return {symbol for rule in rules for symbol in rule.symbols or ()} & quotes.keys()
+
     def _of_quotes(
-        self, rule: AlertRule, quotes: Mapping[str, StockUpdate], place: str, origin: Origin
+        self,
+        rule: AlertRule,
+        quotes: Mapping[str, StockUpdate],
+        place: str,
+        adjusted: frozenset[str],
+        today: date,
     ) -> Findings:
         found = Findings()
         for symbol in quotes if rule.symbols is None else rule.symbols:
             if quote := quotes.get(symbol):
                 memory = self._memory(rule, symbol)
-                after, observed = look_at_quote(rule, memory, quote)
-                seen = (rule, symbol, memory, after, observed)
-                _note(found, *seen, moment=quote.timestamp, place=place, origin=origin(quote.data_source))
+                after, observed = look_at_quote(rule, memory, quote, adjusted=symbol in adjusted)
+                if after is not memory:
+                    found.memories[rule.id, symbol] = after
+                if observed is not None:
+                    found.alerts.append(alert(rule, symbol, observed, seen_quote(quote, place, today)))
         return found
 
     def _memory(self, rule: AlertRule, symbol: str | None) -> Memory:
@@ -113,21 +154,3 @@ class Watch:
 def _watched(rule: AlertRule) -> Iterable[str | None]:
     """What a rule of the clock looks at: the market, or each of its stocks."""
     return (None,) if rule.condition is AlertCondition.PHASE or rule.symbols is None else rule.symbols
-
-
-def _note(
-    found: Findings,
-    rule: AlertRule,
-    symbol: str | None,
-    before: Memory,
-    after: Memory,
-    observed: Observed | None,
-    *,
-    moment: str,
-    place: str,
-    origin: str,
-) -> None:
-    if after is not before:
-        found.memories[rule.id, symbol or ""] = after
-    if observed is not None:
-        found.alerts.append(alert(rule, symbol, observed, moment=moment, place=place, origin=origin))
