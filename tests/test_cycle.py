@@ -100,6 +100,32 @@ async def test_only_what_traded_is_recorded(house: House) -> None:
     assert moved.quotes["TXT"] == first.quotes["TXT"]
 
 
+async def test_a_source_that_is_behind_is_asked_again_at_once(house: House) -> None:
+    """Of a replay's long step only the newest quote of each stock was recorded: the candles lacked the others' prices."""
+    parts = [quote("TXT", 1, 51, 110), quote("TXT", 2, 52, 120), quote("TXT", 3, 53, 130)]
+
+    class Stepping(Scripted):
+        async def fetch_data(self) -> list[StockUpdate]:
+            fetched = [parts.pop(0)]
+            self.behind = bool(parts)
+            return fetched
+
+    turns = 0
+
+    async def sleep(_: float) -> None:
+        nonlocal turns
+        turns += 1
+        raise asyncio.CancelledError
+
+    house.chain.providers[:] = [Stepping()]
+    pace = Pace(lambda: 30.0, Cadence(Calendar()), lambda: False, clock=lambda: house.now, sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await house.cycle.run(pace)
+    recorded = [report.entry.batch.quotes[0].price for report in house.reports if report.entry]
+    assert recorded == [51, 52, 53]
+    assert turns == 1
+
+
 async def test_a_quote_that_does_not_say_when_it_was_seen_was_seen_now(house: House) -> None:
     report = await house.run(quote())
     assert report.quotes["TXT"].received_at is not None

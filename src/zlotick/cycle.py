@@ -105,7 +105,9 @@ class Cycle:
         """Cycle for ever, at the moments that the pace gives."""
         while True:
             await pace.next_turn(self._tell_market_status)
-            await self.run_once()
+            report = await self.run_once()
+            while self._behind() and not report.error:  # ends: a step of a replay does
+                report = await self.run_once()
 
     async def run_once(self) -> CycleReport:
         """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries."""
@@ -130,6 +132,9 @@ class Cycle:
         if self._at_end() and (not error or (refused and at_end)):
             self.exhausted.set()
         return report
+
+    def _behind(self) -> bool:
+        return any(provider.behind for provider in self._chain.providers)
 
     def _at_end(self) -> bool:
         providers = self._chain.providers

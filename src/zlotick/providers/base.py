@@ -51,6 +51,9 @@ class StockDataProvider(ABC):
     finished: bool = False
     """True when the material is at its end and nothing new will ever come (replay without loop)."""
 
+    behind: bool = False
+    """True while it has told a part of a step only: it is asked again at once, and tells the rest (replay)."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.name = cls.__dict__.get("name", cls.__name__)

@@ -1,9 +1,10 @@
 """Recorded bars, replayed as if they happened now: deterministic, at any speed.
 
-The replay has its own market clock. Each fetch moves it by ``step_seconds``, whatever the wall clock did, so a late
-cycle skips nothing and the same file gives the same quotes every time. Nights and weekends are skipped: when a
-session has no tick left, the next fetch opens the next session, at its first tick. Nothing here sleeps: for a
-replay at full speed, fetch again and again until ``finished``.
+The replay has its own market clock. Each step moves it by ``step_seconds``, whatever the wall clock did, so a late
+cycle skips nothing and the same file gives the same quotes every time. At any speed every tick is told: where a stock
+traded twice within a step, a fetch moves the clock only up to the second trade, and ``behind`` asks for another fetch
+at once. Nights and weekends are skipped: when a session has no tick left, the next step opens the next session, at its
+first tick. Nothing here sleeps: for a replay at full speed, fetch again and again until ``finished``.
 
 The packaged session is 2025-04-30: the hourly bars of 78 sWIG80 stocks, and of each the last bar before, which
 gives the previous close. Origin: Stooq's 60-minute bulk file, by way of github.com/foxorox123/foxorox (commit
@@ -40,7 +41,7 @@ PACKAGED_DAY = "2025-04-30"  # the file's bars before it are there for their clo
 class ReplayProvider(StockDataProvider):
     """Replays the sessions of a bar file.
 
-    ``step_seconds`` is how far the market clock moves with each fetch (update interval times speed); it may be
+    ``step_seconds`` is how far the market clock moves with each cycle (update interval times speed); it may be
     changed at any time. ``run`` starts at 1 and grows whenever the material begins again.
     """
 
@@ -57,6 +58,7 @@ class ReplayProvider(StockDataProvider):
         self._next_day = 0  # index of the session to open next
         self._session: _Session | None = None
         self._clock = 0.0  # Unix time
+        self._goal = 0.0  # where the present step ends
         self._quotes: dict[str, StockUpdate] = {}
 
     async def connect(self) -> None:
@@ -77,7 +79,10 @@ class ReplayProvider(StockDataProvider):
         )
 
     async def fetch_data(self) -> list[StockUpdate]:
-        """Move the clock, and tell what is known then. At the end without loop: the last values, again."""
+        """Move the clock, within the present step or by a new one, and tell what is known then.
+
+        At the end without loop: the last values, again.
+        """
         await self.connect()
         if not self.finished:
             self._advance()
@@ -90,7 +95,7 @@ class ReplayProvider(StockDataProvider):
             self.run += 1
         self._file, self._session = None, None
         self._next_day = 0
-        self.finished = False
+        self.finished = self.behind = False
         self._quotes = {}
 
     def symbols(self) -> frozenset[str] | None:
@@ -106,8 +111,10 @@ class ReplayProvider(StockDataProvider):
         assert self._session is not None
         if self._session.over:
             self._session = self._open_session(self._file)
-        else:
-            self._clock = min(self._clock + self.step_seconds, self._session.end)
+        elif not self.behind:
+            self._goal = min(self._clock + self.step_seconds, self._session.end)
+        self._clock = self._session.reachable(self._goal)
+        self.behind = self._clock < self._goal
         for track, tick in self._session.play(self._clock):
             self._quotes[track.symbol] = self._quote(track, tick)
         at_the_end = self._session.over and self._next_day == len(self._days)
@@ -121,7 +128,7 @@ class ReplayProvider(StockDataProvider):
             self._quotes = {}
         session = _Session(file, self._days[self._next_day], self._config.seed)
         self._next_day += 1
-        self._clock = float(session.opening)
+        self._clock = self._goal = float(session.opening)
         return session
 
     def _quote(self, track: _Track, tick: Tick) -> StockUpdate:
@@ -167,14 +174,15 @@ class _Track:
         self.previous_close = bars[first - 1].close if first else None
         self._tape = tape(symbol, (bars[index] for index in range(first, end)), seed)
         self.ahead = next(self._tape, None)  # the tick that the clock has not reached
+        self.second = next(self._tape, None)  # the one after it
 
     def play(self, clock: float) -> Tick | None:
-        """Go on to the clock; the last tick on the way, None when there was none."""
-        latest, ahead = None, self.ahead
-        while ahead is not None and ahead.second <= clock:
-            latest, ahead = ahead, next(self._tape, None)
-        self.ahead = ahead
-        return latest
+        """Go on to the clock, which is not beyond the second tick; the tick on the way, None when there is none."""
+        tick = self.ahead
+        if tick is None or tick.second > clock:
+            return None
+        self.ahead, self.second = self.second, next(self._tape, None)
+        return tick
 
 
 class _Session:
@@ -196,8 +204,12 @@ class _Session:
         """Whether every tick was played."""
         return not self._tracks
 
+    def reachable(self, goal: float) -> float:
+        """The latest moment, up to the goal, until which each symbol has one tick at most."""
+        return min([goal, *(track.second.second - 1 for track in self._tracks if track.second)])
+
     def play(self, clock: float) -> Iterator[tuple[_Track, Tick]]:
-        """Go on to the clock: each symbol that traded on the way, with its latest tick."""
+        """Go on to the clock: each symbol that traded on the way, with its tick."""
         for track in self._tracks:
             if tick := track.play(clock):
                 yield track, tick
