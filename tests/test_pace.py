@@ -93,7 +93,7 @@ async def test_what_is_not_known_at_all_is_asked_for_before_the_session() -> Non
         await pace.next_turn(nothing)
     assert time.local() == "Fri 22:33:00"
     assert [entry["event"] for entry in logs] == [
-        "The market is closed. Next quotes: Fri 27 Nov, 22:33 (Warsaw)"
+        "No quote is known yet. Next try: Fri 27 Nov, 22:33 (Warsaw)"
     ]
     time.question = time.now  # never sooner than the interval
     await pace.next_turn(nothing)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from zlotick.market.cadence import Cadence, closed_until
+from zlotick.market.cadence import Cadence, closed_until, moment_told
 from zlotick.model import utc_now, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.cycle")
@@ -76,4 +76,6 @@ class Pace:
         """Once for each pause."""
         if due - last > timedelta(seconds=self._interval()) and due != self._pause_told:
             self._pause_told = due
-            log.info(closed_until(due), mark="🔄", next_cycle=utc_text(due))
+            in_session = self._cadence.awake(due)  # else it is a first question
+            text = closed_until(due) if in_session else f"No quote is known yet. Next try: {moment_told(due)}"
+            log.info(text, mark="🔄", next_cycle=utc_text(due))
