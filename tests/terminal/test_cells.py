@@ -33,3 +33,9 @@ def test_a_change_has_the_colour_of_its_sign() -> None:
 
 def test_what_is_stale_is_dim() -> None:
     assert set(styles(Painter(), 0, 1.0, stale=True, change=1.0).values()) == {"dim", "dim green"}
+
+
+def test_what_cannot_change_any_more_has_no_colour() -> None:
+    [row] = rows([quote("ABS", 10.0, change=1.0)])
+    cells = Painter().paint([row], WIDTHS, 1.0, held=True)
+    assert {cell.style for cell in cells["ABS"].values()} == {"dim"}

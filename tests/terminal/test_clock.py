@@ -32,6 +32,8 @@ def test_the_phase_and_what_comes_next(moment: str, text: str) -> None:
 def test_replayed_quotes_have_a_clock_of_their_own() -> None:
     clock = MarketClock(Calendar())
     clock.replay("2025-04-30T07:00:30.000Z")
-    assert clock.text().startswith("09:00:30 Warsaw  opening auction, continuous trading in 0:30")
+    assert clock.text().startswith(
+        "Wed 30 Apr 2025 09:00:30 Warsaw  opening auction, continuous trading in 0:30"
+    )
     clock.replay(None)
     assert clock.moment().year > 2025

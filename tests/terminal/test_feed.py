@@ -52,15 +52,29 @@ def test_the_connection_is_told_with_its_reason() -> None:
     assert listening.word() == "DELAYED 15 min"
     listening.take(state("waiting", attempt=2, retry_in=3.4, code=1006, reason="Connection refused"))
     assert listening.connection() == "reconnecting (Connection refused), attempt 3 in 3 s"
-    assert listening.word() == "OFFLINE"  # what is shown cannot be newer than the break
+    assert listening.word() == "OFFLINE as of 13:30:00"  # what is shown cannot be newer than the break
     listening.take(state("closed", code=4500))
     assert listening.connection() == "disconnected: the connection broke"
+
+
+def test_the_word_for_all_quotes_comes_from_the_quotes() -> None:
+    """It was the first source's, also while that source had never answered."""
+    closes = [quote(symbol, 1.0, origin="end_of_day", delay_seconds=None) for symbol in ("ABS", "11B")]
+    assert heard(*arrival(*closes, origin="live")).word() == "END OF DAY"
+    assert heard(*arrival(closes[0], MARKET[1], origin="live")).word() == "MIXED"
+    delays = [quote("ABS", 1.0, delay_seconds=900), quote("11B", 1.0, delay_seconds=1200)]
+    assert heard(*arrival(*delays)).word() == "DELAYED"
+    listening = heard(*arrival()[:4])
+    assert listening.word() == "CONNECTING"
+    listening.take(updates(snapshot=True))
+    listening.take(told("snapshot_end"))
+    assert listening.word() == "NO QUOTES YET"
 
 
 def test_a_replay_moves_the_market_s_clock() -> None:
     old = quote("ABS", 84.4, timestamp="2025-04-30T07:30:00.000Z")
     listening = heard(*arrival(old, origin="replayed"))
-    assert listening.market().startswith("REPLAYED  09:30:00 Warsaw  continuous trading")
+    assert listening.market().startswith("REPLAYED  Wed 30 Apr 2025 09:30:00 Warsaw  continuous trading")
     [row] = listening.shown()
     assert row.seconds == 0
 

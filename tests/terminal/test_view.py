@@ -67,8 +67,9 @@ def test_what_fits_fits() -> None:
     [
         (26, "symbol last percent"),
         (50, "symbol last change percent volume age"),
-        (78, "symbol name last change percent volume range age"),
-        (118, "symbol name last change percent volume range bar age state"),
+        (78, "symbol name last change percent volume age state"),
+        (118, "symbol name last change percent volume range age state source note"),
+        (130, "symbol name last change percent volume range bar age state source note"),
     ],
 )
 def test_the_less_important_columns_go_first(width: int, names: str) -> None:
@@ -84,7 +85,32 @@ def test_a_cell_is_as_wide_as_its_column_and_shows_that_it_was_cut() -> None:
 def test_a_stale_quote_says_so_where_its_age_would_stand() -> None:
     *_, stale = View().of(rows())
     assert cell("age", stale, 5) == "stale"
-    assert cell("state", stale, 9) == "stale    "
+    assert cell("note", stale, 9) == "stale    "
+
+
+@pytest.mark.parametrize(
+    ("known", "note", "age"),
+    [
+        ({}, "", "15m"),
+        ({"stale": True, "stale_reason": "silent"}, "no answer", "stale"),
+        ({"stale": True, "stale_reason": "rejected", "review": "confirmed"}, "rejected", "stale"),
+        ({"stale": True, "stale_reason": "on_strike"}, "on strike", "stale"),  # a newer server's
+        ({"stale_reason": "not_traded"}, "no trade yet", "15m"),  # its last price still stands
+        ({"review": "corrected"}, "corrected", "15m"),
+    ],
+)
+def test_the_note_says_why_there_is_no_newer_quote(known: dict[str, object], note: str, age: str) -> None:
+    [row] = rows([quote("ABS", 1.0, **known)])
+    assert COLUMNS["note"].text(row) == note
+    assert COLUMNS["age"].text(row) == age
+
+
+def test_each_quote_has_its_own_label() -> None:
+    """Friday's close of a second source was called live, because the first source is."""
+    close = quote("ABS", 1.0, origin="end_of_day", delay_seconds=None, data_source="stooq")
+    mine, other = rows([close, quote("11B", 1.0, origin="delayed")], origin="live")
+    assert (COLUMNS["state"].text(mine), COLUMNS["source"].text(mine)) == ("end of day", "stooq")
+    assert (COLUMNS["state"].text(other), COLUMNS["source"].text(other)) == ("delayed 15 min", "gpw")
 
 
 def test_a_marked_stock_has_a_star() -> None:

@@ -110,7 +110,9 @@ class Board(App[None]):
             return
         widths = fit(self.size.width - _SCROLLBAR)
         rows = self.view.of(self._feed.shown())
-        self._table.show(self._painter.paint(rows, widths, time.monotonic()), widths, self.view)
+        self._table.show(
+            self._painter.paint(rows, widths, time.monotonic(), held=self._feed.held), widths, self.view
+        )
         self._market.update(self._feed.market())
         about = self.view.describe(len(rows)) + self._feed.rows.breadth()
         self._connection.update(f"{self._notice or self._feed.connection()}  {about}")

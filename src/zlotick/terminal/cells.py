@@ -34,13 +34,16 @@ class Painter:
         self._prices: dict[str, float] = {}
         self._flashes: dict[str, _Flash] = {}
 
-    def paint(self, rows: Iterable[Row], widths: Mapping[str, int], now: float) -> dict[str, dict[str, Cell]]:
-        """The cells of each symbol. ``now`` is a clock in seconds."""
+    def paint(
+        self, rows: Iterable[Row], widths: Mapping[str, int], now: float, *, held: bool = False
+    ) -> dict[str, dict[str, Cell]]:
+        """The cells of each symbol. ``now`` is a clock in seconds; ``held``: the line is lost, all of it is grey."""
         painted = {}
         for row in rows:
             flash = self._flash(row, now)
             painted[row.symbol] = {
-                name: Cell(cell(name, row, width), _style(name, row, flash)) for name, width in widths.items()
+                name: Cell(cell(name, row, width), "dim" if held else _style(name, row, flash))
+                for name, width in widths.items()
             }
         return painted
 
@@ -59,7 +62,7 @@ def _style(name: str, row: Row, flash: _Flash | None) -> str:
     if flash is not None and name in _FLASHING:
         return f"reverse {_COLOURS[flash.direction]}".strip()
     colour = _COLOURS[_sign(row.quote["change"] or 0)] if name in _SIGNED else ""
-    return f"dim {colour}".strip() if row.word == "stale" else colour
+    return f"dim {colour}".strip() if row.quote["stale"] else colour
 
 
 def _sign(number: float) -> int:

@@ -33,12 +33,12 @@ class MarketClock:
 
     def __init__(self, calendar: Calendar, now: Callable[[], datetime] = utc_now) -> None:
         self._calendar = calendar
-        self._now = now
+        self.now = now
         self._replayed: datetime | None = None
 
     def moment(self) -> datetime:
         """The market's present moment."""
-        return self._replayed or self._now()
+        return self._replayed or self.now()
 
     def replay(self, newest: str | None) -> None:
         """Follow replayed quotes, the newest of that time; with None the real world."""
@@ -49,7 +49,14 @@ class MarketClock:
         moment = self.moment()
         change = self._calendar.next_phase(moment)
         left = countdown((change - moment).total_seconds())
-        return f"{moment.astimezone(WARSAW):%H:%M:%S} Warsaw  {self._name(moment)}, {self._name(change)} in {left}"
+        return f"{self._time(moment)} Warsaw  {self._name(moment)}, {self._name(change)} in {left}"
+
+    def _time(self, moment: datetime) -> str:
+        """With the day where it is not today: of a replay."""
+        here, today = moment.astimezone(WARSAW), self.now().astimezone(WARSAW)
+        day = "" if here.date() == today.date() else f"{here:%a} {here.day} {here:%b} "
+        year = "" if here.year == today.year else f"{here.year} "
+        return f"{day}{year}{here:%H:%M:%S}"
 
     def _name(self, moment: datetime) -> str:
         phase = self._calendar.phase(moment)

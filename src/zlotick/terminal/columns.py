@@ -9,7 +9,9 @@ from typing import Any, Literal
 from zlotick.terminal import texts
 from zlotick.terminal.rows import Row
 
-SortName = Literal["symbol", "name", "last", "change", "percent", "volume", "range", "age", "state"]
+SortName = Literal[
+    "symbol", "name", "last", "change", "percent", "volume", "range", "age", "state", "source", "note"
+]
 GAP = 1
 """Between two columns."""
 _NAME_AT_MOST = 24
@@ -52,7 +54,11 @@ def _place(row: Row) -> float | None:
 
 
 def _age(row: Row) -> str:
-    return row.word if row.word == "stale" else texts.age(row.seconds)
+    return "stale" if row.quote["stale"] else texts.age(row.seconds)
+
+
+def _source(row: Row) -> str:
+    return row.quote["data_source"]
 
 
 COLUMNS: dict[str, Column] = {
@@ -66,10 +72,14 @@ COLUMNS: dict[str, Column] = {
         "%", 8, 2, lambda row: texts.percent(row.quote["change_percent"]), _of("change_percent")
     ),
     "volume": Column("Volume", 7, 5, lambda row: texts.count(row.quote["volume"]), _of("volume")),
-    "range": Column("Day range", 15, 7, _range, _place),
-    "bar": Column("", 9, 8, _bar, _place),
+    "range": Column("Day range", 15, 10, _range, _place),
+    "bar": Column("", 9, 11, _bar, _place),
     "age": Column("Age", 5, 3, _age, lambda row: row.seconds, falls=False),
-    "state": Column("State", 9, 9, lambda row: row.word, lambda row: row.word, right=False, falls=False),
+    "state": Column("State", 14, 7, lambda row: row.label, lambda row: row.label, right=False, falls=False),
+    "source": Column("Source", 9, 9, _source, _source, right=False, falls=False),
+    "note": Column(
+        "Note", 13, 8, lambda row: row.note, lambda row: row.note or None, right=False, falls=False
+    ),
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from zlotick.client import Message, StateChanged
 from zlotick.client.messages import ErrorMessage
 from zlotick.errors import ZlotickError
+from zlotick.market.sessions import WARSAW
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.rows import REPLAYED, Row, Rows
 
@@ -30,16 +33,18 @@ class Feed:
         """Whether all quotes have come since the connection was made."""
         self._begun = False
         self._state: StateChanged | None = None
-        self._delay: int | None = None
+        self._heard: datetime | None = None
 
     def take(self, message: Message) -> None:
         """Apply a message. Raises ZlotickError where a token is needed, or Refused with nothing to fall back on."""
+        if message["type"] != "state":
+            self._heard = self.clock.now()
         if message["type"] == "stock_updates":
             # While missed batches are told a message has only what changed; later, all that passes the filter.
             self.rows.update(message["data"], whole=self.complete or message["snapshot"])
             self.clock.replay(self.rows.newest() if self.rows.origin in REPLAYED else None)
         elif message["type"] == "connection":
-            self.rows.origin, self._delay = message["origin"], message["delay_seconds"]
+            self.rows.origin = message["origin"]
         elif message["type"] == "subscription_confirmed":
             self.complete, self.complaint = False, ""
             self.filter = message["subscription"]["filter"] or ""
@@ -67,12 +72,19 @@ class Feed:
         """The word for what is shown, the market's time and phase."""
         return f"{self.word()}  {self.clock.text()}"
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing can come: what is shown is what was heard last."""
+        return self._state is None or self._state["state"] != "connected"
+
     def word(self) -> str:
-        """Live, delayed by how much, replayed or simulated; offline while nothing can come."""
-        if self._state is None or self._state["state"] != "connected":
-            return "OFFLINE"
-        delay = f" {self._delay // 60} min" if self.rows.origin == "delayed" and self._delay else ""
-        return self.rows.origin.upper() + delay
+        """The label of all quotes, or offline, and since when, while nothing can come."""
+        if self.held:
+            as_of = f" as of {self._heard.astimezone(WARSAW):%H:%M:%S}" if self._heard else ""
+            return "OFFLINE" + as_of
+        if not self.complete:
+            return self.rows.label_of_all or "CONNECTING"
+        return self.rows.label_of_all or ("NO QUOTES" if self.filter else "NO QUOTES YET")
 
     def connection(self) -> str:
         """How the connection is, and why; or what the server has against us."""

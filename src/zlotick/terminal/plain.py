@@ -21,7 +21,7 @@ from zlotick.terminal.view import View
 Format = Literal["text", "json", "csv"]
 FIELDS = (
     "timestamp", "symbol", "name", "price", "change", "change_percent", "volume", "high", "low", "open",
-    "previous_close", "state", "data_source", "delay_seconds",
+    "previous_close", "state", "data_source", "delay_seconds", "origin", "stale_reason", "review",
 )  # fmt: skip
 
 
@@ -58,7 +58,15 @@ async def changes(
 
 def _traded(row: Row) -> tuple[object, ...]:
     quote = row.quote
-    return quote["timestamp"], quote["price"], quote["volume"], quote["data_source"], row.word
+    return (
+        quote["timestamp"],
+        quote["price"],
+        quote["volume"],
+        quote["data_source"],
+        row.word,
+        row.label,
+        row.note,
+    )
 
 
 def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
@@ -66,7 +74,11 @@ def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
     if form == "csv":
         return csv_head() + csv_lines(rows)
     if form == "json":
-        document = {"origin": feed.rows.origin, "count": len(rows), "data": [_fields(row) for row in rows]}
+        document = {
+            "origin": feed.rows.origin_of_all,
+            "count": len(rows),
+            "data": [_fields(row) for row in rows],
+        }
         return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
     return "\n".join([feed.market(), feed.rows.breadth(), *_table(rows, width)]) + "\n"
 
@@ -93,7 +105,7 @@ def csv_lines(rows: Iterable[Row]) -> str:
 
 
 def _fields(row: Row) -> dict[str, Any]:
-    known = {**row.quote, "name": row.name, "state": row.word}
+    known = {**row.quote, "name": row.name, "state": row.word, "origin": row.origin}
     return {name: known.get(name) for name in FIELDS}
 
 
@@ -107,4 +119,5 @@ def _table(rows: Iterable[Row], width: int) -> Iterable[str]:
 def _line(row: Row) -> str:
     time = f"{utc_time(row.quote['timestamp']).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
     widths = {name: COLUMNS[name].width for name in ("symbol", "last", "change", "percent", "volume")}
-    return " ".join([time, *(cell(name, row, width) for name, width in widths.items()), row.word])
+    label = ", ".join(filter(None, (row.label, row.quote["data_source"], row.note)))
+    return " ".join([time, *(cell(name, row, width) for name, width in widths.items()), label])

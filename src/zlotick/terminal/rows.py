@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from zlotick.client import Quote
 from zlotick.model import utc_time
+from zlotick.terminal import texts
 
 REPLAYED = ("replayed", "simulated")
 """Origins whose quotes are of another time than the clock on the wall."""
@@ -18,7 +19,7 @@ class Row(NamedTuple):
 
     quote: Quote
     name: str
-    word: str  # live, delayed, stale, replayed or simulated
+    origin: str  # live, delayed, end_of_day, replayed or simulated
     seconds: float  # its age
     marked: bool  # on the watch list
 
@@ -26,9 +27,42 @@ class Row(NamedTuple):
     def symbol(self) -> str:
         return self.quote["symbol"]
 
+    @property
+    def word(self) -> str:
+        """``stale``, else its origin."""
+        return "stale" if self.quote["stale"] else self.origin
+
+    @property
+    def label(self) -> str:
+        """Its origin in words, and its delay."""
+        return texts.origin(self.origin, self.minutes)
+
+    @property
+    def minutes(self) -> int:
+        """How far it is delayed; 0: not at all, or its source does not say."""
+        return _minutes(self.quote) if self.origin == "delayed" else 0
+
+    @property
+    def note(self) -> str:
+        """Why there is no newer one, or how a doubtful one came to be accepted; mostly empty."""
+        reason = told(self.quote, "stale_reason") or ("stale" if self.quote["stale"] else None)
+        return texts.reason(reason) if reason else told(self.quote, "review") or ""
+
+
+def told(quote: Quote, field: str) -> str | None:
+    """A field that older servers do not send."""
+    known: str | None = cast("Mapping[str, Any]", quote).get(field)
+    return known
+
+
+def _minutes(quote: Quote) -> int:
+    return (quote["delay_seconds"] or 0) // 60
+
 
 class Rows:
-    """The newest quotes. ``origin`` is the service's word for all of them; ``marked`` is the watch list's own set."""
+    """The newest quotes. ``origin`` is the service's word, for quotes that do not tell their own; ``marked`` is the
+    watch list's own set.
+    """
 
     def __init__(self, names: Mapping[str, str], marked: Collection[str] = ()) -> None:
         self._names = names
@@ -53,14 +87,25 @@ class Rows:
         """A quote as a row."""
         seconds = (moment - utc_time(quote["timestamp"])).total_seconds()
         symbol = quote["symbol"]
-        return Row(quote, self._names.get(symbol, ""), self._word(quote), seconds, symbol in self._marked)
+        return Row(quote, self._names.get(symbol, ""), self._origin(quote), seconds, symbol in self._marked)
 
-    def _word(self, quote: Quote) -> str:
-        if self.origin in REPLAYED:
-            return self.origin
-        if quote["stale"]:
-            return "stale"
-        return "delayed" if quote["delay_seconds"] else self.origin
+    def _origin(self, quote: Quote) -> str:
+        if own := told(quote, "origin"):
+            return own
+        return "delayed" if self.origin == "live" and quote["delay_seconds"] else self.origin
+
+    @property
+    def origin_of_all(self) -> str:
+        """The one origin of all of them, or ``mixed``; empty when there are none."""
+        origins = {self._origin(quote) for quote in self._quotes.values()}
+        return "mixed" if len(origins) > 1 else "".join(origins)
+
+    @property
+    def label_of_all(self) -> str:
+        """The same in capitals, with the delay where it is the same."""
+        delays = {_minutes(quote) for quote in self._quotes.values()}
+        minutes = delays.pop() if len(delays) == 1 and self.origin_of_all == "delayed" else 0
+        return texts.origin(self.origin_of_all.upper(), minutes)
 
     def breadth(self) -> str:
         """How many there are, and how many rose, fell, and did neither."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 UNKNOWN = "-"
 _BAR = 9
+_REASONS = {
+    "not_traded": "no trade yet",
+    "missing": "not listed",
+    "unchanged": "source frozen",
+    "silent": "no answer",
+}
 
 
 def price(value: float | None) -> str:
@@ -69,3 +75,13 @@ def countdown(seconds: float) -> str:
     if hours >= 24:
         return f"{hours // 24} d {hours % 24:02}:{minutes:02}"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def origin(word: str, minutes: int) -> str:
+    """What a quote may be called: ``live``, ``delayed 15 min``, ``end of day``."""
+    return f"{word.replace('_', ' ')} {minutes} min" if minutes else word.replace("_", " ")
+
+
+def reason(word: str) -> str:
+    """Why there is no newer quote. Other words, and a newer server's, are clear as they are: ``rejected``."""
+    return _REASONS.get(word, word.replace("_", " "))
