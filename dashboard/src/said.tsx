@@ -21,7 +21,8 @@ export function noQuotesSaid(): string {
   const tag = languageTag.value;
   const day = warsawDate(due, tag, { weekday: "short", day: "numeric", month: "long" });
   const time = warsawTime(due, tag, { hour: "numeric", minute: "2-digit" });
-  return t("nothingUntil", { when: `${day.replace(".,", ".")}, ${time}` });
+  const atNight = due < Date.parse(market.value.next_phase_at); // asked again for the last closing prices
+  return t(atNight ? "nothingTried" : "nothingUntil", { when: `${day.replace(".,", ".")}, ${time}` });
 }
 
 /** Since when what is shown stands still; nothing while it does not. */

@@ -27,6 +27,7 @@ export const en = {
   nothingWatched: "The watch list is empty. Press w on a stock, or its star.",
   nothingYet: "No quotes have come yet.",
   nothingUntil: "The exchange is closed. First quotes: {when}",
+  nothingTried: "The exchange is closed. Last closing prices, next try: {when}",
   watch: "Watch {symbol}",
   unwatch: "Stop watching {symbol}",
 
@@ -170,6 +171,7 @@ export const pl: Record<keyof typeof en, string> = {
   nothingWatched: "Lista obserwowanych jest pusta. Naciśnij w na spółce albo jej gwiazdkę.",
   nothingYet: "Nie przyszły jeszcze żadne notowania.",
   nothingUntil: "Giełda jest zamknięta. Pierwsze notowania: {when}",
+  nothingTried: "Giełda jest zamknięta. Ostatnie kursy zamknięcia, następna próba: {when}",
   watch: "Obserwuj {symbol}",
   unwatch: "Przestań obserwować {symbol}",
 
