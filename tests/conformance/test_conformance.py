@@ -127,7 +127,7 @@ class InProcess(Server):
             market_status=context.market_status,
             stale=context.stale,
             tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.market_time),
+            candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
         )
         self._answers = Answers(context, hub)
         self._arrivals = Arrivals(hub, context.read_journal)

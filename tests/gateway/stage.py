@@ -120,6 +120,7 @@ class Stage:
         self.entries: list[Entry] = []  # what the journal still has
         self.batches: dict[int, UpdateBatch] = {}  # all that was ever recorded
         self.market_time = utc_time("2025-04-30T07:00:00Z")
+        self.origin = "delayed"
         self.reads = 0
         self.most = sys.maxsize  # entries in a read, when they are large
         tail = Tail()
@@ -127,7 +128,9 @@ class Stage:
             market_status=lambda: "open",
             stale=frozenset,
             tail=tail,
-            candles=LiveCandles(tail, self.read, lambda: self.market_time),
+            candles=LiveCandles(
+                tail, self.read, lambda: self.market_time, lambda: self.origin, clock=self.clock.time
+            ),
             loop=cast("asyncio.AbstractEventLoop", self.clock),
             slow_timeout=30.0,
             buffer_bytes=buffer_bytes,

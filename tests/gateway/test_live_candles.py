@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.gateway.stage import Stage
 
+from zlotick.gateway.live_candles import KEPT
 from zlotick.gateway.subscription import Subscription
 from zlotick.model import utc_time
 
@@ -66,3 +67,42 @@ async def test_candles_begin_with_what_retention_left() -> None:
     await asyncio.gather(*(stage.hub.candles.start(lambda: stage.hub.position) for _ in range(3)))
     wire, _ = stage.join(Subscription(channels=("candles:1h",)))
     assert (wire.read[0]["ticks"], wire.read[0]["open"]) == (5, 16.0)
+
+
+async def test_candles_that_nobody_wants_any_more_are_forgotten() -> None:
+    """They stayed after the last subscriber had left: 1.9 MB an hour of 80 busy stocks, in each worker."""
+    stage = Stage()
+    stage.trade("ABS", timestamp="2025-04-30T07:00:05.000Z")
+    assert stage.hub.candles is not None
+    await stage.hub.candles.start(lambda: stage.hub.position)
+    _, subscriber = stage.join(Subscription(channels=("candles:1m",)))
+    stage.clock.advance(3600)
+    stage.trade("ABS", timestamp="2025-04-30T07:00:06.000Z")
+    assert stage.hub.candles.newest()  # wanted all the time
+    stage.hub.leave(subscriber)
+    stage.clock.advance(KEPT - 1)
+    stage.trade("ABS", timestamp="2025-04-30T07:00:07.000Z")
+    assert stage.hub.candles.newest()  # it may come back
+    stage.clock.advance(2)
+    stage.trade("ABS", timestamp="2025-04-30T07:00:08.000Z")
+    assert stage.hub.candles.newest() == []
+    await stage.hub.candles.start(lambda: stage.hub.position)
+    wire, _ = stage.join(Subscription(channels=("candles:1m",)))
+    assert wire.read[0]["ticks"] == 4
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+async def test_candles_that_begin_late_in_a_loop_know_the_present_round_only(most: int) -> None:
+    """Every round of a looped replay is of the same day: its first rounds were counted into the running candle."""
+    stage = Stage()
+    stage.most, stage.origin = most, "replayed"
+    for _ in range(3):
+        for minute in (0, 20, 40):
+            stage.trade("ABS", timestamp=f"2025-04-30T07:{minute:02}:05.000Z", volume=minute)
+    stage.trade("ABS", timestamp="2025-04-30T07:00:05.000Z", volume=7)
+    stage.hub.tail._entries.clear()
+    assert stage.hub.candles is not None
+    await stage.hub.candles.start(lambda: stage.hub.position)
+    wire, _ = stage.join(Subscription(channels=("candles:1h",)))
+    [hour] = wire.read
+    assert (hour["open"], hour["close"], hour["ticks"], hour["volume"]) == (10.0, 10.0, 1, 7)

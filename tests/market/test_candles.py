@@ -212,6 +212,39 @@ def test_a_long_day_keeps_its_minutes_but_not_all_its_ticks() -> None:
     assert row(hour) == reference(quotes, "1h")[-1]
 
 
+async def changed_quotes(provider: ReplayProvider, known: dict[str, StockUpdate]) -> list[StockUpdate]:
+    """What a cycle records of a fetch."""
+    fetched = await provider.fetch_data()
+    changed = [
+        one for one in fetched if one.symbol not in known or one.traded() != known[one.symbol].traded()
+    ]
+    known.update({one.symbol: one for one in changed})
+    return changed
+
+
+async def test_the_second_round_of_a_loop_has_the_candles_of_the_first() -> None:
+    """From the second round on, ticks were counted twice, and the running hour was told as closed, with later prices."""
+    provider = ReplayProvider(ReplayConfig(loop=True), step_seconds=600)
+    candles = Candles(replayed=True)
+    known: dict[str, StockUpdate] = {}
+    rounds: dict[int, dict[tuple[str, str, str], Candle]] = {}
+    of_abs: list[StockUpdate] = []
+    while provider.run < 3:
+        changed = await changed_quotes(provider, known)
+        if provider.run not in rounds:
+            of_abs.clear()
+        told = rounds.setdefault(provider.run, {})
+        of_abs += [one for one in changed if one.symbol == "ABS"]
+        for candle in candles.update(changed, provider.market_time()):
+            told[candle.interval, candle.symbol, candle.start] = candle
+            end = utc_time(candle.start).timestamp() + INTERVALS[candle.interval]
+            assert candle.closed == (end <= provider.market_time().timestamp())
+        running = [row(candle) for candle in of(candles.newest(), "1h") if candle.symbol == "ABS"]
+        assert running == reference(of_abs, "1h")[-1:]
+    assert len(rounds[1]) > 5000
+    assert rounds[2] == rounds[1]
+
+
 # Beside the views of a real QuestDB
 
 
@@ -238,11 +271,7 @@ async def test_a_replayed_session_gives_the_candles_of_questdb(connector: QuestD
     told: dict[tuple[str, str, str], Candle] = {}
     known: dict[str, StockUpdate] = {}
     while not provider.finished:
-        seen = await provider.fetch_data()
-        changed = [
-            one for one in seen if one.symbol not in known or one.traded() != known[one.symbol].traded()
-        ]
-        known |= {one.symbol: one for one in changed}
+        changed = await changed_quotes(provider, known)
         for candle in candles.update(changed, provider.market_time()):
             told[candle.interval, candle.symbol, candle.start] = candle
         if changed:

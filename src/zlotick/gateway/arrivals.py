@@ -74,6 +74,8 @@ class Arrivals:
         check(since, hub.position)
         async with aclosing(missed(since.offset, lambda: hub.position, hub.tail, self._read)) as entries:
             async for entry in entries:
+                if hub.candles is not None:
+                    hub.candles.keep()  # they are not forgotten while it reads
                 message = hub.missed(entry, selection)
                 if _is_gone(subscriber):
                     return

@@ -191,10 +191,19 @@ class Hub:
             self.tail.append(entry)
         self.composer.refresh()
         changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
-        told = self.candles.update(entry) if self.candles is not None else []
+        told = self._update_candles(entry)
         self._note_waiting(changed, told)
         envelope = Envelope(position=position, market_status=market_status)
         self._strides.write(self._cycle_parcels(envelope, changed, told))
+
+    def _update_candles(self, entry: Entry | None) -> Told:
+        if self.candles is None:
+            return []
+        late = (subscriber.subscription for subscriber in self.laggards)
+        wanted = any(group.intervals for group in self._groups.values()) or any(
+            subscription is not None and subscription.intervals for subscription in late
+        )
+        return self.candles.update(entry, wanted=wanted)
 
     def publish_event(self, channel: str, about: str, message: Message) -> None:
         """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""

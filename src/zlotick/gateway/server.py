@@ -110,7 +110,7 @@ class Gateway:
             market_status=context.market_status,
             stale=context.stale,
             tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.market_time),
+            candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
             slow_timeout=self._config.slow_timeout,
             buffer_bytes=self._config.session_buffer_bytes,
         )

@@ -14,7 +14,7 @@ A UTC day is one session: Warsaw trades from 9 to 17 o'clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -100,13 +100,23 @@ class Bar(NamedTuple):
 
 
 class Candles:
-    """All series: one for each symbol and source, since one symbol's sources never mix in a candle."""
+    """All series: one for each symbol and source, since one symbol's sources never mix in a candle.
 
-    def __init__(self) -> None:
+    ``replayed``: when the newest of some quotes is older than the newest before, the material begins again. Then
+    everything is forgotten: a running candle must not have the prices of the round before, which are yet to come.
+    """
+
+    def __init__(self, *, replayed: bool = False) -> None:
         self._series: dict[tuple[str, str], _Series] = {}
+        self._replayed = replayed
+        self._newest = ""
 
-    def update(self, quotes: Iterable[StockUpdate], clock: datetime) -> list[Candle]:
+    def update(self, quotes: Sequence[StockUpdate], clock: datetime) -> list[Candle]:
         """The candles that these quotes and the time change, each once. ``clock`` is the market's time."""
+        if self._replayed and quotes:
+            before, self._newest = self._newest, latest_time(quotes)
+            if self._newest < before:
+                self._series.clear()
         changed: dict[tuple[str, str, str, str], Candle] = {}
         for quote in quotes:
             key = (quote.symbol, quote.data_source)
@@ -295,6 +305,11 @@ class _Series:
             correction=False,
             data_source=self._source,
         )
+
+
+def latest_time(quotes: Iterable[StockUpdate]) -> str:
+    """The latest time stamp of some quotes."""
+    return max(quote.timestamp for quote in quotes)
 
 
 def _joined(bars: Iterable[Bar]) -> Bar | None:
