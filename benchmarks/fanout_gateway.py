@@ -143,7 +143,7 @@ def _context(market: Market, metrics: Metrics) -> GatewayContext:
         origin=lambda: "simulated",
         delay_seconds=lambda: None,
         update_interval=lambda: 30.0,
-        stale=frozenset,
+        standings=dict,
         next_cycle=lambda: None,
         journal_stats=_journal_stats,
         read_journal=market.read_journal,

@@ -38,9 +38,9 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
         market_status=service.market_status,
         session_phase=service.session_phase,
         origin=lambda: service.origin,
-        delay_seconds=lambda: service.source.delay_seconds if service.source else None,
+        delay_seconds=lambda: _delay_seconds(service),
         update_interval=lambda: service.update_interval,
-        stale=service.cycle.stale,
+        standings=service.cycle.standings,
         next_cycle=lambda: utc_text(service.pace.next_cycle) if service.pace.next_cycle else None,
         journal_stats=service.journal.stats,
         read_journal=service.journal.read,
@@ -54,6 +54,12 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
         alert_troubles=lambda: service.alerts.warnings() if service.alerts else [],
         recent_alerts=partial(_recent_alerts, service) if wanted(service.settings) else None,
     )
+
+
+def _delay_seconds(service: RealTimeStreamManager) -> int | None:
+    """How far the first provider is behind; nothing is claimed before any provider has given a good answer."""
+    answered = any(row.last_success for row in service.chain.rows())
+    return service.source.delay_seconds if service.source and answered else None
 
 
 def alert_clock(service: RealTimeStreamManager) -> Clock | None:

@@ -17,7 +17,7 @@ from tests.gateway.serving import Service, quote, report
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway
-from zlotick.model import Position, StockUpdate, now_text
+from zlotick.model import Position, Standing, StockUpdate, now_text
 
 EPOCH = "e1"
 
@@ -102,7 +102,10 @@ class Scripted(Server):
     _duplicate = _quotes
 
     async def _say_quotes(self, what: dict[str, Any], *, snapshot: bool) -> None:
-        data = [{"symbol": symbol, "price": price} for symbol, price in what["prices"].items()]
+        data = [
+            {"symbol": symbol, "price": price, **what.get("stand", {})}
+            for symbol, price in what["prices"].items()
+        ]
         head = {"type": "stock_updates", "timestamp": now_text(), "count": len(data), "data": data}
         place = position(what["offset"], what.get("epoch", EPOCH))
         await self._say({**head, "position": place, "snapshot": snapshot, "market_status": "open"})
@@ -179,10 +182,14 @@ class Real(Server):
     async def _publish(self, prices: dict[str, float]) -> None:
         self._known |= {symbol: quote(symbol, price) for symbol, price in prices.items()}
         self._offset += bool(prices)
-        cycle = report(dict(self._known), prices, offset=self._offset)
+        cycle = report(dict(self._known), prices, offset=self._offset, standings=self._service.standings)
         if cycle.entry is not None:
             self._service.entries.append(cycle.entry)
         self._gateway.publish(cycle)
+
+    async def _stand(self, standings: dict[str, Any]) -> None:
+        """From the next cycle on."""
+        self._service.standings = msgspec.convert(standings, dict[str, Standing])
 
     async def _forget(self, until: int) -> None:
         """The journal's entries up to an offset."""

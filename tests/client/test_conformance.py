@@ -72,7 +72,8 @@ def _nothing(_: Any) -> list[Event]:
 
 
 def _quotes(what: dict[str, Any], *, snapshot: bool = False) -> Event:
-    data = [{"symbol": symbol, "price": price} for symbol, price in what["prices"].items()]
+    stand = what.get("stand", {})
+    data = [{"symbol": symbol, "price": price, **stand} for symbol, price in what["prices"].items()]
     place = {"epoch": what.get("epoch", EPOCH), "offset": what["offset"]}
     return {"type": "stock_updates", "snapshot": snapshot, "position": place, "data": data}
 

@@ -17,7 +17,7 @@ def place(offset: int) -> dict[str, Any]:
 
 
 class Journal:
-    """A server that keeps its word, over a line that repeats and breaks."""
+    """A server that keeps its word, over a line that breaks; a resume repeats batches."""
 
     def __init__(self, dice: random.Random) -> None:
         self.offset = 1
@@ -32,11 +32,12 @@ class Journal:
         else:
             said += [self._batch(offset) for offset in range(since["offset"] + 1, self.offset + 1)]
         said.append({"type": "snapshot_end", "position": place(self.offset)})
+        live: list[dict[str, Any]] = []
         for _ in range(self._dice.randrange(5)):
             self.offset += 1
             beat = {"type": "heartbeat", "position": place(self.offset - 1)}
-            said += [beat, self._batch(self.offset)]
-        repeated = [message for message in said for _ in range(self._times(message))]
+            live += [beat, self._batch(self.offset)]
+        repeated = [message for message in said for _ in range(self._times(message))] + live
         return repeated[: self._dice.randrange(len(repeated) + 1)]
 
     def _times(self, message: dict[str, Any]) -> int:
@@ -61,3 +62,19 @@ def test_no_batch_twice_none_missing(dice: random.Random, connections: int) -> N
             told.append(message["position"]["offset"])
         journal.offset += dice.randrange(3)  # nobody listens
     assert told == list(range(told[0], told[-1] + 1)) if told else True
+
+
+def test_a_standing_is_told_at_the_position_of_the_last_batch() -> None:
+    """F11: mode `changes` dropped every live message whose position it had, so no quote ever grew stale."""
+    cursor = Cursor(Subscription(mode="changes"))
+    request = cursor.request()
+    quotes: Any = {"type": "stock_updates", "snapshot": False, "position": place(4)}
+    for message in (
+        {"type": "subscription_confirmed", "id": request["id"]},
+        {**quotes, "snapshot": True},
+        {"type": "snapshot_end", "position": place(4)},
+    ):
+        assert cursor.take(message)  # type: ignore[arg-type]
+    assert cursor.take(quotes)
+    assert not cursor.take({**quotes, "position": place(3)})
+    assert cursor.position == place(4)

@@ -3,7 +3,7 @@ TLS, and in Chromium.
 
 A scenario is a list of steps: ``connect`` (and what the greeting must say), ``say`` (a message) or ``send`` (a
 text), ``hear`` (what the next message must say), ``silence`` (nothing came), ``drop`` (the line), ``publish`` (a
-cycle: prices, or fields, of the symbols that changed), ``event`` (of the bus), ``alert`` (what differs from a usual
+cycle: prices, or fields, of the symbols that changed), ``stand`` (the standings from the next cycle on), ``event`` (of the bus), ``alert`` (what differs from a usual
 one), ``clock`` (the market's), ``forget`` (the journal up to an offset, or only the "memory" of it). An expectation names what must be there; there may be more,
 unless it says ``$all``. ``$first`` lists the fields that come first, ``$now`` is a time just now.
 """
@@ -46,7 +46,7 @@ from zlotick.gateway.resume import Tail
 from zlotick.gateway.session import Session, SessionCounts
 from zlotick.gateway.socket import Socket
 from zlotick.gateway.workers import Workers
-from zlotick.model import Alert, CycleReport, Position, StockUpdate, utc_time
+from zlotick.model import Alert, CycleReport, Position, Standing, StockUpdate, utc_time
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))
 
@@ -125,7 +125,7 @@ class InProcess(Server):
         context, tail = service.context(), Tail()
         hub = Hub(
             market_status=context.market_status,
-            stale=context.stale,
+            standings=context.standings,
             tail=tail,
             candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
         )
@@ -138,7 +138,9 @@ class InProcess(Server):
 
     def publish(self, report: CycleReport) -> None:
         self._answers.note(report)
-        self._hub.publish(report.quotes, report.entry, report.position, report.market_status)
+        self._hub.publish(
+            report.quotes, report.entry, report.position, report.market_status, report.standings
+        )
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         self._hub.publish_event(*event(event_type, data))
@@ -404,11 +406,14 @@ class Play:
         for symbol, what in changed.items():
             self._quotes[symbol] = quote(symbol, **(what if isinstance(what, dict) else {"price": what}))
         self._offset += bool(changed)
-        cycle = report(dict(self._quotes), changed, offset=self._offset)
+        cycle = report(dict(self._quotes), changed, offset=self._offset, standings=self._service.standings)
         if cycle.entry is not None:
             self._service.entries.append(cycle.entry)
         self._server.publisher.publish(cycle)
         await self._server.settle(self._peer)
+
+    async def _stand(self, standings: Any) -> None:
+        self._service.standings = msgspec.convert(standings, dict[str, Standing])
 
     async def _event(self, data: Any) -> None:
         self._server.publisher.publish_event(data.pop("type"), data)

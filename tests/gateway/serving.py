@@ -23,14 +23,18 @@ from zlotick.model import (
     ConnectionStatus,
     CycleReport,
     Entry,
+    Origin,
     Position,
     ProviderRow,
+    StaleReason,
+    Standing,
     StockUpdate,
     UpdateBatch,
     now_text,
 )
 from zlotick.telemetry.metrics import Metrics
 
+SILENT = Standing(stale=True, reason=StaleReason.SILENT)
 SYMBOLS = ("ABS", "ACG", "AGO", "AMB", "APR")
 
 
@@ -49,6 +53,7 @@ def quote(symbol: str, price: float = 10.0, **changes: Any) -> StockUpdate:
         "data_source": "replay",
         "previous_close": 9.5,
         "received_at": now_text(),
+        "origin": Origin.REPLAYED,
     }
     return StockUpdate(**{**known, **changes})
 
@@ -76,6 +81,7 @@ def report(
     *,
     offset: int = 1,
     error: str | None = None,
+    standings: dict[str, Standing] | None = None,
 ) -> CycleReport:
     position = Position("e1", offset)
     batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
@@ -90,6 +96,7 @@ def report(
         position=position,
         quotes=quotes,
         error=error,
+        standings=standings or {},
     )
 
 
@@ -104,7 +111,7 @@ class Service:
     )
     symbols: frozenset[str] = frozenset(SYMBOLS)
     origin: str = "replayed"
-    stale: frozenset[str] = frozenset()
+    standings: dict[str, Standing] = field(default_factory=dict)
     next_cycle: str | None = None
     phase: str = "continuous"
     journal: JournalStats | Exception = field(
@@ -149,7 +156,7 @@ class Service:
             origin=lambda: self.origin,
             delay_seconds=lambda: None,
             update_interval=lambda: 30.0,
-            stale=lambda: self.stale,
+            standings=lambda: self.standings,
             next_cycle=lambda: self.next_cycle,
             journal_stats=self.journal_stats,
             read_journal=self.read_journal,

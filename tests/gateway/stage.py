@@ -16,7 +16,7 @@ from zlotick.gateway.live_candles import LiveCandles
 from zlotick.gateway.resume import Tail
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text, utc_time
+from zlotick.model import Entry, Position, Standing, StockUpdate, UpdateBatch, now_text, utc_time
 
 NAMES = ("ABS", "ACG", "AGO")
 
@@ -126,7 +126,7 @@ class Stage:
         tail = Tail()
         self.hub = Hub(
             market_status=lambda: "open",
-            stale=frozenset,
+            standings=lambda: dict(self.standings),
             tail=tail,
             candles=LiveCandles(
                 tail, self.read, lambda: self.market_time, lambda: self.origin, clock=self.clock.time
@@ -136,6 +136,8 @@ class Stage:
             buffer_bytes=buffer_bytes,
         )
         self.quotes: dict[str, StockUpdate] = {}
+        self.standings: dict[str, Standing] = {}
+        self.stood = False  # whether they were ever others
         self.offset = 0
         self.evicted: list[Wire] = []
         self.left: dict[Subscriber, int] = {}  # how many messages each had when it left
@@ -161,7 +163,7 @@ class Stage:
 
     def tell(self, entry: Entry | None) -> None:
         """Publish what was recorded."""
-        self.hub.publish(dict(self.quotes), entry, Position("e", self.offset), "open")
+        self.hub.publish(dict(self.quotes), entry, Position("e", self.offset), "open", dict(self.standings))
 
     def trade(self, *symbols: str, **changes: Any) -> None:
         self.tell(self.record(*symbols, **changes))
@@ -184,6 +186,10 @@ class Stage:
         for message in self.hub.snapshot(subscription):
             self.hub.send(subscriber, message)
         self.hub.join(subscriber, subscription)
+
+
+def standings(message: dict[str, Any]) -> dict[str, Any]:
+    return {found["symbol"]: found["stale_reason"] for found in message["data"]}
 
 
 def prices(message: dict[str, Any]) -> dict[str, float]:

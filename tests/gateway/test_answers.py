@@ -12,7 +12,7 @@ from zlotick.journal.base import JournalStats
 
 def answers(service: Service) -> Answers:
     context = service.context()
-    return Answers(context, Hub(market_status=context.market_status, stale=context.stale))
+    return Answers(context, Hub(market_status=context.market_status, standings=context.standings))
 
 
 async def test_a_journal_that_hangs_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from tests.gateway.serving import Service, quote, report, serving
+from tests.gateway.serving import SILENT, Service, quote, report, serving
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway, dashboard
@@ -75,14 +75,14 @@ async def test_a_provider_that_stands_still_and_a_wrong_clock_are_warnings() -> 
 
 
 async def test_not_ready_while_every_quote_is_stale() -> None:
-    service = Service(stale=frozenset({"ABS"}))
+    service = Service(standings={"ABS": SILENT})
     async with serving(service) as gateway:
         gateway.publish(report({"ABS": quote("ABS"), "ACG": quote("ACG")}, ["ABS", "ACG"]))
         assert (await get(gateway, "/health/ready"))[0] == 200
         assert (await get(gateway, "/health"))[1]["warnings"] == [
             "1 stock is stale, because no provider answers: ABS"
         ]
-        service.stale = frozenset({"ABS", "ACG", "OUT"})
+        service.standings = dict.fromkeys(("ABS", "ACG", "OUT"), SILENT)
         code, answer = await get(gateway, "/health/ready")
         assert code == 503
         assert answer["reasons"] == [

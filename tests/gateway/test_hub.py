@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import alert
-from tests.gateway.stage import NAMES, Stage, Wire, prices
+from tests.gateway.serving import SILENT, alert
+from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
 from zlotick.gateway import strides
 from zlotick.gateway.protocol import MarketStatusChanged
 from zlotick.gateway.subscriber import MAX_ALERTS, Subscriber
 from zlotick.gateway.subscription import Subscription
+from zlotick.model import StaleReason, Standing
 
 ALL = Subscription()
 CHANGES = Subscription(mode="changes")
@@ -36,6 +37,68 @@ def test_full_gets_every_cycle_and_changes_only_changes() -> None:
     ]
     assert [prices(message) for message in one.read[1:]] == [{"ACG": 1}] * 3
     assert full.read[-1]["position"] == {"epoch": "e", "offset": 2}
+
+
+def test_a_standing_that_changes_is_a_change_also_without_a_batch() -> None:
+    """F11: clients of changes never heard that their quotes grew stale, because no price had changed."""
+    stage = Stage()
+    stage.trade(*NAMES)
+    changes, _ = stage.join(CHANGES)
+    one, _ = stage.join(Subscription(("ACG",), "changes"))
+    filtered, _ = stage.join(Subscription(mode="changes", filter="symbol == 'AGO'"))
+    stage.standings = {"ABS": SILENT, "ACG": SILENT, "XXX": SILENT}
+    stage.trade()
+    stage.trade()
+    stage.standings = {"ACG": Standing(stale=True, reason=StaleReason.REJECTED)}
+    stage.trade("AGO")
+    assert [standings(message) for message in changes.read[1:]] == [
+        {"ABS": "silent", "ACG": "silent"},
+        {"AGO": None, "ABS": None, "ACG": "rejected"},
+    ]
+    assert [message["position"]["offset"] for message in changes.read[1:]] == [1, 2]
+    assert [standings(message) for message in one.read[1:]] == [{"ACG": "silent"}, {"ACG": "rejected"}]
+    assert [standings(message) for message in filtered.read[1:]] == [{"AGO": None}]
+
+
+def test_a_standing_that_a_look_between_two_cycles_has_shown_is_taken_back() -> None:
+    """A snapshot says how quotes stand at its moment; the next cycle finds what it found before, but who joined does not."""
+    stage = Stage()
+    stage.trade(*NAMES)
+    stage.standings = {"ABS": SILENT}
+    wire, _ = stage.join(CHANGES)
+    stage.standings = {}
+    stage.trade()
+    assert [standings(message).get("ABS") for message in wire.read] == ["silent", None]
+
+
+def test_slow_and_paced_sessions_hear_of_standings() -> None:
+    stage = Stage()
+    stage.trade(*NAMES)
+    paced, _ = stage.join(Subscription(mode="changes", max_rate=1))
+    slow, _ = stage.join(CHANGES)
+    stage.trade("ABS")
+    slow.stuck = True
+    stage.trade("ABS")  # waits in the socket
+    stage.standings = {"ACG": SILENT}
+    stage.trade()
+    slow.drain()
+    stage.hub.sweep()
+    stage.clock.advance(1.1)
+    assert standings(slow.read[-2]) == {"ACG": "silent"}
+    assert standings(paced.read[-1]) == {"ABS": None, "ACG": "silent"}
+
+
+def test_a_cycle_encodes_only_the_quotes_whose_standing_changed() -> None:
+    stage = Stage()
+    stage.trade(*NAMES)
+    stage.join(ALL)
+    before = stage.hub.book.fragments(NAMES)
+    stage.standings = {"ACG": SILENT}
+    stage.trade()
+    stage.standings = {"ACG": Standing(stale=True, reason=StaleReason.SILENT)}
+    stage.trade()
+    after = stage.hub.book.fragments(NAMES)
+    assert [one is other for one, other in zip(before, after, strict=True)] == [True, False, True]
 
 
 def test_the_snapshot_is_empty_when_nothing_is_known_yet() -> None:

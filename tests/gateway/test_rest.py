@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import Service, alert, quote, report, serving
+from tests.gateway.serving import SILENT, Service, alert, quote, report, serving
 from yarl import URL
 
 from zlotick.errors import Fatal, JournalError, Transient
@@ -175,11 +175,13 @@ async def test_quotes_are_the_sockets_and_have_an_etag() -> None:
         async with caller.answer("/quotes") as response:
             answer, tag = await response.json(), response.headers["ETag"]
         assert answer["position"] == {"epoch": "e1", "offset": 7}
-        assert answer["data"] == [{**msgspec.to_builtins(one), "stale": False} for one in known.values()]
+        assert answer["data"] == [
+            {**msgspec.to_builtins(one), "stale": False, "stale_reason": None} for one in known.values()
+        ]
         assert tag.startswith('"e1:7:')
         async with caller.answer("/quotes", headers={"If-None-Match": f'"other", {tag}'}) as response:
             assert (response.status, response.headers["ETag"], await response.read()) == (304, tag, b"")
-        service.stale = frozenset({"ABS"})  # the position stays, the truth does not
+        service.standings = {"ABS": SILENT}  # the position stays, the truth does not
         async with caller.answer("/quotes", headers={"If-None-Match": tag}) as response:
             assert response.status == 200
             assert [one["stale"] for one in (await response.json())["data"]] == [True, False]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import Service, quote
-from tests.gateway.stage import NAMES, Stage, Wire, prices
+from tests.gateway.serving import SILENT, Service, quote
+from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
 from zlotick.config import GatewayConfig
 from zlotick.errors import JournalError
@@ -19,7 +19,7 @@ from zlotick.gateway.protocol import BadMessage, MarketStatusChanged
 from zlotick.gateway.resume import CannotResume, Tail, check
 from zlotick.gateway.subscriber import Subscriber
 from zlotick.gateway.subscription import Selection, Subscription
-from zlotick.model import Entry, Position, UpdateBatch
+from zlotick.model import FRESH, Entry, Position, StaleReason, Standing, UpdateBatch
 
 CHANGES = Subscription(mode="changes")
 
@@ -61,6 +61,42 @@ async def test_nothing_missed_is_nothing_sent() -> None:
     stage = Stage()
     stage.trade("ABS")
     assert (await resumed(stage, 1)).kinds() == ["snapshot_end"]
+
+
+async def test_standings_that_changed_meanwhile_are_told_when_it_is_live_again() -> None:
+    """F11: their offsets do not grow, so a resume by offsets alone brings back quotes as they stood before."""
+    stage = Stage()
+    stage.trade(*NAMES)
+    stage.trade("ABS")
+    assert standings((await resumed(stage, 1)).read[0]) == {"ABS": None}  # from now on remembered
+    stage.standings = {"ABS": SILENT, "ACG": SILENT}
+    stage.trade()
+    wire = await resumed(stage, 1)
+    assert wire.kinds() == ["stock_updates", "snapshot_end", "stock_updates"]
+    assert standings(wire.read[2]) == {"ABS": "silent", "ACG": "silent"}
+    assert (wire.read[2]["snapshot"], wire.read[2]["position"]["offset"]) == (False, 2)
+    stage.trade("AGO")
+    assert (await resumed(stage, 3)).kinds() == ["snapshot_end"]  # it was told all that before
+    stage.standings = {}
+    stage.trade()
+    one = await resumed(stage, 3, Subscription(("ACG", "AGO")))
+    assert one.kinds() == ["snapshot_end", "stock_updates"]
+    assert standings(one.read[1]) == {"ACG": None}
+    assert prices(one.read[1]) == {"ACG": 1}
+
+
+async def test_after_a_restart_every_standing_is_told_for_the_one_before_is_not_known() -> None:
+    stage = Stage()
+    stage.trade(*NAMES)
+    restarted = Stage()
+    restarted.offset, restarted.quotes = stage.offset, stage.quotes
+    restarted.hub.restore(stage.quotes, Position("e", 1))
+    restarted.standings = {"ABS": SILENT}
+    wires = [await resumed(restarted, 1) for _ in range(2)]
+    assert [wire.kinds() for wire in wires] == [["snapshot_end", "stock_updates"]] * 2
+    assert standings(wires[0].read[1]) == {"ABS": "silent", "ACG": None, "AGO": None}
+    restarted.trade("ABS")
+    assert (await resumed(restarted, 2)).kinds() == ["snapshot_end"]
 
 
 async def test_a_full_subscription_resumes_with_changes_and_its_own_selection() -> None:
@@ -241,7 +277,7 @@ def test_encoded_batches_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "TAIL_MESSAGES", 4)
     tail = Tail()
     for number in range(20):
-        assert tail.message(entry(1), Selection(symbols=(f"X{number}",)), frozenset()) is None
+        assert tail.message(entry(1), Selection(symbols=(f"X{number}",)), {}) is None
     assert len(tail._messages) == 4
 
 
@@ -262,6 +298,7 @@ class Person:
         self.stage = stage
         self.subscription = subscription
         self.known: dict[str, float] = {}
+        self.standings: dict[str, str | None] = {}
         self.at: int | None = None
         self.gap = False
         self.wire = Wire()
@@ -278,6 +315,7 @@ class Person:
         self.wire = Wire()
         self.subscriber = self.stage.subscriber(self.wire)
         since = None if self.at is None else Position("e", self.at)
+        self.told_by_another = self.at == 0  # the stage starts there, and knows of no standing before
         arrivals = Arrivals(self.stage.hub, self.stage.read)
         welcome = arrivals.welcome(self.subscriber, self.subscription, since, room)
         self.arriving = asyncio.create_task(welcome)
@@ -314,21 +352,31 @@ class Person:
         if message["snapshot"]:
             assert self.at is None or self.gap, "a snapshot instead of a resume is marked"
             self.known, self.gap, self.at = prices(message), False, offset
+            self._note_standings(message)
             return
         assert self.at is not None
         assert not self.gap
         lost = bool(following) and following[0]["type"] == "lost"
         if self.subscription.mode == "changes":
-            assert offset > self.at, "twice"
+            assert offset > self.at or self.told_by_another or self.stage.stood, "twice"
+            assert offset >= self.at, "back"
             conflated = lost or self.subscription.max_rate is not None
-            if not conflated:
-                assert prices(message) == self.relevant(offset)
+            if not conflated and offset > self.at:
+                batch = self.relevant(offset)
+                others = {name: price for name, price in prices(message).items() if name not in batch}
+                assert prices(message) == others | batch
+                assert self.stage.stood or not others
             assert conflated or self.skipped(offset) == [], "missing, unmarked"
         else:
             assert offset >= self.at
             assert lost or self.skipped(offset) == [], "missing, unmarked"
         self.known |= prices(message)
+        self._note_standings(message)
         self.at = offset
+
+    def _note_standings(self, message: dict[str, Any]) -> None:
+        if self.subscription.fields is None:
+            self.standings |= standings(message)
 
 
 SUBSCRIPTIONS = [
@@ -341,6 +389,7 @@ SUBSCRIPTIONS = [
     Subscription(mode="changes", channels=("market", "quotes"), max_rate=1),
     Subscription(mode="changes", channels=("candles:1m", "market", "quotes"), fields=("symbol", "price")),
 ]
+STANDINGS = [SILENT, Standing(stale=False, reason=StaleReason.NOT_TRADED)]
 people = st.integers(0, 4)
 steps = st.one_of(
     st.tuples(st.just("trade"), st.sets(st.sampled_from(NAMES))),
@@ -348,6 +397,7 @@ steps = st.one_of(
     st.tuples(st.just("record"), st.sets(st.sampled_from(NAMES), min_size=1)),
     st.tuples(st.just("new"), st.sampled_from(SUBSCRIPTIONS)),
     st.tuples(st.sampled_from(["connect", "stick", "drain", "take"]), people),
+    st.tuples(st.just("stand"), st.dictionaries(st.sampled_from(NAMES), st.sampled_from(STANDINGS))),
     st.tuples(st.just("pass"), st.sampled_from([0.0, 0.06, 0.5, 1.1])),
     st.tuples(st.sampled_from(["turn", "turn", "forget", "event"])),
 )
@@ -368,7 +418,7 @@ def small() -> Any:
 def test_any_interleaving_gives_each_client_the_same_values_no_duplicates_and_no_unmarked_gap(
     actions: list[tuple[Any, ...]],
 ) -> None:
-    """Batches, reconnects with ``since``, slow reads, strides, paces, retention, in any order."""
+    """Batches, standings, reconnects with ``since``, slow reads, strides, paces, retention, in any order."""
     with small():
         asyncio.run(_play(actions))
 
@@ -388,6 +438,9 @@ async def _play(actions: list[tuple[Any, ...]]) -> None:
         assert {name: person.known.get(name) for name in wanted} == {
             name: stage.quotes[name].price for name in wanted
         }
+        if person.subscription.fields is None:
+            reasons = {name: stage.standings.get(name, FRESH).reason for name in wanted}
+            assert {name: person.standings.get(name) for name in wanted} == reasons
         assert person.at is not None
         assert person.subscription.mode == "full" or person.skipped(stage.offset + 1) == []
 
@@ -401,6 +454,9 @@ async def _act(
             untold.append(stage.record(*sorted(rest[0])))
             if action == "trade":
                 _tell(stage, untold)
+        case "stand":
+            stage.standings = rest[0]
+            stage.stood = True
         case "new":
             crowd.append(Person(stage, rest[0]))
             crowd[-1].connect()
@@ -437,6 +493,7 @@ async def _settle(stage: Stage, crowd: list[Person], untold: list[Entry | None])
     _tell(stage, untold)
     waits: list[Awaitable[None]] = [person.arriving for person in crowd if person.arriving is not None]
     await asyncio.gather(*waits)
+    stage.trade()
     while stage.clock.waiting():
         stage.clock.turn()
     for person in crowd:

@@ -14,14 +14,14 @@ import aiohttp
 import msgspec
 import pytest
 import websockets
-from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, report, serving, until
+from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, connected, quote, report, serving, until
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway
 from zlotick.gateway.frames import TEXT, plain
 from zlotick.gateway.session import Session
 from zlotick.gateway.subscription import Subscription
-from zlotick.model import StockUpdate
+from zlotick.model import StaleReason, Standing, StockUpdate
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
 HANDSHAKE = (
@@ -105,8 +105,11 @@ async def test_subscribe_confirm_snapshot_end_then_live() -> None:
             "previous_close",
             "exchange_time",
             "received_at",
-            "stale",
             "delay_seconds",
+            "origin",
+            "review",
+            "stale",
+            "stale_reason",
         }
 
 
@@ -178,13 +181,19 @@ async def test_status_does_without_a_journal_that_fails() -> None:
 
 
 async def test_stale_is_told_when_it_is_shown() -> None:
-    service = Service(stale=frozenset({"ABS"}))
+    service = Service(standings={"ABS": SILENT, "ACG": Standing(stale=False, reason=StaleReason.NOT_TRADED)})
     old = {"ABS": quote("ABS"), "ACG": quote("ACG")}
     async with serving(service) as gateway, connected(gateway) as client:
         gateway.publish(report(old, ["ABS", "ACG"]))
-        assert [found["stale"] for found in await client.subscribe()] == [True, False]
-        service.stale = frozenset()  # its source speaks again
-        assert [found["stale"] for found in await client.subscribe()] == [False, False]
+        told = await client.subscribe()
+        assert [list(found)[-2:] for found in told] == [["stale", "stale_reason"]] * 2
+        assert [found["stale"] for found in told] == [True, False]
+        assert [found["stale_reason"] for found in told] == ["silent", "not_traded"]
+        service.standings = {}  # its source speaks again
+        told = await client.subscribe(fields=["stale_reason", "origin", "review"])
+        assert told == [
+            {"symbol": symbol, "origin": "replayed", "review": None, "stale_reason": None} for symbol in old
+        ]
 
 
 # What else clients send

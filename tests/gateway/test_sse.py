@@ -184,6 +184,8 @@ async def test_who_returns_misses_nothing(query: str, headers: dict[str, str]) -
             assert [one["price"] for one in missed["data"]] == [float(offset)]
         assert ids == ["e1:3", "e1:4", "e1:5"]
         assert (await reader.event())["type"] == "snapshot_end"
+        # What it knows of the standing, another process told it before this one started.
+        assert [(one["price"], one["stale"]) for one in (await reader.event())["data"]] == [(5.0, False)]
         gateway.publish(report({"ABS": quote("ABS", 6.0)}, ["ABS"], offset=6))
         assert [one["price"] for one in (await reader.event())["data"]] == [6.0]
         assert reader.last_id == "e1:6"
@@ -404,6 +406,8 @@ async def test_an_event_source_returns_by_itself_and_misses_nothing(tmp_path: Pa
                     "stock_updates e1:8 8",
                     "snapshot_end e1:8",
                 ]
+                # Whether it is stale: what it knows of that, another process told it.
+                assert await lines(browser, "e1:8") == ["stock_updates e1:8 8"]
                 restarted.publish(report({"ABS": quote("ABS", 9.0)}, ["ABS"], offset=9))
                 assert await lines(browser, "e1:9") == ["stock_updates e1:9 9"]
         finally:

@@ -67,7 +67,7 @@ export class Cursor {
     const ahead = had && position.epoch === had.epoch ? position.offset - had.offset : 1;
     // Half a snapshot is nothing to resume from.
     if (ahead > 0 && (had || this.#live)) this.position = this.#had = position;
-    // A live cycle of mode `full` repeats the position when nothing changed.
-    return ahead > 0 || (ahead === 0 && this.#live && this.#inForce?.mode !== "changes");
+    // A live message without a new batch repeats the position: standings changed, or a cycle of mode `full`.
+    return ahead > 0 || (ahead === 0 && this.#live);
   }
 }

@@ -12,8 +12,12 @@ export interface Position {
 export type RequestId = string | number;
 export type ConnectionStatus = "disconnected" | "connecting" | "connected" | "reconnecting" | "error" | "failed";
 export type MarketStatus = "pre_market" | "open" | "after_hours" | "closed" | "weekend" | "holiday";
-/** What quotes may be called. */
-export type Origin = "live" | "delayed" | "simulated" | "replayed";
+/** What a quote may be called. */
+export type Origin = "live" | "delayed" | "end_of_day" | "replayed" | "simulated";
+/** How a quote that looked doubtful came to be accepted. */
+export type Review = "confirmed" | "corrected";
+/** Why there is no newer quote of a stock. */
+export type StaleReason = "not_traded" | "unreadable" | "rejected" | "renamed" | "missing" | "unchanged" | "silent";
 export type Interval = "1m" | "5m" | "1h" | "1d";
 export type Channel = "quotes" | "market" | "connections" | "providers" | "alerts" | `candles:${Interval}`;
 
@@ -31,6 +35,7 @@ export interface Quote {
   high: number | null;
   low: number | null;
   open: number | null;
+  /** At the time of the quote; the message has the present one. */
   market_status: MarketStatus;
   data_source: string;
   previous_close: number | null;
@@ -38,7 +43,12 @@ export interface Quote {
   received_at: string | null;
   /** How far the source runs behind the exchange, by its own word. */
   delay_seconds: number | null;
+  origin: Origin | null;
+  /** Null: nothing about it was doubtful. */
+  review: Review | null;
   stale: boolean;
+  /** `not_traded` comes without `stale`, too: the last price is still the right one. */
+  stale_reason: StaleReason | null;
 }
 
 /** The first message. */
@@ -57,6 +67,7 @@ export interface Connection {
   session_phase: string;
   /** Seconds. */
   update_interval: number;
+  /** Null as long as no provider has given a good answer. */
   delay_seconds: number | null;
   position: Position | null;
   auth: "none" | "required";

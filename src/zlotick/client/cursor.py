@@ -76,6 +76,5 @@ class Cursor:
         ahead = position["offset"] - had["offset"] if had is not None and same else 1
         if ahead > 0 and (had is not None or self._live):  # half a snapshot is nothing to resume from
             self.position = self._had = position
-        # A live cycle of mode `full` repeats the position when nothing changed.
-        full = self._in_force is None or self._in_force.get("mode") != "changes"
-        return ahead > 0 or (ahead == 0 and self._live and full)
+        # A live message without a new batch repeats the position: standings changed, or a cycle of mode `full`.
+        return ahead > 0 or (ahead == 0 and self._live)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 RequestId = str | int
-Origin = Literal["live", "delayed", "simulated", "replayed"]
+Origin = Literal["live", "delayed", "end_of_day", "replayed", "simulated"]
+Review = Literal["confirmed", "corrected"]
+StaleReason = Literal["not_traded", "unreadable", "rejected", "renamed", "missing", "unchanged", "silent"]
 Mode = Literal["full", "changes"]
 OnSlow = Literal["conflate", "disconnect"]
 State = Literal["idle", "connecting", "connected", "waiting", "closed"]
@@ -36,13 +38,16 @@ class Quote(TypedDict):
     high: float | None
     low: float | None
     open: float | None
-    market_status: str
+    market_status: str  # at the time of the quote; the message has the present one
     data_source: str
     previous_close: float | None
     exchange_time: str | None
     received_at: str | None
     delay_seconds: int | None  # how far the source runs behind the exchange, by its own word
+    origin: Origin | None  # what this quote may be called
+    review: Review | None  # how a doubtful quote came to be accepted; None: it was not doubtful
     stale: bool
+    stale_reason: StaleReason | None  # why there is no newer quote; `not_traded` comes without `stale`, too
 
 
 class ServerInfo(TypedDict):
@@ -68,7 +73,7 @@ class Connection(TypedDict):
     market_status: str
     session_phase: str
     update_interval: float  # seconds
-    delay_seconds: int | None
+    delay_seconds: int | None  # None as long as no provider has given a good answer
     position: Position | None
     auth: Literal["none", "required"]
     simulated: bool

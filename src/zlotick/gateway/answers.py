@@ -21,7 +21,7 @@ from zlotick.gateway.protocol import (
 from zlotick.journal.base import JournalStats
 from zlotick.market.cadence import pause_told
 from zlotick.market.quiet import quiet_for
-from zlotick.model import CycleReport, ProviderRow, StaleReason, Standing, now_text, utc_now, utc_time
+from zlotick.model import CycleReport, Origin, ProviderRow, Standing, now_text, utc_now, utc_time
 from zlotick.telemetry.health import HealthFacts
 
 JOURNAL_TIMEOUT = 2.0
@@ -51,7 +51,7 @@ class Answers:
     def connection(self, session_id: str) -> Connection:
         """The greeting."""
         context = self.context
-        origin = context.origin()
+        origin = _origin(context.origin())
         return Connection(
             timestamp=now_text(),
             server=ServerInfo("zlotick", context.version),
@@ -64,7 +64,7 @@ class Answers:
             update_interval=context.update_interval(),
             delay_seconds=context.delay_seconds(),
             position=self._hub.position,
-            simulated=origin == "simulated",
+            simulated=origin is Origin.SIMULATED,
             origin=origin,
             alerts=context.recent_alerts is not None,
         )
@@ -96,7 +96,7 @@ class Answers:
         context = self.context
         stats, journal_error = await self._journal()
         providers = list(context.providers())
-        stale = context.stale() & self._hub.book.quotes.keys()
+        standings = self._standings()
         next_cycle, now = context.next_cycle(), utc_now()
         statuses = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
         return HealthFacts(
@@ -105,8 +105,8 @@ class Answers:
             cycle_error=None if self._last is None else self._last.error,
             next_cycle=next_cycle,
             quotes=len(self._hub.book.quotes),
-            stale=len(stale),
-            standings=dict.fromkeys(stale, Standing(stale=True, reason=StaleReason.SILENT)),
+            stale=sum(standing.stale for standing in standings.values()),
+            standings=standings,
             pause=pause_told(context.session_phase(), now, utc_time(next_cycle) if next_cycle else None),
             quiet={row.name: age for row in providers if (age := _quiet(row, context))},
             clock_skews={r.name: r.clock_skew_seconds for r in providers if r.clock_skew_seconds is not None},
@@ -120,6 +120,11 @@ class Answers:
             alert_troubles=context.alert_troubles(),
         )
 
+    def _standings(self) -> dict[str, Standing]:
+        """Of the quotes that there are."""
+        known = self._hub.book.quotes
+        return {name: standing for name, standing in self.context.standings().items() if name in known}
+
     async def _journal(self) -> tuple[JournalStats | None, str | None]:
         try:
             async with asyncio.timeout(JOURNAL_TIMEOUT):
@@ -128,6 +133,11 @@ class Answers:
             return None, f"no answer within {JOURNAL_TIMEOUT:g} s"
         except ZlotickError as error:
             return None, str(error)
+
+
+def _origin(kind: str) -> Origin:
+    """A user's provider may call itself something else: that is delayed, the careful word."""
+    return Origin(kind) if kind in list(Origin) else Origin.DELAYED
 
 
 def _refusal(row: ProviderRow) -> str:

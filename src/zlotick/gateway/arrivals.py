@@ -44,27 +44,44 @@ class Arrivals:
         Without ``since`` nothing in here waits. One that is dismissed meanwhile is not joined.
         """
         hub = self._hub
-        if since is None or subscription.selection is None:
+        selection, moved = subscription.selection, None
+        if since is None or selection is None:
             self._snapshot(subscriber, subscription)
-        else:
-            try:
-                await self._replay(subscriber, subscription.selection, since, room)
-                for message in hub.candle_snapshot(subscription):
-                    hub.send(subscriber, message)
-            except CannotResume as failure:
-                gap = Gap(timestamp=now_text(), from_=since, to=hub.position, reason=failure.reason)
-                hub.send(subscriber, gap)
-                self._snapshot(subscriber, subscription)
-            except JournalError as error:
-                raise BadMessage(ErrorCode.UNAVAILABLE, f"since: {error}; try again") from error
+        elif await self._resume(subscriber, subscription, selection, since, room):
+            moved = hub.moved(selection, since)
         if _is_gone(subscriber):
             return
         hub.send(subscriber, SnapshotEnd(timestamp=now_text(), position=hub.position))
+        if moved is not None:  # no batch, but of the last one's position: so it is told as something live
+            hub.send(subscriber, moved)
         hub.join(subscriber, subscription)
 
     def _snapshot(self, subscriber: Subscriber, subscription: Subscription) -> None:
         for message in self._hub.snapshot(subscription):
             self._hub.send(subscriber, message)
+
+    async def _resume(
+        self,
+        subscriber: Subscriber,
+        subscription: Subscription,
+        selection: Selection,
+        since: Position,
+        room: Room,
+    ) -> bool:
+        """What was missed, or a gap and a snapshot: False. Raises :class:`BadMessage` (503)."""
+        hub = self._hub
+        try:
+            await self._replay(subscriber, selection, since, room)
+        except CannotResume as failure:
+            gap = Gap(timestamp=now_text(), from_=since, to=hub.position, reason=failure.reason)
+            hub.send(subscriber, gap)
+            self._snapshot(subscriber, subscription)
+            return False
+        except JournalError as error:
+            raise BadMessage(ErrorCode.UNAVAILABLE, f"since: {error}; try again") from error
+        for message in hub.candle_snapshot(subscription):
+            hub.send(subscriber, message)
+        return True
 
     async def _replay(
         self, subscriber: Subscriber, selection: Selection, since: Position, room: Room

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.market.history import History
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, Entry, ProviderRow
+from zlotick.model import Alert, ConnectionStatus, Entry, ProviderRow, Standing
 from zlotick.telemetry.metrics import Metrics
 
 
@@ -27,10 +27,10 @@ class GatewayContext:
     symbols: Callable[[], frozenset[str]]  # tickers a client may ask for
     market_status: Callable[[], str]
     session_phase: Callable[[], str]
-    origin: Callable[[], str]  # live, delayed, simulated or replayed
-    delay_seconds: Callable[[], int | None]
+    origin: Callable[[], str]  # the first provider's kind: a value of Origin
+    delay_seconds: Callable[[], int | None]  # None: it does not tell, or no provider has answered yet
     update_interval: Callable[[], float]  # seconds
-    stale: Callable[[], frozenset[str]]  # the symbols whose quotes are stale now
+    standings: Callable[[], Mapping[str, Standing]]  # now, of the symbols that are not simply fresh
     next_cycle: Callable[[], str | None]  # when it is due; None before the first
     journal_stats: Callable[[], Awaitable[JournalStats]]
     read_journal: Callable[[int, int], Awaitable[list[Entry]]]  # after an offset, so many; fewer when large

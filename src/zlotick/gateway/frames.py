@@ -11,12 +11,11 @@ import functools
 import operator
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from struct import Struct
 
 import msgspec
 
-from zlotick.model import Position, StockUpdate, now_text
+from zlotick.model import FRESH, Position, StaleReason, Standing, StockUpdate, now_text
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL, _COMPRESSED = 0x80, 0x40
@@ -28,7 +27,7 @@ FIELD_SETS = 64
 """So many choices of fields are remembered with their fragments; for a further one the oldest is forgotten."""
 
 Fields = tuple[str, ...]
-Shown = tuple[StockUpdate, bool]  # a quote, and whether it is stale
+Shown = tuple[StockUpdate, Standing]
 
 _DEFLATE_TAIL = 4  # RFC 7692 section 7.2.1: the 00 00 ff ff of a sync flush is not sent
 _SHORT, _MEDIUM, _LONG = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
@@ -95,15 +94,34 @@ def packed(message: SharedMessage) -> bytes:
     return frame(msgspec.msgpack.encode(msgspec.json.decode(message.payload)), BINARY)
 
 
-WriteQuote = Callable[[StockUpdate, bool], bytes]
-"""Makes the JSON of a quote, given whether it is stale."""
+WriteQuote = Callable[[StockUpdate, Standing], bytes]
+"""Makes the JSON of a quote and its standing."""
 
-_STALE = (b',"stale":false}', b',"stale":true}')  # the last field; nobody stores it
+STANDING_FIELDS = ("stale", "stale_reason")
+"""The last fields of a quote: they are of the present moment and never stored."""
 
 
-def quote_json(quote: StockUpdate, stale: bool) -> bytes:
+def _endings(fields: Fields) -> dict[Standing, bytes]:
+    """How a quote of each possible standing ends."""
+    reasons = (None, *StaleReason)
+    return {
+        standing: _ending(standing, fields)
+        for standing in (Standing(stale, reason) for stale in (False, True) for reason in reasons)
+    }
+
+
+def _ending(standing: Standing, fields: Fields) -> bytes:
+    told = {"stale": standing.stale, "stale_reason": standing.reason}
+    shown = {name: value for name, value in told.items() if name in fields}
+    return b"," + _encode(shown)[1:] if shown else b"}"
+
+
+_ENDINGS = _endings(STANDING_FIELDS)
+
+
+def quote_json(quote: StockUpdate, standing: Standing) -> bytes:
     """A quote as the wire shows it, with all its fields."""
-    return _encode(quote)[:-1] + _STALE[stale]
+    return _encode(quote)[:-1] + _ENDINGS[standing]
 
 
 @functools.lru_cache(FIELD_SETS)
@@ -114,13 +132,13 @@ def quote_writer(fields: Fields | None) -> WriteQuote:
     """
     if fields is None:
         return quote_json
-    names = [name for name in fields if name != "stale"]
+    names = [name for name in fields if name not in STANDING_FIELDS]
     part = msgspec.defstruct("Part", names)
     values = operator.attrgetter(*names) if len(names) > 1 else lambda quote: (quote.symbol,)
-    end = _STALE if "stale" in fields else (b"}", b"}")
+    endings = _endings(fields)
 
-    def write(quote: StockUpdate, stale: bool) -> bytes:
-        return _encode(part(*values(quote)))[:-1] + end[stale]
+    def write(quote: StockUpdate, standing: Standing) -> bytes:
+        return _encode(part(*values(quote)))[:-1] + endings[standing]
 
     return write
 
@@ -142,8 +160,8 @@ class Sheet:
     def current(self) -> dict[str, bytes]:
         """All, by symbol."""
         if self._outdated:
-            for symbol, (quote, stale) in self._outdated.items():
-                self._fragments[symbol] = self._write(quote, stale)
+            for symbol, (quote, standing) in self._outdated.items():
+                self._fragments[symbol] = self._write(quote, standing)
             self._outdated.clear()
         return self._fragments
 
@@ -153,6 +171,7 @@ class Book:
 
     def __init__(self) -> None:
         self.quotes: dict[str, StockUpdate] = {}
+        self.standings: Mapping[str, Standing] = {}  # as of the last refresh; the others are fresh
         self._shown: dict[str, Shown] = {}
         self._whole = Sheet(None)
         self._parts: dict[Fields, Sheet] = {}  # the one used last is the last
@@ -161,18 +180,24 @@ class Book:
         """Take newer quotes. :meth:`refresh` must follow before fragments are asked for."""
         self.quotes.update(quotes)
 
-    def refresh(self, stale: AbstractSet[str] = frozenset()) -> None:
-        """Note what is new, what has grown stale (these symbols are) and what is so no more."""
+    def refresh(self, standings: Mapping[str, Standing]) -> list[str]:
+        """Note what is new and whose standing has changed (who is not named is fresh); returns the latter."""
         changed: dict[str, Shown] = {}
+        moved: list[str] = []
         for symbol, quote in self.quotes.items():
-            is_stale = symbol in stale
+            standing = standings.get(symbol, FRESH)
             shown = self._shown.get(symbol)
-            if shown is None or shown[0] is not quote or shown[1] is not is_stale:
-                changed[symbol] = (quote, is_stale)
+            same = shown is not None and (shown[1] is standing or shown[1] == standing)
+            if shown is None or shown[0] is not quote or not same:
+                changed[symbol] = (quote, standing)
+            if shown is not None and not same:
+                moved.append(symbol)
+        self.standings = standings
         if changed:
             self._shown.update(changed)
             for sheet in (self._whole, *self._parts.values()):
                 sheet.outdate(changed)
+        return moved
 
     def fragments(self, symbols: Iterable[str] | None = None, fields: Fields | None = None) -> list[bytes]:
         """The fragments of the known ones among the symbols, in their order; all of them by default."""

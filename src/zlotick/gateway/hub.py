@@ -28,7 +28,7 @@ from zlotick.gateway.resume import Tail
 from zlotick.gateway.strides import Parcel, Strides
 from zlotick.gateway.subscriber import Group, Late, Members, Subscriber, Traffic
 from zlotick.gateway.subscription import Selection, Subscription
-from zlotick.model import Alert, Entry, Position, StockUpdate
+from zlotick.model import Alert, Entry, Position, Standing, StockUpdate
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
@@ -41,7 +41,7 @@ class Hub:
         self,
         *,
         market_status: Callable[[], str],
-        stale: Callable[[], frozenset[str]],
+        standings: Callable[[], Mapping[str, Standing]],
         tail: Tail | None = None,
         candles: LiveCandles | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -50,7 +50,7 @@ class Hub:
         # Limits
         buffer_bytes: int = 65_536,
     ) -> None:
-        self.composer = Composer(market_status, stale)
+        self.composer = Composer(market_status, standings)
         self.tail = tail or Tail()
         self.candles = candles
         self.traffic = Traffic()
@@ -96,7 +96,11 @@ class Hub:
 
     def missed(self, entry: Entry, selection: Selection) -> SharedMessage | None:
         """A past batch as a subscription sees it; None when nothing in it is for it."""
-        return self.tail.message(entry, selection, self.composer.stale())
+        return self.tail.message(entry, selection, self.book.standings)
+
+    def moved(self, selection: Selection, since: Position) -> SharedMessage | None:
+        """For who returned from there: the quotes whose standing changed while their prices may not have."""
+        return self.composer.moved(selection, since)
 
     def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
         """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
@@ -172,6 +176,8 @@ class Hub:
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
         """Know these quotes without sending them: what a start finds in the journal."""
         self.composer.update(quotes, position)
+        if position is not None:
+            self.composer.moves.begin(position.offset)
 
     def publish(
         self,
@@ -179,18 +185,20 @@ class Hub:
         entry: Entry | None,
         position: Position,
         market_status: str,
+        standings: Mapping[str, Standing],
     ) -> None:
         """Write one cycle to every socket: the first stride now, the others in the next turns of the loop.
 
-        ``entry`` is what changed, None when nothing did.
+        ``entry`` is what changed, None when nothing did. A standing that changed is a change of its quote, too.
         """
         self._strides.finish()
         self._cycle += 1
         self.composer.update(quotes, position)
         if entry is not None:
             self.tail.append(entry)
-        self.composer.refresh()
+        self.composer.refresh(standings)
         changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
+        changed |= self.composer.moves.take()
         told = self._update_candles(entry)
         self._note_waiting(changed, told)
         envelope = Envelope(position=position, market_status=market_status)

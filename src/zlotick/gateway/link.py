@@ -17,7 +17,7 @@ from zlotick.config.settings import MarketConfig
 from zlotick.errors import Fatal, JournalError, Transient, ZlotickError
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, CycleReport, Position, ProviderRow, StockUpdate
+from zlotick.model import Alert, ConnectionStatus, CycleReport, Position, ProviderRow, Standing, StockUpdate
 from zlotick.telemetry.metrics import Sample
 
 TELL_EVERY = 1.0
@@ -45,7 +45,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     delay_seconds: int | None
     update_interval: float
-    stale: frozenset[str]
+    standings: dict[str, Standing]
     next_cycle: str | None
     uptime: float
     market_time: datetime

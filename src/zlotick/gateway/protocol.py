@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from zlotick.errors import ZlotickError
-from zlotick.model import AlertCondition, ConnectionStatus, Position, ProviderRow, Severity
+from zlotick.model import AlertCondition, ConnectionStatus, Origin, Position, ProviderRow, Severity
 
 VERSION = 1
 INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
@@ -213,11 +213,11 @@ class Connection(Message, frozen=True, kw_only=True, tag="connection"):
     market_status: str
     session_phase: str
     update_interval: float
-    delay_seconds: int | None
+    delay_seconds: int | None  # null as long as no provider has given a good answer
     position: Position | None
     auth: str = "none"
     simulated: bool
-    origin: str  # live, delayed, simulated or replayed
+    origin: Origin  # of the first provider; each quote has its own
     alerts: bool  # whether alert rules are evaluated here
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from zlotick.gateway.protocol import AlertTold, Message
 from zlotick.market.history import Interval, StoredCandle
-from zlotick.model import MarketStatus, Position, ProviderRow, StockUpdate
+from zlotick.model import MarketStatus, Position, ProviderRow, StaleReason, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
 
 
@@ -82,10 +82,11 @@ class Quote(StockUpdate, frozen=True, kw_only=True):
     """A quote as the wire shows it. An unknown number is null, never 0."""
 
     stale: bool
+    stale_reason: StaleReason | None
 
 
 class Quotes(msgspec.Struct, frozen=True):
-    """The latest quotes. The ETag changes with the position, and when one grows stale."""
+    """The latest quotes. The ETag changes with the position, and when the standing of one changes."""
 
     position: Position | None
     market_status: MarketStatus

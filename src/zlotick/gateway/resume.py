@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Literal
 
 from zlotick.errors import JournalError, ZlotickError
 from zlotick.gateway.frames import Envelope, SharedMessage, quote_writer
 from zlotick.gateway.subscription import Selection
-from zlotick.model import Entry, Position
+from zlotick.model import FRESH, Entry, Position, Standing
 
 # Timeouts
 READ_TIMEOUT = 5.0
@@ -68,23 +68,28 @@ class Tail:
         place = offset + 1 - self._entries[0].position.offset
         return self._entries[place] if 0 <= place < len(self._entries) else None
 
-    def message(self, entry: Entry, selection: Selection, stale: frozenset[str]) -> SharedMessage | None:
-        """A batch as a subscription sees it; None when nothing in it is for it."""
+    def message(
+        self, entry: Entry, selection: Selection, standings: Mapping[str, Standing]
+    ) -> SharedMessage | None:
+        """A batch as a subscription sees it; None when nothing in it is for it.
+
+        One that is remembered shows the standings of then: those that changed are told after the last batch.
+        """
         key = (entry.position.offset, selection)
         if key not in self._messages:
             if len(self._messages) >= TAIL_MESSAGES:
                 del self._messages[next(iter(self._messages))]
-            self._messages[key] = _message(entry, selection, stale)
+            self._messages[key] = _message(entry, selection, standings)
         return self._messages[key]
 
 
-def _message(entry: Entry, selection: Selection, stale: frozenset[str]) -> SharedMessage | None:
+def _message(entry: Entry, selection: Selection, standings: Mapping[str, Standing]) -> SharedMessage | None:
     quotes = {quote.symbol: quote for quote in entry.batch.quotes}
     names = selection.accepted(selection.among(dict.fromkeys(quotes)), quotes)
     if not names:
         return None
     write = quote_writer(selection.fields)
-    fragments = [write(quotes[name], name in stale) for name in names]
+    fragments = [write(quotes[name], standings.get(name, FRESH)) for name in names]
     return Envelope(position=entry.position, market_status=entry.batch.market_status).around(fragments)
 
 

@@ -108,7 +108,7 @@ class Gateway:
         context, tail = self._context, Tail()
         return Hub(
             market_status=context.market_status,
-            stale=context.stale,
+            standings=context.standings,
             tail=tail,
             candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
             slow_timeout=self._config.slow_timeout,
@@ -188,7 +188,9 @@ class Gateway:
         if self._hub is None or self._answers is None:
             return
         self._answers.note(report)
-        self._hub.publish(report.quotes, report.entry, report.position, report.market_status)
+        self._hub.publish(
+            report.quotes, report.entry, report.position, report.market_status, report.standings
+        )
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Tell the subscribers of its channel an event of the bus. Raises ValueError for other data."""

@@ -12,6 +12,7 @@ import msgspec
 
 from zlotick.gateway import filters
 from zlotick.gateway.alerts import may_see
+from zlotick.gateway.frames import STANDING_FIELDS
 from zlotick.gateway.protocol import (
     BadMessage,
     ErrorCode,
@@ -30,7 +31,7 @@ CHANNELS = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
 
 MAX_OFFSET = 2**63 - 1
 
-WIRE_FIELDS = (*StockUpdate.__struct_fields__, "stale")
+WIRE_FIELDS = (*StockUpdate.__struct_fields__, *STANDING_FIELDS)
 """A quote's fields in the order of the wire."""
 
 

@@ -267,7 +267,7 @@ class Workers:
         context = self._context
         asked = {field.name for field in dataclasses.fields(context)} & set(State.__struct_fields__)
         told = {name: getattr(context, name)() for name in asked}
-        told["providers"] = list(told["providers"])
+        told["providers"], told["standings"] = list(told["providers"]), dict(told["standings"])
         return State(
             **told,
             has_history=context.history() is not None,
