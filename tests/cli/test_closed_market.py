@@ -37,7 +37,7 @@ async def test_health_is_well_and_says_what_it_waits_for(capsys: pytest.CaptureF
     """It said ❌ all night, though nothing was due; and what it warned of was never shown."""
     assert await run(evening(), "health") == 0
     assert f"⚠ Service: no quote is known yet. {PAUSE}\n" in capsys.readouterr().out
-    assert await run(evening(stale=frozenset()), "health", known=True) == 0
+    assert await run(evening(), "health", known=True) == 0
     assert f"🔄 Service: {PAUSE}\n" in capsys.readouterr().out
 
 

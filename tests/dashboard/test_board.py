@@ -17,7 +17,7 @@ from msgspec import structs
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, expect
 from tests.dashboard.conftest import ROOT
 from tests.gateway.serving import Service as Answers
-from tests.gateway.serving import quote, report, serving
+from tests.gateway.serving import SILENT, quote, report, serving
 from tests.service import Service, replayed
 
 from zlotick.gateway import Gateway, GatewayContext
@@ -260,13 +260,13 @@ async def test_the_clock_waits_at_the_end_of_a_phase_for_the_server(page: Page) 
 
 
 async def test_a_stale_quote_is_called_stale_and_all_of_them_are_the_pills_word(page: Page) -> None:
-    service = Changeable(origin="delayed", stale=frozenset({"ABS"}))
+    service = Changeable(origin="delayed", standings={"ABS": SILENT})
     async with board(page, service) as (shown, gateway):
         await expect(shown.row("ABS")).to_contain_text("Stale")
         await expect(shown.row("ACG")).not_to_contain_text("Stale")
         await expect(page.locator(".pill")).to_have_text("Delayed")
-        service.stale = frozenset(QUOTES)
-        gateway.publish(report(QUOTES, QUOTES, offset=2))
+        service.standings = dict.fromkeys(QUOTES, SILENT)
+        gateway.publish(report(QUOTES, QUOTES, offset=2, standings=service.standings))
         await expect(page.locator(".pill")).to_have_text("Stale")
 
 
@@ -403,7 +403,7 @@ async def test_it_is_accessible_and_never_wider_than_the_screen(
     page = await browser.new_page(
         color_scheme=scheme, viewport={"width": width, "height": 800}, locale="pl-PL", reduced_motion="reduce"
     )
-    async with board(page, Changeable(stale=frozenset({"ABS"}))) as (shown, _):
+    async with board(page, Changeable(standings={"ABS": SILENT})) as (shown, _):
         await expect(shown.cell("ABS", "last")).to_have_text("85,40")
         await page.locator(".pill").click()
         assert await page.evaluate("document.documentElement.scrollWidth") <= width

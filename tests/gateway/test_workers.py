@@ -155,12 +155,14 @@ async def test_one_killed_takes_only_its_own_sessions_which_resume(lines: Lines)
         async with one_on_each(workers, lines) as returned:
             asked = {"since": {"epoch": "e1", "offset": 1}}
             assert (await returned[1].ask(type="subscribe", **asked))["type"] == "subscription_confirmed"
-            missed = [await returned[1].hear() for _ in range(3)]
+            missed = [await returned[1].hear() for _ in range(4)]
             cycle(workers, 4, 14.0)
             live = await returned[1].hear()
         assert (await other.hear())["position"]["offset"] == 4
-    assert [message["type"] for message in missed] == ["stock_updates", "stock_updates", "snapshot_end"]
+    assert [message["type"] for message in missed[:3]] == ["stock_updates", "stock_updates", "snapshot_end"]
     assert [message["position"]["offset"] for message in [*missed[:2], live]] == [2, 3, 4]
+    # How the quotes stood before, the new process does not know: it tells how they stand.
+    assert [(one["symbol"], one["stale"]) for one in missed[3]["data"]] == [("ABS", False)]
     assert workers.restarts == 1
     assert {"event": "Gateway worker died", "reason": "signal SIGKILL", "worker": 1}.items() <= next(
         line.items() for line in lines if line["event"] == "Gateway worker died"

@@ -125,6 +125,9 @@ export interface ProviderRow {
   next_attempt: string | null;
   budget_left: number | null;
   refusals: Record<string, number>;
+  /** Our clock minus the provider's. */
+  clock_skew_seconds: number | null;
+  newest_trade: string | null;
 }
 
 export interface StatusReport {

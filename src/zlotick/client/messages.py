@@ -140,6 +140,8 @@ class ProviderRow(TypedDict):
     next_attempt: str | None
     budget_left: int | None
     refusals: dict[str, int]
+    clock_skew_seconds: float | None  # our clock minus the provider's
+    newest_trade: str | None
 
 
 class LastCycle(TypedDict):

@@ -16,6 +16,7 @@ from zlotick.telemetry.metrics import CONTENT_TYPE
 _ORIGINS = {
     "live": "Live quotes",
     "delayed": "Delayed quotes",
+    "end_of_day": "Closing prices",
     "simulated": "Simulated quotes: invented, not of any market",
     "replayed": "Replayed quotes: recorded earlier, not live",
 }
