@@ -1,9 +1,6 @@
 /** What a quote may be called. The label is its own: quotes of one board may be of several kinds. Pure. */
 import type { Quote } from "@zlotick/client";
 
-/** `stale_reason` says why there is no newer quote; without `stale` the price still stands. */
-export type Labelled = Quote & { origin?: string | null; review?: string | null; stale_reason?: string | null };
-
 export interface Label {
   /** live, delayed, end_of_day, replayed or simulated; a newer server may know others. */
   origin: string;
@@ -18,7 +15,7 @@ export interface Share extends Label {
 }
 
 /** `service` is the word of the whole service, for quotes of a server or journal that is too old to tell their own. */
-export function labelOf(quote: Labelled, service: string): Label {
+export function labelOf(quote: Quote, service: string): Label {
   const minutes = Math.round((quote.delay_seconds ?? 0) / 60);
   const origin = quote.origin ?? (service === "live" && minutes > 0 ? "delayed" : service);
   return { origin, minutes: origin === "delayed" ? minutes : 0, source: quote.data_source };

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { labelOf, minutesOfAll, originOfAll, sharesOf, type Labelled } from "../src/label.ts";
+import type { Quote } from "@zlotick/client";
+import { labelOf, minutesOfAll, originOfAll, sharesOf } from "../src/label.ts";
 
-const quote = (known: Partial<Labelled> = {}): Labelled =>
-  ({ symbol: "ABS", data_source: "gpw", delay_seconds: 900, stale: false, origin: "delayed", ...known }) as Labelled;
+const quote = (known: Partial<Quote> = {}): Quote =>
+  ({ symbol: "ABS", data_source: "gpw", delay_seconds: 900, stale: false, origin: "delayed", ...known }) as Quote;
 
 test("a quote's own origin comes before the word of the service", () => {
   assert.deepEqual(labelOf(quote(), "live"), { origin: "delayed", minutes: 15, source: "gpw" });
@@ -11,15 +12,16 @@ test("a quote's own origin comes before the word of the service", () => {
 });
 
 test("a quote of an older server is what its service is, and never live with a delay", () => {
-  for (const origin of [null, undefined]) {
-    assert.equal(labelOf(quote({ origin }), "replayed").origin, "replayed");
-    assert.equal(labelOf(quote({ origin }), "live").origin, "delayed");
-    assert.equal(labelOf(quote({ origin, delay_seconds: 0 }), "live").origin, "live");
+  const { origin: _, ...untold } = quote();
+  for (const old of [quote({ origin: null }), untold as Quote]) {
+    assert.equal(labelOf(old, "replayed").origin, "replayed");
+    assert.equal(labelOf(old, "live").origin, "delayed");
+    assert.equal(labelOf({ ...old, delay_seconds: 0 }, "live").origin, "live");
   }
 });
 
 test("one word for all only where all have it", () => {
-  const label = (known: Partial<Labelled>) => labelOf(quote(known), "live");
+  const label = (known: Partial<Quote>) => labelOf(quote(known), "live");
   const alike = sharesOf([label({}), label({ symbol: "ACG" })]);
   assert.deepEqual(alike, [{ origin: "delayed", minutes: 15, source: "gpw", count: 2 }]);
   assert.equal(minutesOfAll(alike), 15);

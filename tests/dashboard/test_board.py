@@ -23,7 +23,16 @@ from tests.service import Service, replayed
 from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.tokens import TokenFile
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, Origin, ProviderRow, Review, StockUpdate
+from zlotick.model import (
+    Alert,
+    ConnectionStatus,
+    Origin,
+    ProviderRow,
+    Review,
+    StaleReason,
+    Standing,
+    StockUpdate,
+)
 
 AXE = ROOT / "dashboard/node_modules/axe-core/axe.min.js"
 LABEL = {"price": "last", "change": "change", "change_percent": "percent", "volume": "volume"}
@@ -259,12 +268,44 @@ async def test_the_clock_waits_at_the_end_of_a_phase_for_the_server(page: Page) 
         shown.problems.clear()  # the questions without an answer
 
 
-async def test_a_stale_quote_is_called_stale_and_all_of_them_are_the_pills_word(page: Page) -> None:
-    service = Changeable(origin="delayed", standings={"ABS": SILENT})
+@pytest.mark.parametrize(
+    ("standing", "short", "sentence"),
+    [
+        (Standing(stale=True, reason=StaleReason.REJECTED), "odrzucone", "Nowe notowania odrzucone jako nieprawdopodobne."),
+        (Standing(stale=False, reason=StaleReason.NOT_TRADED), "dziś bez transakcji", "Ostatni kurs nadal obowiązuje."),
+    ],
+)  # fmt: skip
+async def test_why_there_is_no_newer_quote_is_told_when_it_happens(
+    browser: Browser, standing: Standing, short: str, sentence: str
+) -> None:
+    """In mode ``changes`` no message told it: the page asked for all quotes twice a minute."""
+    page = await browser.new_page(locale="pl-PL", viewport={"width": 1440, "height": 900})
+    service = Changeable()
     async with board(page, service) as (shown, gateway):
-        await expect(shown.row("ABS")).to_contain_text("Stale")
-        await expect(shown.row("ACG")).not_to_contain_text("Stale")
-        await expect(page.locator(".pill")).to_have_text("Delayed")
+        await expect(shown.cell("ABS", "stock").locator("em")).to_have_text("")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        service.standings = {"ABS": standing}
+        gateway.publish(report(QUOTES, [], standings=service.standings))
+        await expect(shown.cell("ABS", "stock").locator("em")).to_have_text(short)
+        assert not [url for url in asked if url.endswith("/quotes")]
+        await expect(shown.row("ABS")).to_have_class("stale" if standing.stale else "")
+        await shown.row("ABS").click()
+        details = page.get_by_role("region", name="Szczegóły ABS")
+        await expect(details.locator(".because")).to_contain_text(sentence)
+        await expect(details.get_by_text("Nieaktualne")).to_have_count(int(standing.stale))
+        service.standings = {}
+        gateway.publish(report(QUOTES, [], standings={}))
+        await expect(details.locator(".because")).to_have_count(0)
+
+
+async def test_a_stale_quote_looks_stale_and_all_of_them_are_the_pills_word(page: Page) -> None:
+    service = Changeable(standings={"ABS": SILENT})
+    async with board(page, service) as (shown, gateway):
+        await expect(shown.cell("ABS", "stock")).to_contain_text("no answer")
+        await expect(shown.row("ABS")).to_have_class("stale")
+        await expect(shown.row("ACG")).to_have_class("")
+        await expect(page.locator(".pill")).to_have_text("Replayed")
         service.standings = dict.fromkeys(QUOTES, SILENT)
         gateway.publish(report(QUOTES, QUOTES, offset=2, standings=service.standings))
         await expect(page.locator(".pill")).to_have_text("Stale")

@@ -3,7 +3,6 @@ import type { Quote } from "@zlotick/client";
 import { closeDetails } from "../keyboard.ts";
 import { number, percent, price, signed, warsawDate, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t, word, type Key } from "../i18n/index.ts";
-import type { Labelled } from "../label.ts";
 import { AsOf, originSaid } from "../said.tsx";
 import { names, ownLabel, quoteOf, toggleWatched, watchList } from "../store/index.ts";
 import { slot } from "../slot.tsx";
@@ -62,7 +61,7 @@ function Headline({ quote }: { quote: Signal<Quote> }) {
 }
 
 /** Why there is no newer quote, and whether this one was doubtful. */
-function Because({ quote }: { quote: Labelled }) {
+function Because({ quote }: { quote: Quote }) {
   const { stale, stale_reason: reason, review } = quote;
   return (
     <>

@@ -107,7 +107,7 @@ function Moment({ at }: { at: string | null }) {
   const exactly = warsawTime(Date.parse(at), languageTag.value, { dateStyle: "medium", timeStyle: "medium" });
   return (
     <time dateTime={at} title={exactly}>
-      {left > 0 ? p("within", { span: span(left) }) : p("ago", { span: span(-left) })}
+      {left >= 1000 ? p("within", { span: span(left) }) : p("ago", { span: span(-left) })}
     </time>
   );
 }

@@ -1,7 +1,7 @@
 /** How the line to the server is, and what its quotes may be called. */
 import { computed, signal } from "@preact/signals";
-import type { Connection, ConnectionStatus } from "@zlotick/client";
-import { labelOf, originOfAll, sharesOf, type Label, type Labelled } from "../label.ts";
+import type { Connection, ConnectionStatus, Quote } from "@zlotick/client";
+import { labelOf, originOfAll, sharesOf, type Label } from "../label.ts";
 import { newest } from "./quotes.ts";
 
 export interface Line {
@@ -41,7 +41,7 @@ export const questdb = signal<ConnectionStatus | null>(null);
 export const staleCount = computed(() => newest.value.filter(({ stale }) => stale).length);
 
 /** A quote's own label. */
-export const ownLabel = (quote: Labelled): Label => labelOf(quote, greeting.value?.origin ?? "delayed");
+export const ownLabel = (quote: Quote): Label => labelOf(quote, greeting.value?.origin ?? "delayed");
 
 /** The labels of all quotes. */
 export const shares = computed(() => sharesOf(newest.value.map(ownLabel)));

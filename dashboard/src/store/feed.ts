@@ -1,6 +1,5 @@
 /** The line to the gateway: what it tells goes into the store, at most once a frame. */
 import { RealtimeStreamClient, type Quote, type Subscription } from "@zlotick/client";
-import { api } from "./api.ts";
 import { asOf, complete, greeting, heard, hold, line, questdb } from "./connection.ts";
 import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
 import { askMarket, keepTime } from "./market.ts";
@@ -13,8 +12,6 @@ const CHANNELS = ["quotes", "market", "connections", "providers"] as const;
 const HEARTBEAT_SECONDS = 15;
 /** Of the messages, those that come often. */
 const SIGNS_OF_LIFE = ["connection", "subscription_confirmed", "stock_updates", "heartbeat"] as const;
-/** In mode `changes` nobody tells that a quote has grown stale: it is asked for. */
-const STALENESS_EVERY_MS = 30_000;
 const UNAUTHORIZED = new Set([4500, 4503]);
 
 /** A client of its own for who wants another subscription: the candles of one stock. */
@@ -94,23 +91,12 @@ async function askAll(): Promise<void> {
   if (line.peek().state === "connected") asOf.value = null;
 }
 
-async function askStaleness(): Promise<void> {
-  try {
-    show((await api<{ data: Quote[] }>("/quotes")).data);
-  } catch {
-    // the line's state tells
-  }
-}
-
 /** Open the line and keep the clocks. */
 export function start(): void {
   open();
   now.subscribe(() => {
     if (watching()) keepTime();
   });
-  setInterval(() => {
-    if (watching()) void askStaleness();
-  }, STALENESS_EVERY_MS);
 }
 
 const watching = (): boolean => line.peek().state === "connected" && !document.hidden;

@@ -3,7 +3,6 @@ import type { Quote } from "@zlotick/client";
 import { useRef } from "preact/hooks";
 import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t, word } from "../i18n/index.ts";
-import type { Labelled } from "../label.ts";
 import { labelSaid } from "../said.tsx";
 import { active, marketTime, names, now, ownLabel, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
 import { flash } from "./flash.ts";
@@ -136,7 +135,7 @@ function DayRange({ quote, digits }: { quote: ReadonlySignal<Quote>; digits: Rea
 }
 
 /** Why there is no newer quote, in a word or two; empty where there could not be one. */
-function becauseOf({ stale, stale_reason: reason }: Labelled): string {
+function becauseOf({ stale, stale_reason: reason }: Quote): string {
   if (reason) return word("short_", reason);
   return stale ? t("stale") : "";
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from zlotick.client import Quote
 from zlotick.model import utc_time
@@ -45,14 +45,8 @@ class Row(NamedTuple):
     @property
     def note(self) -> str:
         """Why there is no newer one, or how a doubtful one came to be accepted; mostly empty."""
-        reason = told(self.quote, "stale_reason") or ("stale" if self.quote["stale"] else None)
-        return texts.reason(reason) if reason else told(self.quote, "review") or ""
-
-
-def told(quote: Quote, field: str) -> str | None:
-    """A field that older servers do not send."""
-    known: str | None = cast("Mapping[str, Any]", quote).get(field)
-    return known
+        reason = self.quote.get("stale_reason") or ("stale" if self.quote["stale"] else None)
+        return texts.reason(reason) if reason else self.quote.get("review") or ""
 
 
 def _minutes(quote: Quote) -> int:
@@ -90,7 +84,7 @@ class Rows:
         return Row(quote, self._names.get(symbol, ""), self._origin(quote), seconds, symbol in self._marked)
 
     def _origin(self, quote: Quote) -> str:
-        if own := told(quote, "origin"):
+        if own := quote.get("origin"):  # older servers do not tell
             return own
         return "delayed" if self.origin == "live" and quote["delay_seconds"] else self.origin
 
