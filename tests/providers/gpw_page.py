@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from zlotick.market.arithmetic import change_of
 
 # Column by column: header, and the half of a spanned header, None where it is whole.
 COLUMNS: list[tuple[str, str | None]] = [
@@ -52,9 +55,10 @@ _USUAL = {
 }
 
 TIME, PRICE, BEFORE = "Czas ost. trans.", "Kurs ost. trans. / zamk.", "Kurs odn."
+PERCENT = "Zm.do k.odn. (%)"
 OPEN, LOW, HIGH, VOLUME = "Kurs otw.", "Kurs min.", "Kurs maks.", "Wol. obr. - skumul."
 _NO_TRADE = dict.fromkeys(
-    (TIME, PRICE, OPEN, LOW, HIGH, VOLUME, "Zm.do k.odn. (%)", "Wol. ost. tr.", "Liczba transakcji"), "-"
+    (TIME, PRICE, OPEN, LOW, HIGH, VOLUME, PERCENT, "Wol. ost. tr.", "Liczba transakcji"), "-"
 )
 
 Stock = Mapping[str, str]
@@ -63,9 +67,21 @@ Stock = Mapping[str, str]
 def stock(symbol: str, isin: str = "", **cells: str) -> dict[str, str]:
     """A row by header. Keywords: time, price, before, open, low, high, volume, currency, name."""
     words = {"time": TIME, "price": PRICE, "before": BEFORE, "open": OPEN, "low": LOW, "high": HIGH}
-    words |= {"volume": VOLUME, "currency": "Waluta", "name": "Nazwa"}
+    words |= {"volume": VOLUME, "currency": "Waluta", "name": "Nazwa", "percent": PERCENT}
     given = {words[word]: text for word, text in cells.items()}
-    return {"Nazwa": f"{symbol}SA", **_USUAL, "ISIN": isin, "Skrót": symbol, **given}
+    row = {"Nazwa": f"{symbol}SA", **_USUAL, "ISIN": isin, "Skrót": symbol, **given}
+    return {**row, PERCENT: _percent(row[PRICE], row[BEFORE]), **given}
+
+
+def _percent(price: str, before: str) -> str:
+    """What the exchange would write: the page checks itself by it."""
+    try:
+        numbers = [
+            Decimal("".join(text.replace("&nbsp;", "").split()).replace(",", ".")) for text in (price, before)
+        ]
+        return str(change_of(*numbers)[1]).replace(".", ",")
+    except (ArithmeticError, ValueError):
+        return "-"
 
 
 def without_a_trade(symbol: str, **cells: str) -> dict[str, str]:

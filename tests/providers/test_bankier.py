@@ -14,10 +14,11 @@ from tests.providers.web_contract import WebProviderContract
 
 from zlotick.config import BankierConfig, UniverseConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.dating import Answer as Arrived
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import Universe, load
-from zlotick.market.validation import Reason, Validator
-from zlotick.model import StockUpdate
+from zlotick.market.validation import Validator
+from zlotick.model import StaleReason, StockUpdate
 from zlotick.providers.bankier import BankierProvider, read, tickers
 from zlotick.providers.web import Web
 
@@ -35,7 +36,7 @@ def page(*rows: tuple[str, dict[str, str]], headers: list[str] = HEADERS, head: 
     lines = "".join(
         "<tr>"
         f'<td><a href="/x.html?symbol={name}">{name}</a></td>'
-        + "".join(f"<td>{cells.get(h, text)}</td>" for h, text in zip(HEADERS[1:], USUAL, strict=True))
+        + "".join(f"<td>{text}</td>" for text in _cells(cells))
         + "</tr>"
         for name, cells in rows
     )
@@ -44,13 +45,19 @@ def page(*rows: tuple[str, dict[str, str]], headers: list[str] = HEADERS, head: 
     return f'<table class="m-quotes-data-table">{top}<tbody>{lines}</tbody></table>'.encode()
 
 
+def _cells(given: dict[str, str]) -> list[str]:
+    """A row's cells; its percent are left out where price or change are not the usual ones."""
+    unusual = {"Zm. %": "-"} if given.keys() & {"Kurs", "Zm."} else {}
+    return [(unusual | given).get(h, text) for h, text in zip(HEADERS[1:], USUAL, strict=True)]
+
+
 def quotes(*rows: tuple[str, dict[str, str]], at: datetime = WEDNESDAY) -> list[StockUpdate]:
-    return read(page(*rows), "utf-8", BY_NAME, at).quotes
+    return read(page(*rows), "utf-8", BY_NAME, Arrived(at)).quotes
 
 
 def refusal(body: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        read(body, "utf-8", BY_NAME, WEDNESDAY)
+        read(body, "utf-8", BY_NAME, Arrived(WEDNESDAY))
     return caught.value
 
 
@@ -67,7 +74,7 @@ class TestContract(WebProviderContract):
 
 class TestWhatItSays:
     def test_the_page_as_it_was_described(self) -> None:
-        found = read(DESCRIBED, "utf-8", BY_NAME, WEDNESDAY)
+        found = read(DESCRIBED, "utf-8", BY_NAME, Arrived(WEDNESDAY))
         assert found.skipped == []
         assert found.quotes == [
             StockUpdate(
@@ -122,24 +129,23 @@ class TestWhatItSays:
         "text", ["2026-11-18 16:30", "2026-11-31 12:00", "2026-11-17", "wczoraj", "2026-11-14 03:00"]
     )
     def test_a_time_that_cannot_be_is_passed_over(self, text: str) -> None:
-        found = read(page(("ATAL", {"Czas": text}), ("11BIT", {})), "utf-8", BY_NAME, WEDNESDAY)
+        found = read(page(("ATAL", {"Czas": text}), ("11BIT", {})), "utf-8", BY_NAME, Arrived(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert [one.symbol for one in found.skipped] == ["1AT"]
 
-    def test_a_listing_twice_is_for_validation_to_judge(self) -> None:
+    def test_a_listing_twice_is_one_quote_or_none(self) -> None:
         assert len(quotes(("ATAL", {}), ("ATAL", {}))) == 1
-        both = quotes(("ATAL", {}), ("ATAL", {"Kurs": "10,30"}))
-        _, (rejected,) = Validator(None, 50).check(both, WEDNESDAY)
-        assert rejected.reason == Reason.DUPLICATE_SYMBOL
+        found = quotes(("ATAL", {}), ("ATAL", {"Kurs": "10,30"}), ("11BIT", {}))
+        assert [quote.symbol for quote in found] == ["11B"]
 
     @pytest.mark.parametrize("head", ["thead", ""])
     def test_the_header_may_stand_among_the_rows(self, head: str) -> None:
-        assert read(page(("ATAL", {}), head=head), "utf-8", BY_NAME, WEDNESDAY).quotes
+        assert read(page(("ATAL", {}), head=head), "utf-8", BY_NAME, Arrived(WEDNESDAY)).quotes
 
     @pytest.mark.parametrize("link", ["http://[::1", "", "?x=1", "javascript:void(0)"])
     def test_a_link_that_names_nobody_is_nobody(self, link: str) -> None:
         body = page(("ATAL", {}), ("11BIT", {})).replace(b"/x.html?symbol=ATAL", link.encode())
-        assert [quote.symbol for quote in read(body, "utf-8", BY_NAME, WEDNESDAY).quotes] == ["11B"]
+        assert [quote.symbol for quote in read(body, "utf-8", BY_NAME, Arrived(WEDNESDAY)).quotes] == ["11B"]
 
 
 class TestRefusals:
@@ -154,7 +160,8 @@ class TestRefusals:
         assert refusal(page(("X", {}))).reason is RefusalReason.NO_DATA
 
     def test_no_trade_yet(self) -> None:
-        assert refusal(page(("ATAL", {"Kurs": "-", "Czas": "-"}))).reason is RefusalReason.NO_DATA
+        found = read(page(("ATAL", {"Kurs": "-", "Czas": "-"})), "utf-8", BY_NAME, Arrived(WEDNESDAY))
+        assert (list(found.quotes), found.quotes.absent["1AT"]) == ([], StaleReason.NOT_TRADED)
 
     def test_unreadable_rows(self) -> None:
         no = refusal(page(("ATAL", {"Kurs": "10.25"})))
@@ -211,10 +218,9 @@ class TestFuzz:
 
     def quotes_or_a_refusal(self, body: bytes, observed: datetime) -> None:
         try:
-            found = read(body, "utf-8", BY_NAME, observed)
+            found = read(body, "utf-8", BY_NAME, Arrived(observed))
         except Refusal:
             return
-        assert found.quotes
         assert all(quote.timestamp <= (quote.received_at or "") for quote in found.quotes)
         accepted, rejected = Validator(None, 50).check(found.quotes, observed)
         assert len(accepted) + len(rejected) == len(found.quotes)

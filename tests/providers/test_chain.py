@@ -387,7 +387,7 @@ async def test_one_that_was_not_needed_at_night_is_no_reason_to_ask_for_ever() -
 
 
 async def test_a_refusal_in_the_evening_is_asked_again_in_the_morning() -> None:
-    clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.FORMAT_CHANGED, "no column 'Kurs'"))
+    clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.NOT_FOUND, "no column 'Kurs'"))
     clock.now = START.replace(hour=16)
     links = chain(a, clock=clock)
     with pytest.raises(Refusal):

@@ -44,7 +44,7 @@ def waits_in_a_row(circuit: Circuit, reason: RefusalReason | None, count: int) -
         (RefusalReason.TIMEOUT, [60, 120, 240, 480, 900, 900]),
         (None, [60, 120, 240, 480, 900, 900]),
         (RefusalReason.NOT_FOUND, [3600, 3600]),
-        (RefusalReason.FORMAT_CHANGED, [3600, 3600]),
+        (RefusalReason.FORMAT_CHANGED, [60, 300, 900, 3600, 3600]),
         (RefusalReason.NO_DATA, [0, 0]),
         (RefusalReason.STALE, [0, 0]),
     ],

@@ -19,10 +19,11 @@ from tests.providers.web_contract import WebProviderContract
 
 from zlotick.config import GpwConfig, UniverseConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.dating import Answer as Arrived
 from zlotick.market.sessions import WARSAW, Calendar
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Reason, Validator
-from zlotick.model import StockUpdate, utc_text
+from zlotick.model import StaleReason, StockUpdate, utc_text
 from zlotick.providers import gpw
 from zlotick.providers.gpw import GpwProvider, parse
 from zlotick.providers.web import Answer, Web
@@ -135,10 +136,38 @@ class TestWhatItSays:
     def test_a_stock_listed_twice_with_the_same_row_is_one(self) -> None:
         assert len(read(stock("ABC"), stock("ABC"))) == 1
 
-    def test_a_stock_listed_twice_with_different_rows_is_for_validation_to_judge(self) -> None:
-        quotes = read(stock("ABC"), stock("ABC", price="10,3000"))
-        _, (rejected,) = Validator(SYMBOLS, 50).check(quotes, WEDNESDAY)
-        assert rejected.reason == Reason.DUPLICATE_SYMBOL
+    def test_two_rows_that_contradict_each_other_give_no_quote(self) -> None:
+        """The first of them was taken, so the order of the page decided which number was right."""
+        rows = [stock("ABC"), stock("ABC", price="10,3000"), stock("11B")]
+        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        assert [quote.symbol for quote in found.quotes] == ["11B"]
+        assert found.quotes.absent["ABC"] is StaleReason.UNREADABLE
+
+    def test_a_row_that_contradicts_its_own_percent_gives_no_quote(self) -> None:
+        rows = [stock("ABC", before="20,5000", percent="2,50"), stock("11B"), stock("BIO")]
+        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        assert [quote.symbol for quote in found.quotes] == ["11B", "BIO"]
+        assert "contradicts itself" in found.skipped[0].why
+
+    def test_swapped_headers_are_another_format(self) -> None:
+        """The reference price and the opening price changed places: 68 stocks had a wrong change."""
+        swapped = {"Kurs odn.": "Kurs otw.", "Kurs otw.": "Kurs odn."}
+        columns = [(swapped.get(header, header), half) for header, half in gpw_page.COLUMNS]
+        rows = [stock(symbol, before="10,0000", open="9,0000") for symbol in ("ABC", "11B", "BIO")]
+        moved = [{swapped.get(header, header): text for header, text in row.items()} for row in rows]
+        assert refusal(page(moved, columns)).reason is RefusalReason.FORMAT_CHANGED
+
+    def test_a_traded_price_without_volume_gives_no_quote(self) -> None:
+        assert [q.symbol for q in read(stock("ABC", volume="0"), stock("11B"), stock("BIO"))] == [
+            "11B",
+            "BIO",
+        ]
+
+    def test_a_cut_table_is_refused(self) -> None:
+        """Cut inside its last number, 18594 was read as 185."""
+        body = page([stock("ABC", volume="18 594")])
+        no = refusal(body[: body.index("18 594") + 3])
+        assert (no.reason, "cut short" in no.detail) == (RefusalReason.FORMAT_CHANGED, True)
 
     def test_stocks_of_others_are_left_alone_even_if_they_are_unreadable(self) -> None:
         assert [quote.symbol for quote in read(stock("XYZ", price="?"), stock("ABC"))] == ["ABC"]
@@ -213,12 +242,25 @@ class TestNoData:
         assert refusal(page([])).reason is RefusalReason.NO_DATA
 
     def test_no_trade_yet(self) -> None:
-        no = refusal(page([without_a_trade("ABC"), without_a_trade("11B")]))
-        assert (no.reason, "traded" in no.detail) == (RefusalReason.NO_DATA, True)
+        """No quote, but an answer: it was a refusal, and then every stock looked abandoned."""
+        body = page([without_a_trade("ABC"), without_a_trade("11B")]).encode()
+        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        assert not found.quotes
+        missing = dict.fromkeys(("1AT", "BIO"), StaleReason.MISSING)
+        assert found.quotes.absent == dict.fromkeys(("ABC", "11B"), StaleReason.NOT_TRADED) | missing
+
+    def test_the_time_of_an_earlier_session_is_no_trade(self) -> None:
+        """Without open and volume there was no trade today, whatever time and price still stand there."""
+        body = page(
+            [stock("ABC", time="14:05:00", open="-", volume="0") | {"Liczba transakcji": "-"}, stock("11B")]
+        )
+        found = gpw.read(body.encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        assert [quote.symbol for quote in found.quotes] == ["11B"]
+        assert found.quotes.absent["ABC"] is StaleReason.NOT_TRADED
 
     def test_nothing_but_other_shares_says_so(self) -> None:
         with pytest.raises(Refusal, match=r"no_data.*11B.*ISIN"):
-            read(stock("11B", "PL0000000000"), without_a_trade("ABC"))
+            read(stock("11B", "PL0000000000"))
 
     def test_mostly_unreadable_rows_are_another_format(self) -> None:
         no = refusal(page([stock("ABC", price="10.25"), stock("11B", price="1O,25"), stock("BIO")]))
@@ -261,23 +303,23 @@ class TestCells:
             page([stock("ABC", **{cell: text}), stock("11B"), stock("BIO")]).encode(),
             "utf-8",
             SYMBOLS,
-            datetime(2026, 11, 18, 23, 0, tzinfo=WARSAW),
+            Arrived(datetime(2026, 11, 18, 23, 0, tzinfo=WARSAW)),
         )
         assert [quote.symbol for quote in found.quotes] == ["11B", "BIO"]
-        ((symbol, why),) = found.skipped
+        ((symbol, why, _),) = found.skipped
         assert symbol == "ABC"
         assert ascii(text[:40])[1:-1] in why
 
     def test_another_isin_is_another_share(self) -> None:
         body = page([stock("11B", "PL0000000000"), stock("BIO", ISIN["BIO"]), stock("1AT", "-")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, WEDNESDAY, isin=ISIN)
+        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY), isin=ISIN)
         assert [quote.symbol for quote in found.quotes] == ["BIO", "1AT"]
         assert "PL0000000000" in found.skipped[0].why
         assert ISIN["11B"] in found.skipped[0].why
 
     def test_another_currency_is_no_quote_of_ours(self) -> None:
         body = page([stock("ABC", currency="EUR"), stock("11B")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, WEDNESDAY)
+        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B"]
 
     async def test_what_is_passed_over_is_logged_once(self) -> None:
@@ -339,11 +381,12 @@ class TestWhichSession:
         (quote,) = read(*rows, at=at("2026-11-18T09:10"))
         assert quote.timestamp.startswith("2026-11-17")
 
-    def test_a_single_later_time_among_many_is_the_session_before(self) -> None:
+    def test_a_single_later_time_among_many_is_not_dated(self) -> None:
+        """It was dated to the session before. It may as well be of today, by a clock that is slow."""
         rows = [stock("ABC", time="15:00:00"), stock("11B", time="17:00:00")]
         rows += [stock(f"X{n}", time="14:00:00") for n in range(20)]
         quotes = read(*rows, at=at("2026-11-18T16:00"))
-        assert [quote.timestamp[:10] for quote in quotes] == ["2026-11-18", "2026-11-17"]
+        assert [(quote.symbol, quote.timestamp[:10]) for quote in quotes] == [("ABC", "2026-11-18")]
 
     def test_a_trade_of_this_very_second_is_of_today(self) -> None:
         assert self.times("2026-11-18T12:00:00", "12:00:00") == ["2026-11-18T11:00:00.000Z"]
@@ -371,7 +414,7 @@ class TestWhichSession:
         assert self.times("2026-03-30T08:00", "15:00:00") == ["2026-03-27T14:00:00.000Z"]
 
     def test_its_status_is_that_of_the_trade(self) -> None:
-        quotes = read(stock("ABC", time="16:59:59"), stock("BIO", time="17:00:05"), at=at("2026-11-18T23:00"))
+        quotes = read(stock("ABC", time="16:49:59"), stock("BIO", time="17:00:05"), at=at("2026-11-18T23:00"))
         assert [quote.market_status for quote in quotes] == ["open", "after_hours"]
 
 
@@ -385,7 +428,6 @@ class TestFuzz:
             quotes = parse(body, charset, SYMBOLS, WEDNESDAY, isin=ISIN)
         except Refusal:
             return
-        assert quotes
         accepted, rejected = Validator(SYMBOLS, 50).check(quotes, WEDNESDAY)
         assert len(accepted) + len(rejected) == len(quotes)
         assert all(one.reason in set(Reason) for one in rejected)

@@ -124,7 +124,7 @@ async def play_all(provider: RecordedProvider, most: int = 1000) -> list[Outcome
 
 async def test_a_recorded_session_replays_exactly(tmp_path: Path) -> None:
     live = await record(tmp_path, DAY)
-    assert {type(one) for one in live} == {list, tuple}
+    assert {isinstance(one, list) for one in live} == {True, False}
     [provider] = await load(tmp_path)
     assert (provider.name, provider.kind, provider.delay_seconds) == ("gpw", "replayed", 900)
     assert await play_all(provider) == live

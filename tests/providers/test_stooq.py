@@ -17,6 +17,7 @@ from tests.providers.web_contract import WebProviderContract
 
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.dating import Answer as Arrived
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
@@ -132,10 +133,14 @@ class TestWhatItSays:
         assert named[0].previous_close is None
 
     def test_what_it_does_not_know_is_none(self) -> None:
-        quote = parse(table("PKN,2026-11-24,11:43:53,B/D,B/D,N/D,86.91,B/D,N/D", header=f"{POLISH},x"), NOON)[
-            0
-        ]
-        assert (quote.open, quote.high, quote.low, quote.volume, quote.previous_close) == (None,) * 5
+        quote = parse(table("PKN,2026-11-24,11:43:53,B/D,B/D,N/D,86.91,7,N/D", header=f"{POLISH},x"), NOON)[0]
+        assert (quote.open, quote.high, quote.low, quote.volume, quote.previous_close) == (
+            None,
+            None,
+            None,
+            7,
+            None,
+        )
         assert quote.price == 86.91
 
     def test_unknown_symbols_are_left_out(self) -> None:
@@ -151,13 +156,32 @@ class TestWhatItSays:
         plain = table(PKN).replace(b"\r\n", b"\n")
         assert parse(b"\xef\xbb\xbf" + plain, NOON) == parse(table(PKN), NOON)
 
-    def test_a_price_of_zero_and_a_stock_listed_twice_are_for_validation_to_judge(self) -> None:
+    def test_a_price_of_zero_is_for_validation_to_judge(self) -> None:
         zero = CDR.replace("248", "0")
-        quotes = parse(table(PKN, zero, PKN, PKN.replace("86.91", "86.92")), NOON)
-        assert [quote.symbol for quote in quotes] == ["PKN", "CDR", "PKN"]  # the very same row is one quote
+        quotes = parse(table(PKN, zero, PKN), NOON)
+        assert [quote.symbol for quote in quotes] == ["PKN", "CDR"]  # the very same row is one quote
         accepted, rejected = Validator(None, 50).check(quotes, NOON)
         assert [quote.price for quote in accepted] == [86.91]
-        assert [item.reason for item in rejected] == ["price", "duplicate_symbol"]
+        assert [item.reason for item in rejected] == ["price"]
+
+    def test_two_rows_that_contradict_each_other_give_no_quote(self) -> None:
+        found = stooq.read(table(PKN, CDR, PKN.replace("86.91", "86.92")), Arrived(NOON))
+        assert [quote.symbol for quote in found.quotes] == ["CDR"]
+
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            "2026-11-24,08:47:00",
+            "2026-11-24,16:55:30",
+            "2026-11-21,12:00:00",
+            "2026-11-24,22:00:21",
+            "2026-06-04,12:00:00",
+        ],
+    )
+    def test_a_time_at_which_nobody_trades_gives_no_quote(self, moment: str) -> None:
+        """An indicative price before the opening, a Saturday and Corpus Christi were published as trades."""
+        found = stooq.read(table(PKN.replace("2026-11-24,11:43:53", moment), CDR), Arrived(NOON))
+        assert [quote.symbol for quote in found.quotes] == ["CDR"]
 
     @pytest.mark.parametrize(
         "row",
@@ -179,7 +203,7 @@ class TestWhatItSays:
     )
     def test_a_row_that_cannot_be_read_spoils_itself_alone(self, row: str) -> None:
         assert refusal(table(row)).reason is RefusalReason.FORMAT_CHANGED
-        found = stooq.read(table(row, CDR, PKN.replace("PKN", "ALE")), NOON)
+        found = stooq.read(table(row, CDR, PKN.replace("PKN", "ALE")), Arrived(NOON))
         assert [quote.symbol for quote in found.quotes] == ["CDR", "ALE"]
         assert [skipped.symbol for skipped in found.skipped] == ["PKN"]
 
@@ -268,12 +292,8 @@ class TestSamples:
         assert quote.timestamp == "2025-07-21T15:04:53.000Z"
 
     def test_an_english_quote_is_of_no_stock_of_ours(self) -> None:
-        quotes = parse((SAMPLES / "stooq_ql_en_prev.csv").read_bytes(), NOON)
-        assert [(q.symbol, q.price, q.previous_close, q.change) for q in quotes] == [
-            ("SPY.US", 745.64, 742.72, 2.92)
-        ]
-        _, rejected = Validator(None, 50).check(quotes, NOON)
-        assert [item.reason for item in rejected] == ["text"]
+        """It was traded at 22:00, when Warsaw does not trade."""
+        assert refusal((SAMPLES / "stooq_ql_en_prev.csv").read_bytes()).reason is RefusalReason.STALE
 
 
 class TestAsking:

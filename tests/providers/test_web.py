@@ -289,7 +289,8 @@ class TestJudging:
             ("1.5", None),
             ("²", None),
             ("", None),
-            ("Wed, 18 Nov 2026 12:02:00 -0000", None),
+            ("Wed, 18 Nov 2026 12:02:00 -0000", 120.0),
+            ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ],
     )
     def test_when_to_ask_again(self, text: str, seconds: float | None) -> None:

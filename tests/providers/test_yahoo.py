@@ -167,10 +167,14 @@ class TestWhatItSays:
     def test_what_cannot_be_read_is_refused(self, body: str) -> None:
         assert refusal(body).reason is RefusalReason.FORMAT_CHANGED
 
-    @pytest.mark.parametrize("fields", [{"regularMarketPrice": 0}, {"regularMarketTime": TRADED + 90_000}])
-    def test_what_cannot_be_is_for_validation_to_judge(self, fields: dict[str, Any]) -> None:
-        accepted, rejected = Validator(None, 50).check(read(chart(**fields)), NOON)
+    def test_a_price_of_zero_is_for_validation_to_judge(self) -> None:
+        accepted, rejected = Validator(None, 50).check(read(chart(regularMarketPrice=0)), NOON)
         assert (accepted, len(rejected)) == ([], 1)
+
+    @pytest.mark.parametrize("later", [90_000, -4 * 3600, -3 * 86_400])
+    def test_a_time_at_which_nobody_trades_is_refused(self, later: int) -> None:
+        """Tomorrow, 8:43 and a Saturday."""
+        assert refusal(chart(regularMarketTime=TRADED + later)).reason is RefusalReason.NO_DATA
 
     @given(st.binary(max_size=300))
     def test_noise_is_a_typed_refusal(self, body: bytes) -> None:

@@ -241,6 +241,6 @@ class WebProviderContract(ABC):
     def test_it_says_what_it_is(self) -> None:
         provider = self.built()
         assert provider.name
-        assert provider.kind == "delayed"
+        assert provider.kind in ("delayed", "end_of_day")
         assert provider.symbols() is None or provider.symbols()
         assert provider.market_time().tzinfo is not None

@@ -81,7 +81,7 @@ class AlphaVantageProvider(WebProvider):
     """
 
     name = "alpha_vantage"
-    kind = "delayed"
+    kind = "end_of_day"
     delay_seconds = None  # a day's close: no delay in seconds tells that
     capabilities: ClassVar[Capabilities] = Capabilities(
         batch_size=1,
@@ -231,6 +231,8 @@ def parse(
     if told.symbol.casefold() != name.casefold():
         raise _unreadable("symbol", told.symbol)
     day = _day(told.day)
+    if not calendar.is_session(day):
+        raise _NoClose(f"the latest trading day of {ticker}, {day}, is not a session day")
     final = datetime.combine(day, FINAL, WARSAW)
     if observed < final:
         raise _NoClose(f"the close of {ticker} on {day} is not final before {FINAL:%H:%M}", final - observed)

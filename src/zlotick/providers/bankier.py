@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from importlib.resources import files
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+from zlotick.market.dating import Answer
 from zlotick.market.sessions import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate, utc_time
+from zlotick.model import StockUpdate
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities
-from zlotick.providers.pages import Cells, Reading, Row, Table, Texts, Unreadable
-from zlotick.providers.web import charset_of, require_ok
+from zlotick.providers.pages import Cells, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.web import charset_of, evidence, require_ok
 from zlotick.providers.web_provider import WebProvider
 
 PATH = "/gielda/notowania/akcje"
@@ -39,6 +40,11 @@ _COLUMNS = {
     "high": r"ma(x|ks)\.?",
     "low": r"min\.?",
     "time": "czas|data|aktualizacja",
+}
+# They only say more of a row: whether it was traded, and whether it contradicts itself.
+_OPTIONAL = {
+    "percent": r"(zm\.|zmiana)(\(%\)|%|procentowa)|%",
+    "trades": r"(liczbatransakcji|transakcje|l\.trans\.|transakcji)",
 }
 _DATED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T](.*)")
 
@@ -74,8 +80,9 @@ class BankierProvider(WebProvider):
             require_ok(answer),
             charset_of(answer),
             tickers(self._universe),
-            utc_time(answer.received_at),
+            evidence(answer),
             calendar=self._calendar,
+            recorded=self.recorded,
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -88,28 +95,28 @@ def tickers(universe: Universe) -> dict[str, str]:
 
 
 def read(
-    body: bytes, charset: str, by_name: Mapping[str, str], observed: datetime, *, calendar: Calendar = GPW
+    body: bytes,
+    charset: str,
+    by_name: Mapping[str, str],
+    answer: Answer,
+    *,
+    calendar: Calendar = GPW,
+    recorded: Mapping[str, StockUpdate] | None = None,
 ) -> Reading:
     """What the page says of the stocks in ``by_name`` (ticker by short name). Pure.
 
-    Raises Refusal: challenge, format_changed (names the column), no_data.
+    ``recorded``: the last recorded quotes. Raises Refusal: challenge, format_changed (names the column), no_data, stale.
     """
-    table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS)
-    rows = [
-        (by_name[name], texts)
-        for row, cells in table.rows("name")
-        if (name := _short_name(table, cells)) in by_name and (texts := table.texts(row))
-    ]
-    shown = pages.Shown(_times(rows), observed, calendar)
-
-    def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
-        traded = _traded(symbol, texts)
-        if traded is None:
-            return None
-        stamp, row = traded
-        return pages.quote(row, shown.moment(stamp), observed, BankierProvider.name, DELAY, calendar)
-
-    return pages.reading(rows, quote_of)
+    table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS, _OPTIONAL)
+    rows: list[tuple[str, Texts]] = []
+    times: list[time] = []
+    for row, cells in table.rows("name", "time"):
+        name = _short_name(table, cells)
+        if name in by_name and (texts := table.texts(row)):
+            rows.append((by_name[name], texts))
+        times += _time_of_day(table.text(cells, "time"))
+    source = Source(BankierProvider.name, answer, calendar, recorded or {}, DELAY)
+    return pages.reading(rows, _told, source, symbols=set(by_name.values()), times=times)
 
 
 def _short_name(table: Table, cells: Cells) -> str:
@@ -122,16 +129,13 @@ def _short_name(table: Table, cells: Cells) -> str:
     return parse_qs(query).get("symbol", [""])[0].upper()
 
 
-def _times(rows: Iterable[tuple[str, Texts]]) -> list[time]:
-    """The times of day of the trades, where the page leaves the day to us."""
-    times: list[time] = []
-    for _, texts in rows:
-        try:
-            traded_at = _traded_at(texts["time"])
-        except Unreadable:
-            continue  # it is told with its row
-        times += [traded_at] if isinstance(traded_at, time) else []
-    return times
+def _time_of_day(text: str) -> list[time]:
+    """The time of day of a trade, where the page leaves the day to us."""
+    try:
+        traded_at = _traded_at(text)
+    except Unreadable:
+        return []  # it is told with its row
+    return [traded_at] if isinstance(traded_at, time) else []
 
 
 def _traded_at(text: str) -> time | datetime | None:
@@ -146,14 +150,20 @@ def _traded_at(text: str) -> time | datetime | None:
         raise Unreadable(f"{text[:40]!a} is not a day and a time such as 2026-06-26 17:04") from None
 
 
-def _traded(symbol: str, texts: Texts) -> tuple[time | datetime, Row] | None:
-    """When the last trade was and what the row says, None where it has no trade. Raises Unreadable."""
-    traded_at = _traded_at(texts["time"])
+def _told(symbol: str, texts: Texts) -> Told:
+    """What the row says. Raises Untraded or Unreadable."""
     price, change, opened, high, low = (
         pages.number(texts[word].removesuffix("zł").rstrip())
         for word in ("price", "change", "open", "high", "low")
     )
-    if price is None or traded_at is None:
-        return None
-    before = None if change is None else price - change
-    return traded_at, Row(symbol, price, before, opened, high, low, volume=None)
+    return pages.told(
+        symbol,
+        _traded_at(texts["time"]),
+        price,
+        previous_close=None if change is None or price is None else price - change,
+        open=opened,
+        high=high,
+        low=low,
+        trades=pages.if_readable(pages.count, texts.get("trades")),
+        percent=pages.if_readable(pages.number, texts.get("percent")),
+    )

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import ClassVar
 
 import msgspec
 
-from zlotick.model import StockUpdate, utc_now
+from zlotick.model import Origin, StaleReason, StockUpdate, utc_now
+
+
+class Quotes(list[StockUpdate]):
+    """A provider's answer that also tells why stocks have no quote in it, and what it shows of itself.
+
+    ``absent``: why a stock has none. ``newest_trade``: of all instruments it lists, None if they are few.
+    ``clock_skew``: our clock minus the provider's. A plain list is an answer too: it tells none of these.
+    """
+
+    def __init__(
+        self,
+        quotes: Iterable[StockUpdate] = (),
+        *,
+        absent: Mapping[str, StaleReason] | None = None,
+        newest_trade: datetime | None = None,
+        clock_skew: timedelta | None = None,
+    ) -> None:
+        super().__init__(quotes)
+        self.absent = dict(absent or {})
+        self.newest_trade = newest_trade
+        self.clock_skew = clock_skew
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +55,7 @@ class StockDataProvider(ABC):
     """Shown to users and stored as ``data_source``; by default the class's name."""
 
     kind: ClassVar[str] = "delayed"
-    """What its quotes may be called: live, delayed, simulated or replayed."""
+    """What its quotes may be called: a value of :class:`zlotick.model.Origin`."""
 
     capabilities: ClassVar[Capabilities] = Capabilities()
 
@@ -48,6 +71,9 @@ class StockDataProvider(ABC):
     Validation then forgets what it knew of the source: time may go back between runs, never within one.
     """
 
+    recorded: Mapping[str, StockUpdate] = MappingProxyType({})
+    """The last recorded quotes by symbol, set before each question: the same trade again is of the same session."""
+
     finished: bool = False
     """True when the material is at its end and nothing new will ever come (replay without loop)."""
 
@@ -57,6 +83,13 @@ class StockDataProvider(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.name = cls.__dict__.get("name", cls.__name__)
+        if cls.kind not in frozenset(Origin):
+            raise TypeError(f"{cls.__name__}.kind = {cls.kind!r}: must be one of {', '.join(Origin)}")
+
+    @property
+    def origin(self) -> Origin:
+        """What its quotes may be called."""
+        return Origin(self.kind)
 
     async def connect(self) -> None:  # noqa: B027  optional: a source may need no set-up
         """Initialize the provider. Raises Refusal or ReplayError when it cannot."""

@@ -8,17 +8,20 @@ clock. Outside session hours it shows the last completed session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, time
 from typing import ClassVar, NamedTuple
 
+from zlotick.config import WebSourceConfig
+from zlotick.market.dating import Answer
 from zlotick.market.sessions import GPW, Calendar
-from zlotick.model import StockUpdate, utc_time
+from zlotick.market.universe import Universe
+from zlotick.model import StaleReason, StockUpdate, utc_now
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities
-from zlotick.providers.pages import Foreign, Reading, Row, Table, Texts, Unreadable
-from zlotick.providers.web import charset_of, require_ok
+from zlotick.providers.base import Capabilities, Quotes
+from zlotick.providers.pages import Foreign, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.web import Web, charset_of, evidence, require_ok
 from zlotick.providers.web_provider import WebProvider
 
 DELAY = 900
@@ -47,6 +50,8 @@ _COLUMNS = {
     "price": r"kursost\.trans\./zamk\.",
     "volume": r"wol\.obr\.-skumul\.",
 }
+# They only say more of a row: whether it was traded, and whether it contradicts itself.
+_OPTIONAL = {"percent": r"zm\.dok\.?odn\.(\(%\))?", "trades": "liczbatransakcji"}
 
 
 class Listed(NamedTuple):
@@ -70,16 +75,29 @@ class GpwProvider(WebProvider):
         floor_seconds=30.0,
     )
 
-    async def fetch_data(self) -> list[StockUpdate]:
+    def __init__(
+        self,
+        config: WebSourceConfig,
+        universe: Universe,
+        web: Web,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        calendar: Calendar = GPW,
+    ) -> None:
+        super().__init__(config, universe, web, clock=clock, calendar=calendar)
+        self._isins = dict(universe.isin)  # and of the others the first one seen: a ticker may change hands
+
+    async def fetch_data(self) -> Quotes:
         """The quotes of the universe. Raises Refusal."""
         answer = await self._web.get(PATH, PARAMS)
         found = read(
             require_ok(answer),
             charset_of(answer),
             self._universe.symbols,
-            utc_time(answer.received_at),
-            isin=self._universe.isin,
+            evidence(answer),
+            isin=self._isins,
             calendar=self._calendar,
+            recorded=self.recorded,
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -96,39 +114,36 @@ def parse(
     symbols: AbstractSet[str],
     observed: datetime,
     *,
-    isin: Mapping[str, str] | None = None,
+    isin: MutableMapping[str, str] | None = None,
     calendar: Calendar = GPW,
 ) -> list[StockUpdate]:
-    """The quotes of :func:`read`, without what it passed over."""
-    return read(body, charset, symbols, observed, isin=isin, calendar=calendar).quotes
+    """The quotes of :func:`read`, without what it passed over, of a page that came at that moment."""
+    return read(body, charset, symbols, Answer(observed), isin=isin, calendar=calendar).quotes
 
 
 def read(
     body: bytes,
     charset: str,
     symbols: AbstractSet[str],
-    observed: datetime,
+    answer: Answer,
     *,
-    isin: Mapping[str, str] | None = None,
+    isin: MutableMapping[str, str] | None = None,
     calendar: Calendar = GPW,
+    recorded: Mapping[str, StockUpdate] | None = None,
 ) -> Reading:
-    """What the page says of the symbols. Pure.
+    """What the page says of the symbols.
 
-    ``isin`` has those that are known: a row with another one is of another share that took over the ticker.
-    Raises Refusal: challenge, format_changed (names the column), no_data.
+    ``isin`` has those that are known, and learns the others: a row with another one is of another company that took
+    over the ticker. ``recorded``: the last recorded quotes.
+    Raises Refusal: challenge, format_changed (names the column), no_data, stale.
     """
-    table = pages.find_table(body, charset, "table", _COLUMNS)
+    table = pages.find_table(body, charset, "table", _COLUMNS, _OPTIONAL)
     rows, times = _ours(table, symbols)
-    shown = pages.Shown(times, observed, calendar)
-
-    def quote_of(symbol: str, texts: Texts) -> StockUpdate | None:
-        traded = _traded(symbol, texts, (isin or {}).get(symbol))
-        if traded is None:
-            return None
-        clock, row = traded
-        return pages.quote(row, shown.moment(clock), observed, GpwProvider.name, DELAY, calendar)
-
-    return pages.reading(rows, quote_of)
+    known = {} if isin is None else isin
+    source = Source(GpwProvider.name, answer, calendar, recorded or {}, DELAY)
+    return pages.reading(
+        rows, lambda symbol, texts: _told(symbol, texts, known), source, symbols=symbols, times=times
+    )
 
 
 def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Texts]], list[time]]:
@@ -147,22 +162,28 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Text
     return rows, times
 
 
-def _traded(symbol: str, texts: Texts, known_isin: str | None) -> tuple[time, Row] | None:
-    """The time of the last trade and what the row says, None where it has no trade. Raises Unreadable or Foreign."""
+def _told(symbol: str, texts: Texts, isins: MutableMapping[str, str]) -> Told:
+    """What the row says. Raises Untraded, Unreadable or Foreign."""
     isin, currency = texts["isin"], texts["currency"]
-    if known_isin and isin not in pages.NO_VALUE and isin != known_isin:
-        raise Foreign(f"its ISIN is {isin[:20]!a}, ours is {known_isin}: the ticker was renamed or reused")
     if currency != "PLN":
-        raise Foreign(f"it is quoted in {currency[:20]!a}, not in PLN")
-    price = pages.number(texts["price"])
-    traded_at = pages.clock_time(texts["time"])
-    if price is None or traded_at is None:
-        return None
-    before, opened, high, low = (
-        pages.number(texts[word]) for word in ("previous_close", "open", "high", "low")
+        raise Foreign(f"it is quoted in {currency[:20]!a}, not in PLN", StaleReason.MISSING)
+    if isin not in pages.NO_VALUE and isin != isins.setdefault(symbol, isin):
+        raise Foreign(f"its ISIN is {isin[:20]!a}, ours is {isins[symbol]}: the ticker was renamed or reused")
+    price, before, opened, high, low = (
+        pages.number(texts[word]) for word in ("price", "previous_close", "open", "high", "low")
     )
-    volume = pages.count(texts["volume"])
-    return traded_at, Row(symbol, price, before, opened, high, low, volume)
+    return pages.told(
+        symbol,
+        pages.clock_time(texts["time"]),
+        price,
+        previous_close=before,
+        open=opened,
+        high=high,
+        low=low,
+        volume=pages.count(texts["volume"]),
+        trades=pages.if_readable(pages.count, texts.get("trades")),
+        percent=pages.if_readable(pages.number, texts.get("percent")),
+    )
 
 
 def listing(body: bytes, charset: str) -> list[Listed]:

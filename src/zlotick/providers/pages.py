@@ -1,21 +1,15 @@
 """Reading quotes off a table of a web page. Pure but for :class:`Report`: text in, values or a refusal out.
 
-Columns are found by the text of their header, never by their place. A cell that cannot be read spoils its row
-(a doubtful quote is worse than none); ``-`` is no value, never 0.
-
-**Which session a page shows.** It tells the time of each last trade, not the day. Outside session hours the
-sources show the last completed session, and so they do for some minutes after the opening, because they run
-behind. So, as a rule for the page as a whole: on a day without a session, and whenever a tenth or more of the
-trades have a time later than the wall clock, the page is of the previous session; else of today. A single later
-time on today's page belongs to the previous session too. A stock that has not traded in the session shown has no
-time or no price, and so no quote: what was its price yesterday is no news of today.
+Columns are found by the text of their header, never by their place. A cell that cannot be read spoils its row, and
+so does a row that contradicts itself (a doubtful quote is worse than none); ``-`` is no value, never 0. Which session
+a page shows is decided by :mod:`zlotick.market.dating`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -24,23 +18,27 @@ import structlog
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from zlotick.errors import Refusal, RefusalReason
-from zlotick.market.sessions import WARSAW, Calendar
-from zlotick.model import MarketStatus, StockUpdate, utc_text
+from zlotick.market import dating
+from zlotick.market.arithmetic import change_of
+from zlotick.market.dating import Answer, Trade, Undated
+from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
+from zlotick.model import StaleReason, StockUpdate, utc_text, utc_time
+from zlotick.providers.base import Quotes
 from zlotick.providers.web import text_of, unexpected
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
 T = TypeVar("T")
+V = TypeVar("V", Decimal, int)
 
 NO_VALUE = frozenset({"", "-", "--", "\u2013", "\u2014"})
-_LATE_SHARE = 10  # one in so many trades later than now: the page is of the previous session
 _WIDEST, _DEEPEST = 200, 8  # columns and rows of a header that anybody would read
+_PERCENT_ROUNDING = Decimal("0.02")  # the page's percent are rounded to 0.01
 
 # Thousands are parted by a space (made plain before), or not at all.
 _NUMBER = re.compile(r"([+-]?)([0-9]{1,9}|[0-9]{1,3}(?: [0-9]{3}){1,2})(?:,([0-9]{1,8}))?")
 _COUNT = re.compile(r"[0-9]{1,15}|[0-9]{1,3}(?: [0-9]{3}){1,4}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
-_TRADING = (MarketStatus.OPEN, MarketStatus.AFTER_HOURS)
 
 
 class Unreadable(ValueError):
@@ -48,7 +46,15 @@ class Unreadable(ValueError):
 
 
 class Foreign(ValueError):
-    """A row is not of the stock that its ticker stands for here."""
+    """A row is not of the stock that its ticker stands for here, or of none that the source knows."""
+
+    def __init__(self, why: str, reason: StaleReason = StaleReason.RENAMED) -> None:
+        super().__init__(why)
+        self.reason = reason
+
+
+class Untraded(Exception):
+    """The stock has not traded in the session that the page shows."""
 
 
 class Skipped(NamedTuple):
@@ -56,6 +62,7 @@ class Skipped(NamedTuple):
 
     symbol: str
     why: str
+    reason: StaleReason = StaleReason.UNREADABLE
 
 
 class Report:
@@ -68,15 +75,15 @@ class Report:
     def tell(self, skipped: Iterable[Skipped]) -> None:
         """What was passed over in one answer."""
         now = set(skipped)
-        for symbol, why in sorted(now - self._told):
+        for symbol, why, _ in sorted(now - self._told):
             log.warning("Stock passed over", mark="❌", provider=self._provider, symbol=symbol, reason=why)
         self._told = now
 
 
 class Reading(NamedTuple):
-    """What a page says: at most one quote a symbol, unless the page itself contradicts itself."""
+    """What a page says: at most one quote a symbol; ``skipped`` are rows that could not be used."""
 
-    quotes: list[StockUpdate]
+    quotes: Quotes
     skipped: list[Skipped]
 
 
@@ -114,21 +121,37 @@ class Table(NamedTuple):
         return {word: self.text(cells, word) for word in self.columns}
 
 
-def find_table(body: bytes, charset: str, selector: str, wanted: Mapping[str, str]) -> Table:
-    """The first table that has every wanted column.
+def find_table(
+    body: bytes,
+    charset: str,
+    selector: str,
+    wanted: Mapping[str, str],
+    optional: Mapping[str, str] | None = None,
+) -> Table:
+    """The first table that has every wanted column; ``optional`` ones are taken where the table has them once.
 
-    ``wanted`` maps our word for a column to a pattern of its header's text, in lower case and without any space.
-    Raises Refusal: challenge, or format_changed that names what is missing.
+    Both map our word for a column to a pattern of its header's text, in lower case and without any space.
+    Raises Refusal: challenge, or format_changed that names what is missing, also for a page that was cut.
     """
     missing = f"table '{selector}'"
-    for table in LexborHTMLParser(text_of(body, charset)).css(selector):
+    text = text_of(body, charset)
+    for table in LexborHTMLParser(text).css(selector):
         headers = _headers(table)
         columns = {word: _places(headers, pattern) for word, pattern in wanted.items()}
         lacking = [wanted[word] for word, places in columns.items() if len(places) != 1]
         if not lacking:
+            _require_end(text)
+            extra = {word: _places(headers, pattern) for word, pattern in (optional or {}).items()}
+            columns |= {word: places for word, places in extra.items() if len(places) == 1}
             return Table({word: places[0] for word, places in columns.items()}, len(headers), table)
-        missing = f"single column '{lacking[0]}' (it has: {', '.join(filter(None, headers))[:300]})"
+        missing = f"single column '{lacking[0]}' (it has: {', '.join(filter(None, headers))[:300]!a})"
     raise unexpected(body, missing)
+
+
+def _require_end(text: str) -> None:
+    """A page that was cut inside a cell has a wrong number there: 18594 becomes 185. Parsers mend that silently."""
+    if text.lower().count("</table") < text.lower().count("<table"):
+        raise Refusal(RefusalReason.FORMAT_CHANGED, "the page was cut short: its table has no end")
 
 
 def _places(headers: Sequence[str], pattern: str) -> list[int]:
@@ -192,6 +215,14 @@ def clock_time(text: str) -> time | None:
     return time.fromisoformat(text)
 
 
+def if_readable(read: Callable[[str], V | None], text: str | None) -> V | None:
+    """The value of a cell that only checks others: None where it is missing or cannot be read."""
+    try:
+        return None if text is None else read(text.removesuffix("%").strip())
+    except Unreadable:
+        return None
+
+
 def _plain(text: str) -> str:
     """With ordinary spaces and an ordinary minus, whatever the page likes to write."""
     return " ".join(text.split()).replace("\u2212", "-")
@@ -209,43 +240,64 @@ class Row(NamedTuple):
     volume: int | None
 
 
-class Shown:
-    """The session that a page shows: it gives the trades their day (the rule is told at the top of this file).
+class Told(NamedTuple):
+    """A row of a page with the time of its last trade: of day, or with the date where the page has it."""
 
-    ``times`` are those of all trades on the page, ``observed`` is when the page was answered.
+    row: Row
+    at: time | datetime
+
+
+def told(
+    symbol: str,
+    at: time | datetime | None,
+    price: Decimal | None,
+    *,
+    previous_close: Decimal | None,
+    open: Decimal | None,  # noqa: A002  as the field is called
+    high: Decimal | None,
+    low: Decimal | None,
+    volume: int | None = None,
+    trades: int | None = None,
+    percent: Decimal | None = None,
+    shows_trading: bool = True,
+) -> Told:
+    """What a row says; ``trades`` and ``percent`` (the source's own change) only check it.
+
+    ``shows_trading``: whether the source has a column that would tell a trade of the session from an older one.
+
+    Raises Untraded for a stock without an opening price and volume in the session, whatever its other cells still
+    show, and Unreadable for a row that contradicts itself.
     """
+    if (shows_trading and open is None and not volume and not trades) or (price is None and at is None):
+        raise Untraded
+    if price is None or at is None:
+        raise Unreadable(
+            f"it was traded, but has no {'price' if price is None else 'time of its last trade'}"
+        )
+    if open is not None and volume == 0:
+        raise Unreadable("it has an opening price, but no volume")
+    _check_percent(price, previous_close, percent)
+    return Told(Row(symbol, price, previous_close, open, high, low, volume), at)
 
-    def __init__(self, times: Collection[time], observed: datetime, calendar: Calendar) -> None:
-        now = observed.astimezone(WARSAW)
-        self._calendar = calendar
-        self._observed = observed
-        self._now = now.time()
-        self._today = now.date()
-        late = sum(moment > self._now for moment in times)
-        old = not calendar.is_session(self._today) or (late and late * _LATE_SHARE >= len(times))
-        self._day = self._before(self._today) if old else self._today
 
-    def moment(self, traded_at: time | datetime) -> datetime:
-        """The moment of a trade, of which the page may tell the day too.
+def _check_percent(price: Decimal, previous_close: Decimal | None, percent: Decimal | None) -> None:
+    if percent is None or previous_close is None or previous_close <= 0:
+        return
+    computed = change_of(price, previous_close)[1]
+    if abs(computed - percent) > _PERCENT_ROUNDING:
+        raise Unreadable(
+            f"it contradicts itself: {price} against {previous_close} is {computed} %, the page says {percent} %"
+        )
 
-        Raises Unreadable for one that is still to come, or at a time at which Warsaw does not trade.
-        """
-        moment = traded_at if isinstance(traded_at, datetime) else self._dated(traded_at)
-        if moment > self._observed:
-            raise Unreadable(f"'{traded_at}' is still to come")
-        if self._calendar.market_status(moment) not in _TRADING:
-            raise Unreadable(f"'{traded_at}' is no time at which Warsaw trades")
-        return moment
 
-    def _dated(self, clock: time) -> datetime:
-        later = self._day == self._today and clock > self._now
-        return datetime.combine(self._before(self._today) if later else self._day, clock, WARSAW)
+class Source(NamedTuple):
+    """What is needed besides a page's rows to make quotes of them."""
 
-    def _before(self, day: date) -> date:
-        day -= timedelta(days=1)
-        while not self._calendar.is_session(day):  # ends: every closure does
-            day -= timedelta(days=1)
-        return day
+    name: str
+    answer: Answer
+    calendar: Calendar
+    recorded: Mapping[str, StockUpdate]
+    delay: int | None  # seconds
 
 
 def quote(
@@ -253,8 +305,7 @@ def quote(
 ) -> StockUpdate:
     """The quote of a row that was traded at ``moment``. ``change`` is computed: a source's own is rounded."""
     base = row.previous_close
-    change = None if base is None else row.price - base
-    percent = round(change * 100 / base, 2) if change is not None and base else None
+    change, percent = change_of(row.price, base) if base and base > 0 else (None, None)
     traded_at = utc_text(moment)
     return StockUpdate(
         timestamp=traded_at,
@@ -279,36 +330,106 @@ def _float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def reading(rows: Sequence[tuple[str, T]], quote_of: Callable[[str, T], StockUpdate | None]) -> Reading:
-    """The whole of a page: ``rows`` are ours, each with its symbol. Equal rows are one quote; rows of a symbol
-    that differ are passed on, for validation to judge.
+def reading(
+    rows: Sequence[tuple[str, T]],
+    told_of: Callable[[str, T], Told],
+    source: Source,
+    *,
+    symbols: Collection[str] = (),
+    times: Sequence[time] = (),
+) -> Reading:
+    """The whole of a page: ``rows`` are ours, each with its symbol. Equal rows are one quote.
 
-    ``quote_of`` gives None for a stock without a trade, and raises Unreadable or Foreign.
-    Raises Refusal when nothing can be had of the page, or when it is mostly unreadable.
+    ``told_of`` raises Untraded, Unreadable or Foreign. ``symbols``: all that were asked for; ``times``: of the last
+    trades of all instruments on the page.
+    Raises Refusal when nothing can be had of the page, when it is mostly unreadable, or not certainly of a session.
     """
-    quotes: list[StockUpdate] = []
-    skipped: list[Skipped] = []
-    unreadable: list[Skipped] = []
-    for symbol, row in rows:
-        try:
-            quote = quote_of(symbol, row)
-        except Foreign as no:
-            skipped.append(Skipped(symbol, str(no)))
-        except Unreadable as no:
-            unreadable.append(Skipped(symbol, str(no)))
-        else:
-            quotes += [quote] if quote else []
     if not rows:
         raise Refusal(RefusalReason.NO_DATA, "the page lists none of the stocks that were asked for")
+    told, absent, skipped = _told(rows, told_of)
+    unreadable = [one for one in skipped if one.reason is StaleReason.UNREADABLE]
     if len(unreadable) * 2 > len(rows):
         such = f"such as {unreadable[0].symbol}: {unreadable[0].why}"
         detail = f"{len(unreadable)} of {len(rows)} rows cannot be read, {such}"
         raise Refusal(RefusalReason.FORMAT_CHANGED, detail)
-    if not quotes and skipped:
+    if not told and not absent:
         such = f"such as {skipped[0].symbol}: {skipped[0].why}"
         raise Refusal(RefusalReason.NO_DATA, f"no row can be used, {such}")
-    if not quotes:
+    quotes, undated = _dated(told, source, times)
+    skipped += undated
+    absent |= {one.symbol: one.reason for one in skipped}
+    absent |= dict.fromkeys(set(symbols).difference(absent, (row[0] for row in rows)), StaleReason.MISSING)
+    return Reading(
+        Quotes(
+            quotes,
+            absent=absent,
+            newest_trade=_newest(quotes, times, source),
+            clock_skew=source.answer.skew,
+        ),
+        skipped,
+    )
+
+
+def _told(
+    rows: Sequence[tuple[str, T]], told_of: Callable[[str, T], Told]
+) -> tuple[list[Told], dict[str, StaleReason], list[Skipped]]:
+    """The usable rows, one for each symbol; the stocks without a trade; the rows that cannot be used."""
+    found: dict[str, set[Told]] = {}
+    untraded: dict[str, StaleReason] = {}
+    skipped: dict[str, Skipped] = {}
+    for symbol, row in rows:
+        try:
+            told = told_of(symbol, row)
+        except Untraded:
+            untraded[symbol] = StaleReason.NOT_TRADED
+        except Foreign as no:
+            skipped.setdefault(symbol, Skipped(symbol, str(no), no.reason))
+        except Unreadable as no:
+            skipped[symbol] = Skipped(symbol, str(no))
+        else:
+            found.setdefault(symbol, set()).add(told)
+    for symbol in [symbol for symbol, told in found.items() if len(told) > 1]:
+        skipped[symbol] = Skipped(symbol, "the page has two rows of it that contradict each other")
+    # A row of another company beside a good one is no fault; any other doubt about a stock spoils all its rows.
+    bad = {symbol for symbol, one in skipped.items() if one.reason is StaleReason.UNREADABLE}
+    usable = [told for symbol, (told, *_) in found.items() if symbol not in bad]
+    known = {told.row.symbol for told in usable} | untraded.keys()
+    return usable, untraded, [one for symbol, one in skipped.items() if symbol in bad or symbol not in known]
+
+
+def _dated(
+    told: Sequence[Told], source: Source, times: Sequence[time]
+) -> tuple[list[StockUpdate], list[Skipped]]:
+    """The quotes, and the rows without a certain date. Raises Refusal ``stale`` when none has one."""
+    delay = None if source.delay is None else timedelta(seconds=source.delay)
+    trades = [_trade(row, at) for row, at in told]
+    page = dating.Page(source.name, source.answer, trades, times, source.recorded, source.calendar, delay)
+    quotes: list[StockUpdate] = []
+    undated: list[Skipped] = []
+    for (row, _), moment in zip(told, dating.date_trades(page), strict=True):
+        if isinstance(moment, Undated):
+            undated.append(Skipped(row.symbol, str(moment)))
+        else:
+            quotes.append(
+                quote(row, moment, source.answer.observed, source.name, source.delay, source.calendar)
+            )
+    if undated and not quotes:
         raise Refusal(
-            RefusalReason.NO_DATA, "none of the stocks has traded in the session that the page shows"
+            RefusalReason.STALE, f"no row has a certain date, such as {undated[0].symbol}: {undated[0].why}"
         )
-    return Reading(list(dict.fromkeys(quotes)), skipped + unreadable)
+    return quotes, undated
+
+
+def _trade(row: Row, at: time | datetime) -> Trade:
+    numbers = map(_float, (row.open, row.high, row.low))
+    return Trade(row.symbol, at, float(row.price), row.volume, *numbers)
+
+
+def _newest(quotes: Sequence[StockUpdate], times: Sequence[time], source: Source) -> datetime | None:
+    """The newest trade of the page; None where it has too few to tell whether it stands still."""
+    if max(len(quotes), len(times)) < dating.MANY or not quotes:
+        return None
+    newest = utc_time(max(quote.timestamp for quote in quotes))
+    day = in_warsaw(newest).date()
+    late = [moment for at in times if (moment := datetime.combine(day, at, WARSAW)) <= source.answer.observed]
+    return max([newest, *late])

@@ -12,21 +12,22 @@ Warsaw's, prices have a decimal point, and ``B/D`` or ``N/D`` is what it does no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import ClassVar
 
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market import dating
 from zlotick.market.sessions import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate, utc_now, utc_time
+from zlotick.model import StaleReason, StockUpdate, utc_now
 from zlotick.providers import pages
-from zlotick.providers.base import Capabilities
-from zlotick.providers.pages import Reading, Row, Skipped, Unreadable
+from zlotick.providers.base import Capabilities, Quotes
+from zlotick.providers.pages import Foreign, Reading, Skipped, Source, Told, Unreadable
 from zlotick.providers.portions import Portions
-from zlotick.providers.web import Answer, Web, is_challenge, require_ok
+from zlotick.providers.web import Answer, Web, evidence, is_challenge, require_ok
 from zlotick.providers.web_provider import WebProvider
 
 DELAY = 900
@@ -116,6 +117,7 @@ class StooqProvider(WebProvider):
         super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._portions = Portions(_PAUSE)
         self._skipped: list[Skipped] = []
+        self._absent: dict[str, StaleReason] = {}
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
@@ -129,17 +131,18 @@ class StooqProvider(WebProvider):
         """
         symbols = sorted(self._universe.symbols | wanted)
         portions = [symbols[start : start + _AT_ONCE] for start in range(0, len(symbols), _AT_ONCE)]
-        self._skipped = []
+        self._skipped, self._absent = [], {}
         quotes = await self._portions.ask(filter(wanted.intersection, portions), self._ask)
         self._report.tell(self._skipped)
-        return [quote for quote in quotes if quote.symbol in wanted]
+        return Quotes([quote for quote in quotes if quote.symbol in wanted], absent=self._absent)
 
     async def _ask(self, symbols: Sequence[str]) -> list[StockUpdate]:
         # A blank is sent as the + that stands between symbols.
         params = {"s": " ".join(symbols).lower(), "f": _FIELDS, "h": "", "e": "csv"}
         answer = await self._web.get(PATH, params)
-        found = read(_body(answer), utc_time(answer.received_at), calendar=self._calendar)
+        found = read(_body(answer), evidence(answer), calendar=self._calendar, symbols=symbols)
         self._skipped += found.skipped
+        self._absent |= found.quotes.absent
         return found.quotes
 
 
@@ -154,10 +157,12 @@ def _body(answer: Answer) -> bytes:
 
 def parse(body: bytes, observed: datetime, *, calendar: Calendar = GPW) -> list[StockUpdate]:
     """The quotes of :func:`read`, without what it passed over."""
-    return read(body, observed, calendar=calendar).quotes
+    return read(body, dating.Answer(observed), calendar=calendar).quotes
 
 
-def read(body: bytes, observed: datetime, *, calendar: Calendar = GPW) -> Reading:
+def read(
+    body: bytes, answer: dating.Answer, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
+) -> Reading:
     """What a table says; symbols that the source does not know are left out. Pure.
 
     Raises Refusal for everything else: only a text that begins with the table's header is one.
@@ -171,16 +176,14 @@ def read(body: bytes, observed: datetime, *, calendar: Calendar = GPW) -> Readin
     place = columns.index("symbol")
     rows = [(cells[place].strip().upper(), cells) for line in lines if len(cells := line.split(",")) > place]
 
-    def quote_of(symbol: str, cells: Sequence[str]) -> StockUpdate | None:
+    def told_of(symbol: str, cells: Sequence[str]) -> Told:
         if len(cells) != len(columns):
             raise Unreadable(f"the row has {len(cells)} cells, its header {len(columns)}")
-        row, moment = _row(symbol, dict(zip(columns, map(str.strip, cells), strict=True)))
-        if row is None or moment is None:
-            return None
-        return pages.quote(row, moment, observed, StooqProvider.name, DELAY, calendar)
+        return _told(symbol, dict(zip(columns, map(str.strip, cells), strict=True)))
 
+    source = Source(StooqProvider.name, answer, calendar, {}, DELAY)
     try:
-        return pages.reading([row for row in rows if row[0]], quote_of)
+        return pages.reading([row for row in rows if row[0]], told_of, source, symbols=symbols)
     except Refusal as refusal:
         if refusal.reason is RefusalReason.NO_DATA:
             raise Refusal(
@@ -218,21 +221,22 @@ def _columns(header: Sequence[str]) -> list[str]:
     return columns
 
 
-def _row(symbol: str, cells: Mapping[str, str]) -> tuple[Row | None, datetime | None]:
-    """What a row says and when it was traded, None where the source does not know. Raises Unreadable."""
+def _told(symbol: str, cells: Mapping[str, str]) -> Told:
+    """What a row says. Raises Untraded, Unreadable, or Foreign for a symbol that the source does not know."""
     price = _price(cells["close"])
     if price is None or cells["date"] in _UNKNOWN or cells["time"] in _UNKNOWN:
-        return None, None
-    row = Row(
-        symbol=symbol,
-        price=price,
+        raise Foreign("Stooq does not know it", StaleReason.MISSING)
+    return pages.told(
+        symbol,
+        _moment(cells["date"], cells["time"]),
+        price,
         previous_close=_price(cells.get("previous_close", "")),
         open=_price(cells.get("open", "")),
         high=_price(cells.get("high", "")),
         low=_price(cells.get("low", "")),
         volume=_volume(cells.get("volume", "")),
+        shows_trading="open" in cells or "volume" in cells,
     )
-    return row, _moment(cells["date"], cells["time"])
 
 
 def _moment(day: str, clock: str) -> datetime:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -20,9 +21,11 @@ from yarl import URL
 
 from zlotick.config import Secret, WebSourceConfig
 from zlotick.errors import ConfigError, Refusal, RefusalReason
+from zlotick.market import dating
 from zlotick.model import utc_now, utc_text, utc_time
 
 _CUT = "the answer was cut short or is not what it claims"
+_OLDEST_COPY = 31 * 86_400  # seconds; an Age beyond that is no longer told apart
 _LONGEST_RETRY = 86_400.0
 """A source's word on when to ask again is believed up to a day."""
 
@@ -210,6 +213,27 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     return body
 
 
+def evidence(answer: Answer) -> dating.Answer:
+    """When an answer was made and came, by our clock and by its headers (RFC 9110 and 9111)."""
+    observed = utc_time(answer.received_at)
+    told = answer.headers.get("age", "").strip()
+    age = timedelta(seconds=min(int(told), _OLDEST_COPY)) if re.fullmatch("[0-9]{1,9}", told) else timedelta()
+    date = _http_date(answer, "date")
+    if date is not None:
+        # A cache passes the first server's Date on, or sets its own: the reading nearer to our clock is meant.
+        date = min(date, date + age, key=lambda moment: abs(observed - moment))
+    return dating.Answer(observed, date, age, _http_date(answer, "last-modified"))
+
+
+def _http_date(answer: Answer, name: str) -> datetime | None:
+    """A header that is a date; None without one, and for anything else that may stand there."""
+    try:
+        moment = parsedate_to_datetime(answer.headers.get(name, ""))
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def charset_of(answer: Answer) -> str:
     """The charset of the Content-Type header, ``utf-8`` when it says none. Anything at all may stand there."""
     for parameter in answer.headers.get("content-type", "").split(";")[1:]:
@@ -279,8 +303,11 @@ def _retry_after(answer: Answer) -> float | None:
         if text.isdecimal():
             seconds = float(text)
         else:
-            seconds = (parsedate_to_datetime(text) - utc_time(answer.received_at)).total_seconds()
-    except (TypeError, ValueError):
+            date = _http_date(answer, "retry-after")
+            if date is None:
+                return None
+            seconds = (date - utc_time(answer.received_at)).total_seconds()
+    except ValueError:
         return None
     return min(max(0.0, seconds), _LONGEST_RETRY)
 

@@ -20,6 +20,7 @@ import msgspec
 
 from zlotick.config import YahooConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market import dating
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_now, utc_time
@@ -148,6 +149,12 @@ def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = 
         volume=_volume(meta.regular_market_volume),
     )
     moment = _moment(meta.regular_market_time)
+    try:
+        dating.check_trade(moment, observed, calendar)
+    except dating.Undated as no:
+        raise Refusal(
+            RefusalReason.NO_DATA, f"Yahoo's last trade of {ticker}.WA cannot be used: {no}"
+        ) from None
     return [pages.quote(row, moment, observed, YahooProvider.name, DELAY, calendar)]
 
 
