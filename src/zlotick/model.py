@@ -44,6 +44,11 @@ class Origin(StrEnum):
     REPLAYED = "replayed"
     SIMULATED = "simulated"
 
+    @property
+    def ages(self) -> bool:
+        """Whether its quotes grow old with our clock: replayed and simulated ones have a time of their own."""
+        return self not in (Origin.REPLAYED, Origin.SIMULATED)
+
 
 class Review(StrEnum):
     """How a quote that looked doubtful came to be accepted."""
@@ -104,7 +109,8 @@ class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
 
     def traded(self) -> tuple[object, ...]:
         """What was traded: a quote is recorded only when something of this changed."""
-        return (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
+        told = (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
+        return (*told, self.previous_close)  # a reference price may be corrected without a trade
 
 
 _KNOWN_ORIGINS = {

@@ -19,7 +19,7 @@ GOOD = StockUpdate(
     symbol="PKN",
     price=65.5,
     change=1.25,
-    change_percent=1.94,
+    change_percent=1.95,
     volume=1_250_000,
     high=66.8,
     low=64.2,
@@ -108,7 +108,6 @@ def test_unknown_numbers_are_fine() -> None:
         ({"price": True}, "number", "price must be a number, was True"),
         ({"price": 10**400}, "number", "price must be a finite number, was an integer of 1329 bits"),
         ({"open": Surprise()}, "number", "open must be a number, was a Surprise"),
-        ({"volume": 10.0}, "number", "volume must be a whole number, was 10.0"),
         ({"volume": False}, "number", "volume must be a whole number, was False"),
         ({"volume": 2**63}, "number", "volume must fit into 63 bits, was 9223372036854775808"),
         ({"volume": -1}, "volume", "volume must not be negative, was -1"),
@@ -119,7 +118,6 @@ def test_unknown_numbers_are_fine() -> None:
         ({"timestamp": "yesterday"}, "time", "timestamp 'yesterday' must be ISO 8601 with a time zone"),
         ({"timestamp": "2025-04-30T11:59:00"}, "time", "must be ISO 8601 with a time zone"),
         ({"timestamp": None}, "time", "timestamp must be ISO 8601 text, was None"),
-        ({"timestamp": NOW}, "time", "timestamp must be ISO 8601 text, was a datetime"),
         ({"timestamp": "0001-01-01T00:00:00+05:00"}, "time", "timestamp '0001-01-01T00:00:00+05:00' must be"),
         ({"timestamp": "1970-01-01T00:00:00Z"}, "time", "is before GPW's first session, 1991-04-16"),
         ({"exchange_time": "soon"}, "time", "exchange_time 'soon' must be ISO 8601"),
@@ -154,15 +152,16 @@ def test_an_unknown_symbol_is_told_the_remedy() -> None:
     assert no.quote.symbol == "XYZ"
 
 
-def test_of_two_quotes_of_a_symbol_the_first_wins() -> None:
-    accepted, [no] = validator().check([GOOD, quote(price=66.0)], NOW)
-    assert accepted == [GOOD]
-    assert no.reason == Reason.DUPLICATE_SYMBOL
+def test_two_quotes_of_a_symbol_that_contradict_each_other_are_both_rejected() -> None:
+    """The first one won: the order of a provider's answer decided which number was right."""
+    accepted, rejected = validator().check([GOOD, quote(price=66.0)], NOW)
+    assert accepted == []
+    assert [no.reason for no in rejected] == [Reason.DUPLICATE_SYMBOL] * 2
 
 
-def test_a_rejected_quote_makes_no_duplicate() -> None:
-    accepted, _ = validator().check([quote(price=0.0), GOOD], NOW)
-    assert accepted == [GOOD]
+def test_the_same_quote_twice_is_taken_once() -> None:
+    accepted, [no] = validator().check([GOOD, quote()], NOW)
+    assert (accepted, no.reason) == ([GOOD], Reason.DUPLICATE_SYMBOL)
 
 
 @pytest.mark.parametrize("junk", [None, 5, {"symbol": "PKN"}, "PKN", Surprise()])
@@ -194,7 +193,10 @@ def test_volume_never_shrinks_within_a_session() -> None:
     judge.check([quote(volume=None)], NOW)  # unknown for once: the session's volume is not forgotten
     no = verdict(quote(volume=1_249_999), judge=judge)
     assert no.reason == Reason.VOLUME
-    assert no.detail == "volume 1249999 of PKN is less than 1250000 before in the session"
+    assert (
+        no.detail
+        == "volume 1249999 of PKN is less than 1250000 before in the session; held back until it is confirmed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,8 @@ def test_a_jump_is_measured_from_the_last_price_within_a_session() -> None:
     no = verdict(quote(**wide, price=60.0), judge=judge)
     assert no.reason == Reason.JUMP
     assert no.detail == (
-        "price 60.0 of PKN is 18.9% away from 74.0; the limit is 10% (providers.jump_limit_percent)"
+        "price 60.0 of PKN is 18.9% away from 74.0; the limit is 10% (providers.jump_limit_percent); "
+        "held back until it is confirmed"
     )
 
 
@@ -228,7 +231,8 @@ def test_a_new_session_is_measured_from_the_previous_close() -> None:
     judge.check([quote(**wide)], NOW)
     # A split: the exchange adjusts the reference price, so the last price means nothing.
     split = quote(**wide, price=6.6, previous_close=6.5, volume=1, timestamp="2025-05-02T07:00:00.000Z")
-    assert judge.check([split], NOW + timedelta(days=2))[0] == [split]
+    [accepted], _ = judge.check([split], NOW + timedelta(days=2))
+    assert (accepted.price, accepted.change, accepted.review) == (6.6, 0.1, None)
 
 
 def test_restore_takes_up_where_the_former_run_ended() -> None:
@@ -249,6 +253,161 @@ def test_forget_lets_one_source_begin_again() -> None:
     again = {"timestamp": "2025-04-29T07:00:00.000Z", "volume": 1}
     assert judge.check([quote(**again)], NOW)[0]
     assert verdict(quote(**again, data_source="other"), judge=judge).reason == Reason.BACKWARDS
+
+
+# --- doubtful values and their way back --------------------------------------------------------------------------
+
+WIDE = {"high": None, "low": None, "open": None, "previous_close": None}
+
+
+def look(number: int, **changes: Any) -> StockUpdate:
+    """The n-th answer of a provider, a minute after the one before."""
+    seen = (NOW + timedelta(minutes=number)).isoformat()
+    return quote(**{**WIDE, "received_at": seen, **changes})
+
+
+def prices(judge: Validator, *quotes: StockUpdate) -> list[tuple[float, str | None]]:
+    """What is published of them, one answer after the other."""
+    found = []
+    for one in quotes:
+        accepted, _ = judge.check([one], NOW + timedelta(hours=1))
+        found += [(each.price, each.review) for each in accepted]
+    return found
+
+
+def test_a_volume_that_was_wrong_is_corrected_by_repetition() -> None:
+    """One bad print of 9,001,200 shares silenced the stock until midnight, over restarts too."""
+    judge = validator()
+    judge.restore({"PKN": quote(volume=9_001_200)})
+    volumes = [look(n, volume=volume) for n, volume in enumerate([1300, 1400, 1500, 1600])]
+    assert prices(judge, *volumes) == [(65.5, "corrected"), (65.5, None)]
+
+
+def test_a_leap_of_the_volume_is_held_back() -> None:
+    judge = validator()
+    volumes = [look(n, volume=volume) for n, volume in enumerate([1000, 1200, 9_001_200, 1300])]
+    assert [one.volume for v in volumes for one in judge.check([v], NOW + timedelta(hours=1))[0]] == [
+        1000,
+        1200,
+        1300,
+    ]
+
+
+def test_a_gap_above_the_limit_is_confirmed_by_repetition() -> None:
+    """MEG opened 71 % above its previous close on 2024-08-14 and traded there all day: nothing of it was recorded."""
+    gap = {"price": 8.2, "previous_close": 4.78}
+    assert (
+        prices(validator(), *(look(n, **gap) for n in range(5))) == [(8.2, "confirmed")] + [(8.2, None)] * 2
+    )
+
+
+def test_the_same_answer_again_confirms_nothing() -> None:
+    gap = look(1, price=8.2, previous_close=4.78)
+    assert prices(validator(), *[gap] * 10) == []
+
+
+def test_a_value_that_does_not_repeat_itself_confirms_nothing() -> None:
+    judge = validator()
+    gaps = [look(n, price=100.0 * 3**n, previous_close=4.78) for n in range(6)]
+    assert prices(judge, *gaps) == []
+
+
+def test_another_provider_confirms_at_once() -> None:
+    gap = {"price": 8.2, "previous_close": 4.78}
+    judge = validator()
+    assert prices(judge, look(1, **gap), look(1, **gap, data_source="b")) == [(8.2, "confirmed")]
+
+
+def test_a_provider_that_is_100_times_off_confirms_nothing() -> None:
+    """bankier's page in grosze took over two minutes after gpw had died: ABS 8680.0."""
+    judge = validator()
+    judge.check([quote(**WIDE | {"previous_close": 64.25})], NOW)
+    off = {"price": 6550.0, "previous_close": 6425.0, "data_source": "b"}
+    assert prices(judge, *(look(n, **off) for n in range(10))) == []
+    assert prices(judge, *(look(n, **off | {"previous_close": None}) for n in range(10))) == []
+
+
+def test_a_corrected_reference_price_is_taken_after_repetition() -> None:
+    judge = validator()
+    judge.check([quote(**WIDE | {"previous_close": 64.25})], NOW)
+    [last] = [
+        one
+        for n in range(3)
+        for one in judge.check([look(n, previous_close=60.0)], NOW + timedelta(hours=1))[0]
+    ]
+    assert (last.previous_close, last.change, last.review) == (60.0, 5.5, "corrected")
+
+
+def test_a_trade_that_was_taken_back_replaces_its_row() -> None:
+    """The time of a row never goes back: a later row of the wrong trade would stay the newest in the stores."""
+    judge = validator()
+    judge.check([quote(**WIDE)], NOW)
+    earlier = {
+        "timestamp": "2025-04-30T11:50:00.000Z",
+        "exchange_time": "2025-04-30T11:50:00.000Z",
+        "price": 64.0,
+    }
+    found = [one for n in range(4) for one in judge.check([look(n, **earlier)], NOW + timedelta(hours=1))[0]]
+    assert [(one.price, one.review) for one in found] == [(64.0, "corrected"), (64.0, None)]
+    assert {one.timestamp for one in found} == {GOOD.timestamp}
+    assert {one.exchange_time for one in found} == {"2025-04-30T11:50:00.000Z"}
+
+
+def test_a_quote_of_an_earlier_session_never_comes_through() -> None:
+    judge = validator()
+    judge.check([quote(**WIDE)], NOW)
+    old = {"timestamp": "2025-04-29T11:50:00.000Z"}
+    assert prices(judge, *(look(n, **old) for n in range(10))) == []
+    judge.check([look(1, **old, data_source="b")], NOW)
+    assert prices(judge, *(look(n, **old) for n in range(10))) == []
+
+
+def test_one_tick_of_a_penny_share_is_no_jump() -> None:
+    penny = {"price": 0.02, "previous_close": 0.01}
+    assert prices(validator(), look(1, **penny)) == [(0.02, None)]
+    assert prices(validator(), look(1, price=0.2, previous_close=0.01)) == []
+
+
+@pytest.mark.parametrize("clock", ["06:47:00", "14:55:30", "15:20:00", "19:00:00"])
+def test_a_trade_happens_while_the_exchange_trades(clock: str) -> None:
+    """UTC: before the opening, in the closing call, after the last trade."""
+    trade = quote(exchange_time=f"2025-04-29T{clock}Z", timestamp=f"2025-04-29T{clock}Z", origin="delayed")
+    no = verdict(trade)
+    assert (no.reason, "exchange_time of PKN" in no.detail) == (Reason.TIME, True)
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    import numpy as np
+    import pandas as pd
+
+    given = quote(
+        price=np.float32(65.5),
+        volume=np.int64(7),
+        high=np.float64(66.8),
+        delay_seconds=900.0,
+        timestamp=pd.Timestamp("2025-04-30T11:59", tz="UTC"),
+        low=None,
+    )
+    [accepted], _ = validator().check([given], NOW)
+    assert (accepted.price, accepted.volume, accepted.timestamp) == (65.5, 7, GOOD.timestamp)
+    assert (type(accepted.price), type(accepted.volume), type(accepted.delay_seconds)) == (float, int, int)
+
+
+def test_the_change_is_what_the_prices_say() -> None:
+    [accepted], _ = validator().check(
+        [quote(**WIDE | {"price": 229.0, "previous_close": 231.6, "change": 5.0})], NOW
+    )
+    assert (accepted.change, accepted.change_percent) == (-2.6, -1.12)
+
+
+def test_no_number_is_minus_zero() -> None:
+    given = quote(
+        **WIDE | {"price": 1999.95, "previous_close": 2000.0, "change": -0.0, "change_percent": -0.0}
+    )
+    [accepted], _ = validator().check([given], NOW)
+    assert (str(accepted.change), str(accepted.change_percent)) == ("-0.05", "0.0")
+    [accepted], _ = validator().check([quote(**WIDE | {"change": -0.0})], NOW)
+    assert str(accepted.change) == "0.0"
 
 
 # --- properties -------------------------------------------------------------------------------------------------

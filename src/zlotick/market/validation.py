@@ -1,78 +1,83 @@
-"""Which quotes may be published: every rule has a name, every rejection says field, value and rule.
+"""Which quotes may be published: every rule has a name, every rejection says field, value and rule. Pure.
 
-Corrupt data is worse than no data, and a provider may hand us anything: strings, NaN, None. Nothing of that
-raises here; it is rejected, and what is accepted has exact types, finite numbers and canonical times.
-A *session* of a quote is the Warsaw date of its event time.
+A *session* of a quote is the Warsaw date of its event time. Some values are impossible and rejected for good. Others
+are only *doubtful*: a jump of the price, a volume that is less than before, a last trade that is taken back, another
+reference price. One bad print must not be published, and must not silence a stock either. So a doubtful value is
+held back, visibly, and accepted as soon as another provider says the same, or the same provider repeats it in
+:data:`LOOKS` answers. It is then marked (:class:`~zlotick.model.Review`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import date, datetime, timedelta
-from enum import StrEnum
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
-from zlotick.market.sessions import session_date
-from zlotick.market.universe import TICKER
-from zlotick.model import MarketStatus, Origin, RejectedQuote, Review, StockUpdate, utc_text, utc_time
+from zlotick.market import dating
+from zlotick.market.arithmetic import change_of_floats
+from zlotick.market.canonical import Clock, Moment, Reason, Rejection, check_prices, keepable, typed
+from zlotick.market.sessions import Calendar, session_date
+from zlotick.model import RejectedQuote, Review, StockUpdate, utc_text, utc_time
+
+__all__ = ["LOOKS", "Reason", "Validator"]
+
+LOOKS = 3
+"""Answers of one provider that must repeat a doubtful value before it is believed."""
+
+RECENT = timedelta(days=7)
+"""A price of an earlier session says something about the next one's for so long."""
+
+_TICK, _FREE_TICKS = 0.01, 3
+"""Below 1 PLN one tick can be 100 %: a move of so many ticks is no jump."""
+
+_SAME_PRICE = 0.005  # two providers agree on a price within this share
+_SAME_REFERENCE = 0.01  # and on a previous close within this one (bankier computes it from a rounded change)
+_LEAP = 10  # times the volume before, and
+_LEAP_VALUE = 50_000_000  # PLN within
+_LEAP_WITHIN = timedelta(minutes=10)
+_CHANGES_KEPT = 100_000
+_MINUTE = len("2025-04-30T09:00")
 
 
-class Reason(StrEnum):
-    """Why a quote was rejected."""
-
-    TEXT = "text"  # not a StockUpdate, or a text field without usable text
-    NUMBER = "number"  # NaN, infinite, or not a number at all
-    UNKNOWN_SYMBOL = "unknown_symbol"
-    DUPLICATE_SYMBOL = "duplicate_symbol"  # in one call; the first accepted one wins
-    TIME = "time"  # not ISO 8601 with a zone
-    FUTURE = "future"
-    BACKWARDS = "backwards"  # before the last of that symbol and source
-    PRICE = "price"  # not above 0
-    RANGE = "range"  # not low <= price, open <= high
-    VOLUME = "volume"  # negative, or less than before in the session
-    JUMP = "jump"
-
-
-_PRICES = ("price", "high", "low", "open", "previous_close")
-_NUMBERS = (*_PRICES, "change", "change_percent")
-_COUNTS = ("volume", "delay_seconds")
-_LABELS: dict[str, type[StrEnum]] = {"origin": Origin, "review": Review}
-_TIMES = ("timestamp", "exchange_time", "received_at")
-_STATUSES = frozenset(MarketStatus)
-_MAX_COUNT = 2**63 - 1  # what every store of ours can hold
-_MAX_TEXT = 64
-_EARLIEST = "1991-04-16"  # GPW's first session: an earlier time is a conversion error
-
-
-class _Rejection(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
-class _Moment(NamedTuple):
-    text: str  # canonical, so that text order is time order
-    session: date
-
-
-class _Last(NamedTuple):
+class _Known(NamedTuple):
     """What the next quote of the same symbol and source is compared with."""
 
-    moment: _Moment
+    told: Moment  # the time by the source's own word
+    published: str  # its timestamp, which never goes back
     price: float
     volume: int | None
+    previous_close: float | None
+
+
+class _Held(NamedTuple):
+    """A doubtful quote that waits for a confirmation."""
+
+    reason: Reason
+    quote: _Known
+    looks: int
+    received_at: str | None
+
+
+class _Doubt(NamedTuple):
+    reason: Reason
+    detail: str
+    review: Review  # what the quote is called when it is accepted after all
+    repetition_helps: bool = True
+    others_help: bool = True
+
+
+_Key = tuple[str, str]  # source, symbol
 
 
 class Validator:
     """Accepts or rejects quotes, and remembers the last accepted of each symbol and source.
 
-    ``universe_symbols=None`` accepts every symbol. ``jump_limit_percent`` bounds the move against the last
-    price, or against the previous close for the first quote of a session.
+    ``universe_symbols=None`` accepts every symbol. ``jump_limit_percent`` bounds the move against the last price in
+    the session, of whatever source, or against the previous close for the first quote of a session.
     """
 
     def __init__(
@@ -80,23 +85,30 @@ class Validator:
         universe_symbols: AbstractSet[str] | None,
         jump_limit_percent: float,
         *,
+        calendar: Calendar | None = None,
         future_tolerance: timedelta = timedelta(minutes=5),
     ) -> None:
         self._universe = universe_symbols
         self._jump_limit = jump_limit_percent
+        self._calendar = calendar or Calendar()
         self._future_tolerance = future_tolerance
-        self._last: dict[tuple[str, str], _Last] = {}
+        self._known: dict[_Key, _Known] = {}
+        self._newest: dict[str, _Key] = {}  # whose quote of the symbol was accepted last
+        self._held: dict[_Key, _Held] = {}
+        self._sources: set[str] = set()
+        self._changes: dict[tuple[float, float | None], tuple[float | None, float | None]] = {}
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
         """Take up where a former run ended: its last accepted quotes."""
         for quote in last.values():
             moment = utc_time(quote.timestamp)
-            known = _Moment(utc_text(moment), session_date(moment))
-            self._last[quote.data_source, quote.symbol] = _Last(known, quote.price, quote.volume)
+            self._remember(quote, Moment(utc_text(moment), session_date(moment)), quote.volume)
 
     def forget(self, source: str) -> None:
         """The source begins its material again: its time and volumes may go back once."""
-        self._last = {key: last for key, last in self._last.items() if key[0] != source}
+        self._known = {key: known for key, known in self._known.items() if key[0] != source}
+        self._held = {key: held for key, held in self._held.items() if key[0] != source}
+        self._newest = {symbol: key for symbol, key in self._newest.items() if key[0] != source}
 
     def check(
         self, quotes: Sequence[StockUpdate], now: datetime
@@ -107,232 +119,235 @@ class Validator:
         """
         accepted: dict[str, StockUpdate] = {}
         rejected: list[RejectedQuote] = []
-        clock = _Clock(now + self._future_tolerance)
+        clock = Clock(now + self._future_tolerance)
+        twice = _contradictions(quotes)
         for given in quotes:
             try:
-                quote = _typed(given)
-                self._check_symbol(quote.symbol, accepted)
-                quote = clock.canonical(quote)
-                _check_prices(quote)
-                self._check_sequence(quote, clock.moment("timestamp", quote.timestamp))
-            except _Rejection as no:
-                rejected.append(RejectedQuote(no.reason.value, no.detail, _keepable(given)))
+                quote = typed(given)
+                self._check_symbol(quote.symbol, accepted, twice)
+                quote = self._with_change(clock.canonical(quote))
+                check_prices(quote)
+                moment = clock.moment("timestamp", quote.timestamp)
+                self._check_hours(quote)
+                quote = self._judge(quote, moment)
+            except Rejection as no:
+                rejected.append(RejectedQuote(no.reason.value, no.detail, keepable(given)))
             else:
                 accepted[quote.symbol] = quote
         return list(accepted.values()), rejected
 
-    def _check_symbol(self, symbol: str, accepted: Mapping[str, StockUpdate]) -> None:
+    def _check_symbol(
+        self, symbol: str, accepted: Mapping[str, StockUpdate], twice: AbstractSet[str]
+    ) -> None:
         if self._universe is not None and symbol not in self._universe:
             remedy = "add it to universe.extra if you want it"
-            raise _Rejection(Reason.UNKNOWN_SYMBOL, f"symbol '{symbol}' is not in the universe; {remedy}")
+            raise Rejection(Reason.UNKNOWN_SYMBOL, f"symbol '{symbol}' is not in the universe; {remedy}")
+        if symbol in twice:
+            detail = f"symbol '{symbol}' came twice with different values: neither is taken"
+            raise Rejection(Reason.DUPLICATE_SYMBOL, detail)
         if symbol in accepted:
-            raise _Rejection(
-                Reason.DUPLICATE_SYMBOL, f"symbol '{symbol}' came twice; the first one was taken"
-            )
+            raise Rejection(Reason.DUPLICATE_SYMBOL, f"symbol '{symbol}' came twice; one is enough")
 
-    def _check_sequence(self, quote: StockUpdate, moment: _Moment) -> None:
-        """Against the last accepted quote of the symbol and source; remembers this one when it passes."""
-        key = (quote.data_source, quote.symbol)
-        last = self._last.get(key)
-        base, volume = quote.previous_close, quote.volume
-        if last:
-            if moment.text < last.moment.text:
-                detail = (
-                    f"timestamp {moment.text} of {quote.symbol} is before the last one, {last.moment.text}"
-                )
-                raise _Rejection(Reason.BACKWARDS, detail)
-            if moment.session == last.moment.session:
-                base, volume = last.price, self._volume(quote, last.volume)
-        self._check_jump(quote, base)
-        self._last[key] = _Last(moment, quote.price, volume)
-
-    def _volume(self, quote: StockUpdate, before: int | None) -> int | None:
-        """The session's volume so far: an unknown volume does not forget it."""
-        if quote.volume is None or before is None:
-            return before if quote.volume is None else quote.volume
-        if quote.volume < before:
-            detail = f"volume {quote.volume} of {quote.symbol} is less than {before} before in the session"
-            raise _Rejection(Reason.VOLUME, detail)
-        return quote.volume
-
-    def _check_jump(self, quote: StockUpdate, base: float | None) -> None:
-        if base is None:
+    def _check_hours(self, quote: StockUpdate) -> None:
+        """A trade that a provider reports happened while the exchange was trading."""
+        if quote.exchange_time is None or quote.origin is None or not quote.origin.ages:
             return
-        percent = abs(quote.price / base - 1) * 100
-        if percent > self._jump_limit:
-            detail = f"price {quote.price} of {quote.symbol} is {percent:.1f}% away from {base}"
-            remedy = f"the limit is {self._jump_limit:g}% (providers.jump_limit_percent)"
-            raise _Rejection(Reason.JUMP, f"{detail}; {remedy}")
-
-
-class _Clock:
-    """Reads the times of one call's quotes. Most of them are equal, so each text is read once."""
-
-    def __init__(self, latest: datetime) -> None:
-        self._latest = utc_text(latest)
-        self._read: dict[str, _Moment] = {}
-
-    def canonical(self, quote: StockUpdate) -> StockUpdate:
-        """The quote with its times as UTC text with milliseconds and ``Z``."""
-        changed: dict[str, Any] = {}
-        for field in _TIMES:
-            text = getattr(quote, field)
-            if text is None and field != "timestamp":
-                continue
-            canonical = self.moment(field, text).text
-            if canonical != text:
-                changed[field] = canonical
-        return msgspec.structs.replace(quote, **changed) if changed else quote
-
-    def moment(self, field: str, text: object) -> _Moment:
-        if type(text) is not str:
-            raise _Rejection(Reason.TIME, f"{field} must be ISO 8601 text, was {_shown(text)}")
-        known = self._read.get(text)
-        if known is None:
-            known = self._read[text] = self._parsed(field, text)
-        return known
-
-    def _parsed(self, field: str, text: str) -> _Moment:
+        known = self._known.get((quote.data_source, quote.symbol))
+        if known and known.told.text == quote.exchange_time:
+            return
         try:
-            moment = utc_time(text)
-        except (ValueError, OverflowError):
-            rule = "must be ISO 8601 with a time zone, such as 2025-04-30T09:00:00Z"
-            raise _Rejection(Reason.TIME, f"{field} {_shown(text)} {rule}") from None
-        canonical = utc_text(moment)
-        if canonical > self._latest:
-            raise _Rejection(
-                Reason.FUTURE, f"{field} {canonical} is in the future: later than {self._latest}"
+            dating.check_trade_time(utc_time(quote.exchange_time), self._calendar)
+        except dating.Undated as no:
+            raise Rejection(Reason.TIME, f"exchange_time of {quote.symbol}: {no}") from None
+
+    def _with_change(self, quote: StockUpdate) -> StockUpdate:
+        """With the change that its two prices make: a provider's own may be rounded, or of another reference."""
+        if quote.previous_close is None or quote.previous_close <= 0:
+            return quote
+        prices = (quote.price, quote.previous_close)
+        changes = self._changes.get(prices)
+        if changes is None:
+            if len(self._changes) > _CHANGES_KEPT:
+                self._changes.clear()
+            changes = self._changes[prices] = change_of_floats(*prices)
+        if changes == (quote.change, quote.change_percent):
+            return quote
+        return msgspec.structs.replace(quote, change=changes[0], change_percent=changes[1])
+
+    # Doubts
+
+    def _judge(self, quote: StockUpdate, moment: Moment) -> StockUpdate:
+        """The quote as it may be published. Raises Rejection while it is held back."""
+        key = (quote.data_source, quote.symbol)
+        known = self._known.get(key)
+        doubt = self._doubt(quote, moment, known)
+        review = None
+        if doubt is not None:
+            if not self._is_settled(key, quote, moment, doubt):
+                raise Rejection(doubt.reason, f"{doubt.detail}; held back until it is confirmed")
+            review = doubt.review
+        self._held.pop(key, None)
+        volume = quote.volume
+        if volume is None and known and known.told.session == moment.session:
+            volume = known.volume  # an unknown volume does not forget the session's
+        # A trade that was taken back replaces the row of that trade: the time of a row never goes back.
+        timestamp = quote.timestamp
+        if known and known.told.session == moment.session:
+            timestamp = max(timestamp, known.published)
+        if timestamp != quote.timestamp or review is not quote.review:
+            quote = msgspec.structs.replace(quote, timestamp=timestamp, review=review)
+        self._remember(quote, moment, volume)
+        return quote
+
+    def _remember(self, quote: StockUpdate, moment: Moment, volume: int | None) -> None:
+        key = (quote.data_source, quote.symbol)
+        self._sources.add(quote.data_source)
+        self._known[key] = _Known(moment, quote.timestamp, quote.price, volume, quote.previous_close)
+        newest = self._newest.get(quote.symbol)
+        if newest is None or newest not in self._known or moment.text >= self._known[newest].told.text:
+            self._newest[quote.symbol] = key
+
+    def _doubt(self, quote: StockUpdate, moment: Moment, known: _Known | None) -> _Doubt | None:
+        return (
+            (known and self._backwards(quote, moment, known))
+            or (known and self._volume(quote, moment, known))
+            or self._reference(quote, moment)
+            or self._jump(quote, moment)
+        )
+
+    def _backwards(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
+        if moment.text >= known.told.text:
+            return None
+        detail = f"timestamp {moment.text} of {quote.symbol} is before the last one, {known.told.text}"
+        same_session = moment.session == known.told.session
+        return _Doubt(Reason.BACKWARDS, detail, Review.CORRECTED, same_session, others_help=same_session)
+
+    def _volume(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
+        if quote.volume is None or known.volume is None or moment.session != known.told.session:
+            return None
+        if quote.volume < known.volume:
+            detail = (
+                f"volume {quote.volume} of {quote.symbol} is less than {known.volume} before in the session"
             )
-        if canonical < _EARLIEST:
-            raise _Rejection(Reason.TIME, f"{field} {canonical} is before GPW's first session, {_EARLIEST}")
-        return _Moment(canonical, session_date(moment))
-
-
-def _typed(quote: object) -> StockUpdate:
-    """The quote with exact types: finite floats, whole counts, clean texts."""
-    if not isinstance(quote, StockUpdate):
-        raise _Rejection(Reason.TEXT, f"a quote must be a StockUpdate, was {_shown(quote)}")
-    exact = _exact_values(quote)
-    changed: dict[str, Any] = {field: value for field, value in exact if value is not getattr(quote, field)}
-    return msgspec.structs.replace(quote, **changed) if changed else quote
-
-
-def _exact_values(quote: StockUpdate) -> Iterable[tuple[str, object]]:
-    yield "symbol", _symbol(quote.symbol)
-    yield "market_status", _status(quote.market_status)
-    yield "data_source", _source(quote.data_source)
-    for field, kind in _LABELS.items():
-        yield field, _label(field, kind, getattr(quote, field))
-    yield "price", _number("price", quote.price)
-    for field in _NUMBERS[1:]:
-        value = getattr(quote, field)
-        if value is not None:
-            yield field, _number(field, value)
-    for field in _COUNTS:
-        value = getattr(quote, field)
-        if value is not None:
-            yield field, _count(field, value)
-
-
-def _symbol(value: object) -> str:
-    if isinstance(value, str) and TICKER.fullmatch(value):
-        return str.__str__(value)
-    raise _Rejection(Reason.TEXT, f"symbol {_shown(value)} must be 1 to 16 of A-Z and 0-9")
-
-
-def _status(value: object) -> str:
-    if isinstance(value, str) and value in _STATUSES:
-        return str.__str__(value)
-    raise _Rejection(
-        Reason.TEXT, f"market_status {_shown(value)} must be one of {', '.join(sorted(_STATUSES))}"
-    )
-
-
-def _source(value: object) -> str:
-    if isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_TEXT:
-        return str.__str__(value)
-    raise _Rejection(
-        Reason.TEXT, f"data_source {_shown(value)} must be 1 to {_MAX_TEXT} printable characters"
-    )
-
-
-def _label(field: str, kind: type[StrEnum], value: object) -> StrEnum | None:
-    if value is None or isinstance(value, kind):
-        return value
-    if isinstance(value, str) and value in frozenset(kind):
-        return kind(value)
-    raise _Rejection(Reason.TEXT, f"{field} {_shown(value)} must be one of {', '.join(sorted(kind))}")
-
-
-def _number(field: str, value: object) -> float:
-    if type(value) is float and math.isfinite(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Rejection(Reason.NUMBER, f"{field} must be a number, was {_shown(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise _Rejection(Reason.NUMBER, f"{field} must be a finite number, was {_shown(value)}")
-    return number
-
-
-def _count(field: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _Rejection(Reason.NUMBER, f"{field} must be a whole number, was {_shown(value)}")
-    if value > _MAX_COUNT:
-        raise _Rejection(Reason.NUMBER, f"{field} must fit into 63 bits, was {_shown(value)}")
-    if value < 0:
-        reason = Reason.VOLUME if field == "volume" else Reason.NUMBER
-        raise _Rejection(reason, f"{field} must not be negative, was {_shown(value)}")
-    return int(value)
-
-
-def _check_prices(quote: StockUpdate) -> None:
-    for field in _PRICES:
-        value = getattr(quote, field)
-        if value is not None and value <= 0:
-            raise _Rejection(Reason.PRICE, f"{field} {value} of {quote.symbol} must be above 0")
-    low = -math.inf if quote.low is None else quote.low
-    high = math.inf if quote.high is None else quote.high
-    for field, value in (("price", quote.price), ("open", quote.open)):
-        if value is not None and not low <= value <= high:
-            detail = f"{field} {value} of {quote.symbol} must be within low {quote.low} and high {quote.high}"
-            raise _Rejection(Reason.RANGE, detail)
-
-
-def _shown(value: object) -> str:
-    """A value for a message: short, and safe whatever it is (its own repr might be endless, or raise)."""
-    if isinstance(value, str):
-        return ascii(str.__str__(value)[:_MAX_TEXT])
-    if value is None or type(value) in (bool, float):
-        return repr(value)
-    if type(value) is int:
-        return repr(value) if value.bit_length() <= 256 else f"an integer of {value.bit_length()} bits"
-    return f"a {type(value).__name__}"
-
-
-def _keepable(quote: object) -> StockUpdate:
-    """The rejected quote such as the journal can keep and read again; the rejection's detail has the original."""
-    if not isinstance(quote, StockUpdate):
-        return StockUpdate("", "", 0.0, None, None, None, None, None, None, "", "")
-    kept: dict[str, Any] = {name: _kept(name, getattr(quote, name)) for name in StockUpdate.__struct_fields__}
-    return StockUpdate(**kept)
-
-
-def _kept(field: str, value: object) -> object:
-    try:
-        if field in _NUMBERS:
-            return None if value is None and field != "price" else _number(field, value)
-        if field in _COUNTS:
-            return None if value is None else _count(field, value)
-    except _Rejection:
-        return 0.0 if field == "price" else None
-    if value is None and field in _TIMES[1:]:
+            return _Doubt(Reason.VOLUME, detail, Review.CORRECTED)
+        leap = quote.volume > known.volume * _LEAP and known.volume > 0
+        if (
+            leap
+            and (quote.volume - known.volume) * quote.price > _LEAP_VALUE
+            and self._is_soon(moment, known)
+        ):
+            detail = f"volume {quote.volume} of {quote.symbol} leaps from {known.volume} within minutes"
+            return _Doubt(Reason.VOLUME, detail, Review.CONFIRMED)
         return None
-    if field in _LABELS:
-        return value if isinstance(value, _LABELS[field]) else None
-    if isinstance(value, str):
-        return str.__str__(value)[:_MAX_TEXT].encode("utf-8", "replace").decode()
-    return _shown(value)
+
+    @staticmethod
+    def _is_soon(moment: Moment, known: _Known) -> bool:
+        return utc_time(moment.text) - utc_time(known.told.text) <= _LEAP_WITHIN
+
+    def _reference(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
+        """The previous close is one number all session long, whoever reports it."""
+        newest = self._newest_known(quote.symbol)
+        if newest is None or quote.previous_close is None or (quote.origin and not quote.origin.ages):
+            return None
+        source, known = newest
+        if known.previous_close is None or known.told.session != moment.session:
+            return None
+        if _near(quote.previous_close, known.previous_close, _SAME_REFERENCE):
+            return None
+        detail = (
+            f"previous_close {quote.previous_close} of {quote.symbol} differs from {known.previous_close}, "
+            f"known in this session from {source}"
+        )
+        own = source == quote.data_source
+        return _Doubt(Reason.REFERENCE, detail, Review.CORRECTED, repetition_helps=own)
+
+    def _jump(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
+        newest = self._newest_known(quote.symbol)
+        base, credible = quote.previous_close, True
+        if newest is not None:
+            source, known = newest
+            if known.told.session == moment.session:
+                base = known.price
+                # Another provider may be 100 times off all day long: then its reference price is, too.
+                credible = source == quote.data_source or (
+                    quote.previous_close is not None and known.previous_close is not None
+                )
+            elif base is None and moment.session - known.told.session <= RECENT:
+                base = known.price
+        if base is None or not self._jumps(quote.price, base):
+            return None
+        percent = abs(quote.price / base - 1) * 100
+        detail = f"price {quote.price} of {quote.symbol} is {percent:.1f}% away from {base}"
+        remedy = f"the limit is {self._jump_limit:g}% (providers.jump_limit_percent)"
+        return _Doubt(Reason.JUMP, f"{detail}; {remedy}", Review.CONFIRMED, repetition_helps=credible)
+
+    def _jumps(self, price: float, base: float) -> bool:
+        if base < 1 and abs(price - base) <= _FREE_TICKS * _TICK + 1e-9:
+            return False
+        return abs(price / base - 1) * 100 > self._jump_limit
+
+    def _newest_known(self, symbol: str) -> tuple[str, _Known] | None:
+        key = self._newest.get(symbol)
+        known = self._known.get(key) if key else None
+        return None if key is None or known is None else (key[0], known)
+
+    def _is_settled(self, key: _Key, quote: StockUpdate, moment: Moment, doubt: _Doubt) -> bool:
+        """Whether a doubtful quote was repeated or confirmed; else it is held back."""
+        told = _Known(moment, quote.timestamp, quote.price, quote.volume, quote.previous_close)
+        held = self._held.get(key)
+        self._sources.add(key[0])
+        looks = 1
+        if held is not None and held.reason is doubt.reason and self._repeats(told, held.quote):
+            # The same answer may stand for several cycles: only a new one says it again.
+            looks = held.looks + (quote.received_at is None or quote.received_at != held.received_at)
+        self._held[key] = _Held(doubt.reason, told, looks, quote.received_at)
+        if doubt.repetition_helps and looks >= LOOKS:
+            return True
+        return doubt.others_help and self._is_confirmed(key, told, doubt.reason)
+
+    def _repeats(self, told: _Known, held: _Known) -> bool:
+        less = held.volume is not None and told.volume is not None and told.volume < held.volume
+        return held.told.session == told.told.session and not less and not self._jumps(told.price, held.price)
+
+    def _is_confirmed(self, key: _Key, told: _Known, reason: Reason) -> bool:
+        """Whether another provider says the same in this session, be its own quote held back or not."""
+        for other in ((source, key[1]) for source in self._sources if source != key[0]):
+            held = self._held.get(other)
+            quotes = [self._known.get(other), held.quote if held else None]
+            if any(quote is not None and _says_same(told, quote, reason) for quote in quotes):
+                return True
+        return False
+
+
+def _says_same(told: _Known, other: _Known, reason: Reason) -> bool:
+    """Whether another provider's quote says what is doubted of this one."""
+    if told.told.session != other.told.session or not _near(told.price, other.price, _SAME_PRICE):
+        return False
+    if reason is Reason.VOLUME:
+        return _both_near(told.volume, other.volume)
+    if reason is Reason.REFERENCE:
+        return _both_near(told.previous_close, other.previous_close)
+    return reason is Reason.JUMP or told.told.text[:_MINUTE] == other.told.text[:_MINUTE]
+
+
+def _contradictions(quotes: Sequence[StockUpdate]) -> frozenset[str]:
+    """The symbols that came more than once, with different values."""
+    named = [quote for quote in quotes if isinstance(quote, StockUpdate) and isinstance(quote.symbol, str)]
+    counts = Counter(quote.symbol for quote in named)
+    if len(counts) == len(named):
+        return frozenset()
+    several = {symbol for symbol, count in counts.items() if count > 1}
+    first: dict[str, StockUpdate] = {}
+    return frozenset(
+        quote.symbol
+        for quote in named
+        if quote.symbol in several and first.setdefault(quote.symbol, quote) != quote
+    )
+
+
+def _near(a: float, b: float, share: float) -> bool:
+    return abs(a - b) <= share * abs(b)
+
+
+def _both_near(a: float | None, b: float | None) -> bool:
+    return a is not None and b is not None and _near(a, b, _SAME_REFERENCE)

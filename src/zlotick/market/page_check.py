@@ -1,0 +1,147 @@
+"""Is a provider's answer as a whole believable? Pure.
+
+One stock that jumps is news; many stocks that jump together are a broken page: prices in grosze, placeholders, a
+column that moved. Such an answer is refused whole, so that the next provider is asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from zlotick.market.dating import FINAL_AFTER, last_session
+from zlotick.market.sessions import WARSAW, Calendar, session_date
+from zlotick.model import StockUpdate, utc_time
+
+MANY = 5
+"""From so many stocks on, what they have in common says something about the page."""
+
+JUMPED_SHARE = 5
+"""One in so many stocks beyond the jump limit: the page is broken."""
+
+RECENT = timedelta(days=7)
+"""A recorded price says something about the next one for so long."""
+
+_SAME_TRADE = 0.01  # two providers differ by less than this share on the same trade
+_SAME_REFERENCE = 0.01  # the previous close differs by less than this share from the last recorded close
+
+
+class PageCheck(NamedTuple):
+    """The rules for one service: its jump limit and its calendar."""
+
+    jump_limit_percent: float
+    calendar: Calendar
+
+    def why_broken(
+        self, quotes: Sequence[StockUpdate], recorded: Mapping[str, StockUpdate], *, web: bool = True
+    ) -> str | None:
+        """Why the answer as a whole is wrong, None when nothing speaks against it.
+
+        ``recorded`` are the last recorded quotes, of any provider; ``web``: the answer is a web page, on which equal
+        prices are placeholders. Only well-formed quotes are looked at.
+        """
+        sound = [quote for quote in quotes if _is_sound(quote)]
+        if len(sound) < MANY:
+            return None
+        pairs = [(quote, recorded[quote.symbol]) for quote in sound if quote.symbol in recorded]
+        return (
+            (_placeholders(sound) if web else None)
+            or self._jumped(pairs)
+            or _other_trades(pairs)
+            or self._other_references(pairs)
+        )
+
+    def _jumped(self, pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
+        recent = [
+            (new, old) for new, old in pairs if utc_time(new.timestamp) - utc_time(old.timestamp) <= RECENT
+        ]
+        far = [
+            (new, old)
+            for new, old in recent
+            if abs(new.price / old.price - 1) * 100 > self.jump_limit_percent
+        ]
+        if len(recent) < MANY or len(far) * JUMPED_SHARE < len(recent):
+            return None
+        new, old = far[0]
+        return (
+            f"{len(far)} of {len(recent)} prices are more than {self.jump_limit_percent:g} % away from the last "
+            f"recorded ones, such as {new.symbol}: {new.price} after {old.price}"
+        )
+
+    def _other_references(self, pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
+        """The previous close of most stocks must be the one known already, or the recorded close."""
+        compared = [
+            (new, known)
+            for new, old in pairs
+            if new.previous_close is not None and (known := self._reference(new, old)) is not None
+        ]
+        far = [
+            (new, known) for new, known in compared if not _near(new.previous_close, known, _SAME_REFERENCE)
+        ]
+        if len(compared) < MANY or len(far) * 2 <= len(compared):
+            return None
+        new, known = far[0]
+        return (
+            f"{len(far)} of {len(compared)} previous closes differ from the known ones, "
+            f"such as {new.symbol}: {new.previous_close}, known is {known}"
+        )
+
+    def _reference(self, new: StockUpdate, old: StockUpdate) -> float | None:
+        """What is known of a quote's previous close; None when nothing is."""
+        session, before = (session_date(utc_time(quote.timestamp)) for quote in (new, old))
+        if session == before:
+            return old.previous_close
+        final = datetime.combine(before, FINAL_AFTER, WARSAW)
+        is_final = old.received_at is not None and utc_time(old.received_at) >= final
+        return old.price if is_final and before == last_session(session, self.calendar) else None
+
+
+def _is_sound(quote: object) -> bool:
+    """Whether its numbers and times can be compared at all: what is not well-formed is for validation to reject."""
+    if not isinstance(quote, StockUpdate) or not isinstance(quote.symbol, str):
+        return False
+    numbers = [quote.price, *(() if quote.previous_close is None else (quote.previous_close,))]
+    if not all(isinstance(number, int | float) and 0 < number < 1e12 for number in numbers):
+        return False
+    try:
+        utc_time(quote.timestamp)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _placeholders(quotes: Sequence[StockUpdate]) -> str | None:
+    price, count = Counter(quote.price for quote in quotes).most_common(1)[0]
+    return (
+        f"{count} of {len(quotes)} stocks have the same price, {price}" if count * 2 > len(quotes) else None
+    )
+
+
+def _other_trades(pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
+    """Two providers that tell the last trade of the same minute must tell about the same price."""
+    same = [
+        (new, old)
+        for new, old in pairs
+        if new.data_source != old.data_source
+        and new.exchange_time is not None
+        and old.exchange_time is not None
+        and _minute(new.exchange_time) == _minute(old.exchange_time)
+    ]
+    far = [(new, old) for new, old in same if not _near(new.price, old.price, _SAME_TRADE)]
+    if len(same) < MANY or len(far) * 2 <= len(same):
+        return None
+    new, old = far[0]
+    return (
+        f"{len(far)} of {len(same)} prices differ from {old.data_source}'s of the same trades, "
+        f"such as {new.symbol}: {new.price}, not {old.price}"
+    )
+
+
+def _minute(text: str) -> str:
+    return text[:16]
+
+
+def _near(a: float | None, b: float, share: float) -> bool:
+    return a is not None and abs(a - b) <= share * abs(b)
