@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -19,7 +20,7 @@ from zlotick.errors import JournalError, Refusal
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal import Journal
 from zlotick.market.cadence import Cadence
-from zlotick.market.freshness import Freshness
+from zlotick.market.freshness import Freshness, Heard
 from zlotick.market.sessions import Calendar
 from zlotick.market.succession import sort_out
 from zlotick.market.validation import Validator
@@ -44,8 +45,6 @@ log = structlog.stdlib.get_logger("zlotick.cycle")
 
 Listener = Callable[[CycleReport], None]
 """Takes every report as soon as its batch is durable. Quick, and raises nothing."""
-
-_AGELESS = frozenset({"simulated", "replayed"})
 
 
 class Cycle:
@@ -84,7 +83,8 @@ class Cycle:
         """Take up where the journal ends, so that a restart neither repeats nor forgets a value."""
         self.last_values = await self._journal.last_values()
         self._validator.restore(self.last_values)
-        ageless = {provider.name for provider in self._chain.providers if provider.kind in _AGELESS}
+        # A replay's quotes do not age while it runs; after the profile went live nothing renews them.
+        ageless = {provider.name for provider in self._chain.providers if not provider.origin.ages}
         aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
         self._freshness.restore(aging)
 
@@ -95,11 +95,11 @@ class Cycle:
 
     def stale(self) -> frozenset[str]:
         """The symbols whose quotes are stale now."""
-        return self._freshness.stale(self._clock())
+        return frozenset(symbol for symbol, standing in self.standings().items() if standing.stale)
 
     def standings(self) -> dict[str, Standing]:
         """The standing now of every symbol that is not simply fresh."""
-        return dict.fromkeys(self.stale(), Standing(stale=True, reason=StaleReason.SILENT))
+        return self._freshness.standings(self._clock())
 
     async def run(self, pace: Pace) -> None:
         """Cycle for ever, at the moments that the pace gives."""
@@ -120,10 +120,10 @@ class Cycle:
         error: str | None = None
         refused, at_end = False, self._at_end()
         try:
-            fetched = await self._chain.fetch(self._wanted())
+            fetched = await self._chain.fetch(self._wanted(), self.last_values)
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
-            entry = await self._record(accepted)
+            entry = await self._record(accepted, rejected)
         except (Refusal, JournalError) as failure:
             error, refused = str(failure), isinstance(failure, Refusal)
         report = self._report(started, len(fetched), rejected, entry, error)
@@ -145,7 +145,19 @@ class Cycle:
         log.info("Fetched quotes", mark="📊", count=len(fetched), providers=chain.served(), asked=chain.asked)
         for provider in chain.providers:
             self._notice_run(provider)
-        return self._validator.check(fetched, self._clock())
+        return self._validator.check([self._labelled(quote) for quote in fetched], self._clock())
+
+    def _labelled(self, quote: StockUpdate) -> StockUpdate:
+        """With what only the service knows of it: what it may be called, and when we looked."""
+        link = self._chain.links.get(quote.symbol) if _is_named(quote) else None
+        if link is None:
+            return quote  # not well-formed: for validation to reject
+        origin = link.provider.origin
+        if quote.origin is origin and quote.received_at:
+            return quote
+        # A provider written for the guide's eleven fields does not say when it looked: now.
+        received_at = quote.received_at or self._now_text()
+        return msgspec.structs.replace(quote, origin=origin, received_at=received_at)
 
     def _notice_run(self, provider: StockDataProvider) -> None:
         """A source whose time began again is validated afresh; its own symbols are known from now on."""
@@ -169,30 +181,33 @@ class Cycle:
         )
         await self._journal.keep_rejected(rejected)
 
-    def _observed(self, quote: StockUpdate) -> StockUpdate:
-        """A provider written for the guide's eleven fields does not say when it looked: now."""
-        return quote if quote.received_at else msgspec.structs.replace(quote, received_at=self._now_text())
-
-    async def _record(self, accepted: Sequence[StockUpdate]) -> Entry | None:
+    async def _record(
+        self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote]
+    ) -> Entry | None:
         """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
         order = [provider.name for provider in self._chain.providers]
         changed, seen = sort_out(accepted, self.last_values, order)
         entry = None
         if changed:
-            batch = UpdateBatch(self._now_text(), self._status_now(), [self._observed(q) for q in changed])
+            batch = UpdateBatch(self._now_text(), self._status_now(), changed)
             entry = await self._journal.append(batch)
             self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
-        self._note_seen(seen)
+        self._note_heard(seen, {item.quote.symbol for item in rejected})
         return entry
 
-    def _note_seen(self, quotes: Sequence[StockUpdate]) -> None:
-        """These quotes are what their sources say, as of the moment at which those were asked."""
-        for link in dict.fromkeys(self._chain.links.values()):
-            answered = [quote for quote in quotes if self._chain.links.get(quote.symbol) is link]
-            if link.provider.kind in _AGELESS:
-                self._freshness.never_stale(answered)
-            elif link.answered_at:
-                self._freshness.saw(answered, link.provider.name, link.answered_at)
+    def _note_heard(self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str]) -> None:
+        """What each source said, as of the moment at which it was asked."""
+        links = self._chain.links
+        for link in self._chain.answers():
+            mine = [quote for quote in quotes if links.get(quote.symbol) is link]
+            if not link.provider.origin.ages:
+                self._freshness.never_stale(mine)
+            elif link.answer is not None and link.answered_at:
+                refused = {symbol for symbol in rejected if links.get(symbol) is link}
+                absent = link.answer.absent | dict.fromkeys(refused, StaleReason.REJECTED)
+                delay = timedelta(seconds=link.provider.delay_seconds or 0)
+                name, at = link.provider.name, link.answered_at
+                self._freshness.hear(Heard(name, at, mine, absent, link.answer.newest_trade, delay))
 
     def _report(
         self,
@@ -256,3 +271,8 @@ class Cycle:
         log.info("Market status changed", mark="📊", status=status.value, before=before and before.value)
         moment = utc_text(self.market_time())
         self._bus.emit(MARKET_STATUS, {"status": status.value, "timestamp": moment})
+
+
+def _is_named(quote: object) -> bool:
+    """Whether it is a quote with a symbol at all: a provider may hand us anything."""
+    return isinstance(quote, StockUpdate) and isinstance(quote.symbol, str)

@@ -27,6 +27,7 @@ from zlotick.gateway.workers import Workers
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
+from zlotick.market.page_check import PageCheck
 from zlotick.market.sessions import Phase
 from zlotick.market.validation import Validator
 from zlotick.model import MarketStatus
@@ -78,6 +79,7 @@ class RealTimeStreamManager:
             cadence=cadence,
             bus=self.event_bus,
             knows=lambda: bool(self.cycle.last_values),
+            page_check=PageCheck(self.settings.providers.jump_limit_percent, self.calendar),
         )
         self.pace = Pace(
             lambda: self.update_interval,
@@ -327,7 +329,7 @@ class RealTimeStreamManager:
     def _make_cycle(self) -> Cycle:
         return Cycle(
             self.chain,
-            Validator(self.symbols, self.settings.providers.jump_limit_percent),
+            Validator(self.symbols, self.settings.providers.jump_limit_percent, calendar=self.calendar),
             self.journal,
             self.event_bus,
             calendar=self.calendar,

@@ -31,12 +31,12 @@ class Cadence:
     """The rhythm of the days of a calendar. Every moment is aware; a naive one raises ValueError."""
 
     def __init__(self, calendar: Calendar) -> None:
-        self._calendar = calendar
+        self.calendar = calendar
 
     def awake(self, moment: datetime) -> bool:
         """Whether such a source may be asked at all: on a session day from the probe to the end."""
         local = in_warsaw(moment)
-        return PROBE <= local.time() < END and self._calendar.is_session(local.date())
+        return PROBE <= local.time() < END and self.calendar.is_session(local.date())
 
     def awake_from(self, moment: datetime) -> datetime:
         """The moment itself if sources may be asked then, else the next probe."""
@@ -79,12 +79,18 @@ class Cadence:
         session = self._session(began.date() if began.time() >= TRADES_SHOWN else began.date() - _DAY, -_DAY)
         return min(now - silence, _at(session, CLOSE_SHOWN))
 
+    def last_close_due(self, now: datetime) -> date:
+        """The session whose close a source of daily closes knows by now: the one before today, from 9:15 on."""
+        local = in_warsaw(now)
+        day = local.date() if local.time() >= TRADES_SHOWN else local.date() - _DAY
+        return self._session(day - _DAY, -_DAY)
+
     def _next_probe(self, today: date) -> datetime:
         return _at(self._session(today + _DAY, _DAY), PROBE)
 
     def _session(self, day: date, step: timedelta) -> date:
         """The first session day from ``day`` on, in steps of plus or minus one day."""
-        while not self._calendar.is_session(day):  # a closure is finite
+        while not self.calendar.is_session(day):  # a closure is finite
             day += step
         return day
 

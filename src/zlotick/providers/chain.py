@@ -8,16 +8,18 @@ answer stands. A quote is taken whole from one provider, never mixed of two. Pro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import structlog
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.events import EventBus
 from zlotick.market.cadence import Cadence
+from zlotick.market.page_check import PageCheck
 from zlotick.market.sessions import GPW
-from zlotick.model import ProviderRow, StockUpdate, utc_now
+from zlotick.model import ProviderRow, StaleReason, StockUpdate, utc_now
 from zlotick.providers.base import StockDataProvider
 from zlotick.providers.link import Link, told
 
@@ -41,6 +43,7 @@ class ProviderChain:
         bus: EventBus | None = None,
         clock: Callable[[], datetime] = utc_now,
         knows: Callable[[], bool] = lambda: True,
+        page_check: PageCheck | None = None,
     ) -> None:
         self.providers = providers
         self.links: dict[object, Link] = {}
@@ -52,28 +55,33 @@ class ProviderChain:
         self._cadence = cadence or Cadence(GPW)
         self._bus = bus
         self._clock = clock
+        self._page_check = page_check
         self._knows = knows  # whether any quote is known: until then providers are asked at any hour
         # By identity: a provider may be a dataclass, which cannot be a key. The entry keeps it alive.
         self._known: dict[int, Link] = {}
 
-    async def fetch(self, wanted: frozenset[str] | None) -> list[StockUpdate]:
+    async def fetch(
+        self, wanted: frozenset[str] | None, recorded: Mapping[str, StockUpdate] = MappingProxyType({})
+    ) -> list[StockUpdate]:
         """The quotes of the first provider; symbols it lacks are asked of the next.
 
         ``wanted=None`` (the source decides): only the first provider that answers. Quotes of other symbols than
-        wanted are passed on, for validation to judge. Raises Refusal, naming every reason, when nobody answered.
+        wanted are passed on, for validation to judge. ``recorded``: the last recorded quotes, which an answer must not
+        contradict. Raises Refusal, naming every reason, when nobody answered.
         """
         found: dict[object, list[StockUpdate]] = {}
         self.links, self.asked = {}, []
+        untraded: set[str] = set()
         answered = False
         for link in self._present():
             link.symbols = 0
-            missing = None if wanted is None else wanted.difference(found)
+            missing = None if wanted is None else wanted.difference(found, untraded)
             if answered and not missing:
                 continue
             now = self._clock()
             if link.is_due(now):
                 self.asked.append(link.provider.name)
-                await link.ask(missing, now)
+                await link.ask(missing, now, recorded)
             if link.answer is None:
                 continue
             answered = True
@@ -81,10 +89,16 @@ class ProviderChain:
             new = _by_symbol(quote for quote in link.answer if _symbol(quote) not in found)
             link.symbols = len(new)
             found |= new
+            # One that is listed without a trade is answered for: the next provider need not be asked.
+            untraded |= {s for s, why in link.answer.absent.items() if why is StaleReason.NOT_TRADED}
             self.links |= dict.fromkeys(new, link)
         if not answered:
             raise self._everybody_refused()
         return [quote for quotes in found.values() for quote in quotes]
+
+    def answers(self) -> list[Link]:
+        """The providers whose answer stands."""
+        return [link for link in self._present() if link.answer is not None]
 
     def served(self) -> list[str]:
         """The names of the providers that the last fetch took quotes from."""
@@ -125,6 +139,7 @@ class ProviderChain:
                     cadence=self._cadence,
                     bus=self._bus,
                     knows=self._knows,
+                    page_check=self._page_check,
                 )
             yield self._known[id(provider)]
 

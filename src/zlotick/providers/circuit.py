@@ -27,7 +27,8 @@ WAITS: dict[RefusalReason, Waits] = {
     RefusalReason.UNREACHABLE: _UNREACHABLE,
     RefusalReason.TIMEOUT: _UNREACHABLE,
     RefusalReason.NOT_FOUND: (_HOUR,),
-    RefusalReason.FORMAT_CHANGED: (_HOUR,),
+    # A broken page is often mended within minutes; a new layout stays.
+    RefusalReason.FORMAT_CHANGED: (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR),
     RefusalReason.NO_DATA: (0.0,),  # no fault: its next turn will do
     RefusalReason.STALE: (0.0,),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,8 +13,9 @@ from zlotick.connections.monitor import ConnectionMonitor
 from zlotick.errors import Refusal, RefusalReason, ZlotickError
 from zlotick.events import DATA_PROVIDER_STATUS, EventBus
 from zlotick.market.cadence import Cadence
+from zlotick.market.page_check import PageCheck
 from zlotick.model import ConnectionStatus, ProviderRow, StockUpdate, plain, utc_text
-from zlotick.providers.base import StockDataProvider
+from zlotick.providers.base import Quotes, StockDataProvider
 from zlotick.providers.circuit import Circuit
 
 log = structlog.stdlib.get_logger("zlotick.providers")
@@ -47,10 +48,11 @@ class Link:
         cadence: Cadence,
         bus: EventBus | None,
         knows: Callable[[], bool],
+        page_check: PageCheck | None = None,
     ) -> None:
         self.provider = provider
         self.failure: Exception | None = None  # why the last attempt failed, None when it did not
-        self.answer: list[StockUpdate] | None = None  # stands until its next turn
+        self.answer: Quotes | None = None  # stands until its next turn
         self.asked_at: datetime | None = None
         self.answered_at: datetime | None = None
         self.symbols = 0  # how many the last cycle took from it
@@ -58,6 +60,8 @@ class Link:
         self._cadence = cadence
         self._bus = bus
         self._knows = knows  # whether any quote is known, of whatever provider
+        self._page_check = page_check
+        self._skew: timedelta | None = None  # our clock minus the provider's, when it last told it
         self._off_hours = 0  # how often it was asked outside of its hours since they last ended
         self._circuit = Circuit(web=provider.capabilities.floor_seconds > 0)
         self._monitor = ConnectionMonitor(provider.name)
@@ -94,9 +98,12 @@ class Link:
         awake = not self.provider.capabilities.session_only or self._cadence.awake(moment)
         return awake or (not self._knows() and self._off_hours < FIRST_QUESTIONS)
 
-    async def ask(self, wanted: frozenset[str] | None, now: datetime) -> None:
+    async def ask(
+        self, wanted: frozenset[str] | None, now: datetime, recorded: Mapping[str, StockUpdate]
+    ) -> None:
         """Ask it; ``answer`` or ``failure`` tell the result. Only cancellation is raised."""
         self.asked_at, self.answer = now, None
+        self.provider.recorded = recorded
         self._off_hours = 0 if self._cadence.awake(now) else self._off_hours + 1
         try:
             async with asyncio.timeout(self._timeout):
@@ -109,7 +116,7 @@ class Link:
         else:
             self._answered(now)
 
-    async def _fetch(self, wanted: frozenset[str] | None) -> list[StockUpdate]:
+    async def _fetch(self, wanted: frozenset[str] | None) -> Quotes:
         """Connect at the first use, then fetch. Raises whatever the provider raises."""
         if not self._connected:
             if not self.touched:
@@ -120,12 +127,25 @@ class Link:
         if not isinstance(quotes, list):
             # A forgotten ``return`` is the commonest mistake in a provider of one's own.
             raise TypeError(f"fetch_data must return a list of StockUpdate, returned {type(quotes).__name__}")
-        if not quotes:
+        answer = quotes if isinstance(quotes, Quotes) else Quotes(quotes)
+        if not answer and not answer.absent:
             raise Refusal(RefusalReason.NO_DATA, "it returned no quotes")
-        return quotes
+        self._check_page(answer)
+        return answer
+
+    def _check_page(self, answer: Quotes) -> None:
+        """Raises Refusal for an answer that is not believable as a whole."""
+        if self._page_check is None or not self.provider.origin.ages:
+            return
+        web = self.provider.capabilities.floor_seconds > 0
+        why = self._page_check.why_broken(answer, self.provider.recorded, web=web)
+        if why is not None:
+            raise Refusal(RefusalReason.FORMAT_CHANGED, f"its answer contradicts what is known: {why}")
 
     def _answered(self, now: datetime) -> None:
         self.failure, self.answered_at = None, now
+        if self.answer is not None and self.answer.clock_skew is not None:
+            self._skew = self.answer.clock_skew
         self._circuit.succeeded(now)
         self._move(ConnectionStatus.CONNECTED, "", now)
 
@@ -181,6 +201,8 @@ class Link:
             next_attempt=utc_text(self.next_question()) if self.failure else None,
             budget_left=self.provider.budget_left(),
             refusals=dict(self._refusals),
+            clock_skew_seconds=self._skew.total_seconds() if self._skew is not None else None,
+            newest_trade=_text(self.answer.newest_trade) if self.answer else None,
         )
 
     def next_question(self) -> datetime:
