@@ -9,17 +9,22 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote as quoted
 
 import msgspec
+import polars
 import pytest
 from tests import servers
 from tests.gateway.test_rest import Caller, Stored, calling
-from tests.stores.questdb.samples import applied, drop_schema, make_quote
+from tests.market.test_candles import DAY, reference
+from tests.stores.questdb.samples import applied, drop_schema, make_quote, viewed
 
 from zlotick.config import QuestDBConfig
-from zlotick.model import StockUpdate, utc_text
+from zlotick.market.history import HistoryQuery, Interval, Replay
+from zlotick.model import ConnectionStatus, ProviderRow, StockUpdate, utc_text, utc_time
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.exports import parquet
 from zlotick.stores.questdb.history import QuestDBHistory
 
 MORNING = datetime(2025, 4, 30, 7, tzinfo=UTC)
@@ -75,6 +80,68 @@ async def test_no_word_of_a_client_is_sql(connector: QuestDBConnector, caller: C
             assert (await caller.get(path, **{name: evil}))[0] == 422
     assert (await caller.get("/candles/ABS", interval=evil))[0] == 422
     assert (await caller.get("/history/ABS"))[1]["count"] == 1
+
+
+def rounds_of_quotes() -> list[StockUpdate]:
+    """A session of a looped replay, stored whole in its first round; another source's rows of the same hours beside it."""
+    return [
+        make_quote(
+            timestamp=utc_text(MORNING + timedelta(minutes=7 * number)),
+            symbol="ABS",
+            data_source=source,
+            price=10.0 + number * 37 % 11,
+            volume=100 * number,
+            open=10.0,
+            high=10.0 + max(one * 37 % 11 for one in range(number + 1)),
+            low=10.0,
+        )
+        for source in ("replay", "gpw")
+        for number in range(60)
+    ]
+
+
+@pytest.mark.parametrize("minute", [0, 31, 200, 419])
+async def test_a_running_replay_shows_nothing_that_is_yet_to_come(
+    connector: QuestDBConnector, minute: int
+) -> None:
+    """In the second round of a loop, REST, CLI and the board showed prices of hours that the replay had not reached."""
+    quotes, moment = rounds_of_quotes(), MORNING + timedelta(minutes=minute)
+    await connector.insert_batch(quotes)
+    await viewed(connector)
+    service = Stored(shelf=QuestDBHistory(connector.execute_query), moment=moment)
+    service.providers = [ProviderRow("replay", ConnectionStatus.CONNECTED, kind="replayed")]
+    past = [one for one in quotes if one.data_source == "gpw" or utc_time(one.timestamp) <= moment]
+    past.sort(key=lambda one: one.timestamp)
+    query = HistoryQuery(symbol="ABS", limit=10_000, begin=MORNING, replay=Replay(("replay",), moment))
+    async with calling(service) as caller:
+        for newest in ({}, {"from": "2025-04-30"}):
+            _, answer = await caller.get("/history/ABS", **newest)
+            told = msgspec.convert(answer["data"], list[StockUpdate])
+            assert sorted(told, key=lambda one: (one.timestamp, one.data_source != "replay")) == past
+        assert (await parquet_rows(connector, query)).height == len(past)
+        for interval in ("1m", "5m", "1h", "1d"):
+            for newest in ({}, {"from": "2025-04-30"}):
+                _, answer = await caller.get("/candles/ABS", interval=interval, **newest)
+                told = {(one["data_source"], one["start"]): candle_row(one) for one in answer["data"]}
+                assert told == {
+                    (source, one[0]): one
+                    for source in ("replay", "gpw")
+                    for one in reference([quote for quote in past if quote.data_source == source], interval)
+                }
+            frame = await parquet_rows(connector, msgspec.structs.replace(query, begin=DAY), interval)
+            assert frame["ticks"].sum() == len(past)
+            assert frame["close"].to_list() == [one["close"] for one in answer["data"]]
+
+
+async def parquet_rows(
+    connector: QuestDBConnector, query: HistoryQuery, interval: Interval | None = None
+) -> polars.DataFrame:
+    pieces = [piece async for piece in parquet(connector.config, query, interval)]
+    return polars.read_parquet(io.BytesIO(b"".join(pieces)))
+
+
+def candle_row(candle: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(candle[name] for name in ("start", "open", "high", "low", "close", "volume", "ticks"))
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])

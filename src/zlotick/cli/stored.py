@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from zlotick.cli import WrongUsage
 from zlotick.errors import ZlotickError
-from zlotick.market.history import HistoryQuery, Interval
-from zlotick.model import utc_text
+from zlotick.market.history import HistoryQuery, Interval, Replay
+from zlotick.model import Origin, ProviderRow, utc_text, utc_time
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,7 +28,21 @@ Row = dict[str, Any]
 
 class _Answer(msgspec.Struct):
     data: list[Row] = []
+
+
+class _Status(msgspec.Struct):
+    providers: list[ProviderRow]
+
+
+class _Market(msgspec.Struct):
+    time: str
+
+
+class _Refusal(msgspec.Struct):
     error: dict[str, Any] = {}
+
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,6 @@ async def pages(settings: Settings, wanted: Wanted) -> AsyncGenerator[list[Row],
 
     A page begins at the time where the last one ended; rows of one time differ by their source.
     """
-    import aiohttp
-
     from zlotick.cli.reach import reach
 
     gateway = await reach(settings)
@@ -70,8 +82,7 @@ async def pages(settings: Settings, wanted: Wanted) -> AsyncGenerator[list[Row],
     begin, left = wanted.query.begin, wanted.query.limit
     since = None if begin is None else utc_text(begin)
     given: set[str] = set()
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE)
-    async with gateway.session(timeout=timeout) as session:
+    async with gateway.session(timeout=_timeout()) as session:
         while left > 0:
             size = min(PAGE, left) + len(given) if since else left
             rows = await _page(session, url, _parameters(wanted, since, size))
@@ -94,19 +105,32 @@ def _parameters(wanted: Wanted, since: str | None, size: int) -> dict[str, str]:
 
 
 async def _page(session: aiohttp.ClientSession, url: str, parameters: dict[str, str]) -> list[Row]:
+    return (await _get(session, url, _Answer, parameters)).data
+
+
+async def _get(
+    session: aiohttp.ClientSession, url: str, kind: type[Kind], parameters: dict[str, str] | None = None
+) -> Kind:
     import aiohttp
 
     from zlotick.cli.reach import nobody
 
     try:
         async with session.get(url, params=parameters) as response:
-            answer = msgspec.json.decode(await response.read(), type=_Answer)
+            body = await response.read()
+            if response.status == 200:
+                return msgspec.json.decode(body, type=kind)
+            answer = msgspec.json.decode(body, type=_Refusal)
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
         raise nobody(url.partition("/api")[0], error) from error
-    if response.status == 200:
-        return answer.data
-    kind = WrongUsage if response.status in _WRONG else ZlotickError
-    raise kind(str(answer.error.get("message", f"{url}: HTTP {response.status}")))
+    wrong = WrongUsage if response.status in _WRONG else ZlotickError
+    raise wrong(str(answer.error.get("message", f"{url}: HTTP {response.status}")))
+
+
+def _timeout() -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE)
 
 
 async def parquet(settings: Settings, wanted: Wanted) -> AsyncGenerator[bytes, None]:
@@ -115,5 +139,21 @@ async def parquet(settings: Settings, wanted: Wanted) -> AsyncGenerator[bytes, N
     from zlotick.stores.questdb import exports
 
     config = await reach_questdb(settings)
-    async for piece in exports.parquet(config, wanted.query, wanted.interval):
+    query = msgspec.structs.replace(wanted.query, replay=await _replay(settings))
+    async for piece in exports.parquet(config, query, wanted.interval):
         yield piece
+
+
+async def _replay(settings: Settings) -> Replay | None:
+    """The replay that the running service is in, if it is in one."""
+    from zlotick.cli.reach import reach
+
+    gateway = await reach(settings)
+    api = gateway.address("http") + "/api/v1"
+    async with gateway.session(timeout=_timeout()) as session:
+        status = await _get(session, f"{api}/status", _Status)
+        sources = tuple(row.name for row in status.providers if row.kind == Origin.REPLAYED)
+        if not sources:
+            return None
+        market = await _get(session, f"{api}/market", _Market)
+    return Replay(sources, utc_time(market.time))

@@ -18,10 +18,10 @@ from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.resources import Alerts, Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
 from zlotick.gateway.routes import JSON, ROOT, Route, json
-from zlotick.market.history import History
+from zlotick.market.history import History, HistoryQuery, Replay
 from zlotick.market.sessions import session_date
 from zlotick.market.universe import TICKER
-from zlotick.model import StockUpdate, utc_text
+from zlotick.model import Origin, StockUpdate, utc_text
 
 EXPORT_PATIENCE = 30.0
 """Seconds that a client has to take one page of an export."""
@@ -148,7 +148,7 @@ class Rest:
     async def history(self, request: web.Request) -> web.StreamResponse:
         """Stored quotes, page by page."""
         rows = read(request.query, HistoryRows)
-        query = rows.query(self._symbol(request))
+        query = self._until_now(rows.query(self._symbol(request)))
         forms: dict[str, Form] = {
             "json": JsonForm(symbol=query.symbol),
             "ndjson": LinesForm(),
@@ -159,7 +159,7 @@ class Rest:
     async def candles(self, request: web.Request) -> web.StreamResponse:
         """Candles, page by page."""
         rows = read(request.query, CandleRows)
-        query = rows.query(self._symbol(request))
+        query = self._until_now(rows.query(self._symbol(request)))
         form = JsonForm(symbol=query.symbol, interval=rows.interval)
         return await self._export(request, self._history().candles(query, rows.interval), form)
 
@@ -186,6 +186,13 @@ class Rest:
                 if not first:  # a stock that left the universe keeps its history
                     self._check(request.match_info["symbol"])
                 return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
+
+    def _until_now(self, query: HistoryQuery) -> HistoryQuery:
+        """A replay's rows of its earlier rounds are its future: they are left out."""
+        sources = tuple(row.name for row in self._context.providers() if row.kind == Origin.REPLAYED)
+        if not sources:
+            return query
+        return msgspec.structs.replace(query, replay=Replay(sources, self._context.market_time()))
 
     def _history(self) -> History:
         history = self._context.history()

@@ -16,6 +16,13 @@ from zlotick.model import StockUpdate
 Interval = Literal["1m", "5m", "1h", "1d"]
 
 
+class Replay(msgspec.Struct, frozen=True):
+    """The replay that is running. What is stored of its sources after ``moment`` is of an earlier round, and yet to come."""
+
+    sources: tuple[str, ...]
+    moment: datetime  # aware
+
+
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one symbol, oldest first: the first ``limit`` from ``begin``, or without it the newest ``limit``."""
 
@@ -24,6 +31,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     begin: datetime | None = None  # aware; included
     end: datetime | None = None  # aware; not included
     data_source: str | None = None  # None: of every source
+    replay: Replay | None = None  # whose future is left out
 
 
 class StoredCandle(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ import aiohttp
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
-from zlotick.market.history import HistoryQuery, Interval
+from zlotick.market.history import HistoryQuery, Interval, Replay
 from zlotick.model import StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.schema import view_query
 
 _CONNECT_TIMEOUT = 3.0
 _SILENCE = 60.0
@@ -48,12 +49,17 @@ async def parquet(
 def quotes_sql(query: HistoryQuery) -> str:
     """The question for quotes. ``-n`` is QuestDB's limit from the end."""
     columns = ", ".join(StockUpdate.__struct_fields__)
-    return f"SELECT {columns} FROM {TABLE} WHERE {_where(query)} ORDER BY timestamp LIMIT {_limit(query)}"  # noqa: S608  a ticker, times and numbers only
+    past = f" AND {_past(query.replay)}" if query.replay else ""
+    return (
+        f"SELECT {columns} FROM {TABLE} WHERE {_where(query)}{past} ORDER BY timestamp LIMIT {_limit(query)}"  # noqa: S608  a ticker, times and numbers only
+    )
 
 
 def candles_sql(query: HistoryQuery, interval: Interval) -> str:
     """The question for candles: the views keep the day's volume so far, a candle has what was added to it."""
     midnight = None if query.begin is None else datetime.combine(query.begin.astimezone(UTC), time(), UTC)
+    view = f"candles_{interval}"
+    candles = f"({view_query(view, _past(query.replay))})" if query.replay else view
     first = "" if query.begin is None else f"WHERE timestamp >= '{utc_text(query.begin)}' "
     return (
         "SELECT timestamp AS start, symbol, data_source, open, high, low, close, "  # noqa: S608  likewise
@@ -62,7 +68,7 @@ def candles_sql(query: HistoryQuery, interval: Interval) -> str:
         "SELECT timestamp, symbol, data_source, open, high, low, close, ticks, cum_vol_close AS total, "
         "lag(cum_vol_close) IGNORE NULLS OVER "
         "(PARTITION BY data_source, timestamp_floor('d', timestamp) ORDER BY timestamp) AS before "
-        f"FROM candles_{interval} WHERE {_where(query, midnight)}) "
+        f"FROM {candles} WHERE {_where(query, midnight)}) "
         f"{first}ORDER BY timestamp LIMIT {_limit(query)}"
     )
 
@@ -75,6 +81,12 @@ def _where(query: HistoryQuery, begin: datetime | None = None) -> str:
     if query.end is not None:
         bounds.append(f"timestamp < '{utc_text(query.end)}'")
     return " AND ".join(bounds)
+
+
+def _past(replay: Replay) -> str:
+    """What is no future of the replay."""
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in replay.sources)
+    return f"(timestamp <= '{utc_text(replay.moment)}' OR data_source NOT IN ({names}))"
 
 
 def _limit(query: HistoryQuery) -> int:

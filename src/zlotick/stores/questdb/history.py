@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.model import Origin, Review, StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.schema import view_query
 
 PAGE_ROWS = 250
 """Rows in a page: a few milliseconds of the event loop."""
@@ -63,10 +64,10 @@ class QuestDBHistory:
         """Where the rows begin, and how many of that very time are one too many."""
         if query.begin is not None:
             return max(query.begin, _FIRST), 0
-        where, args = _bounds(query, _FIRST)
+        rows, args = _chosen(table, query, _FIRST)
         place = f"LIMIT ${len(args) + 1}, ${len(args) + 2}"
         oldest = await self._fetch(
-            f"SELECT timestamp FROM {table} WHERE {where} ORDER BY timestamp DESC {place}",  # noqa: S608  fixed names only; values are bound
+            f"SELECT timestamp FROM {rows} ORDER BY timestamp DESC {place}",  # noqa: S608  fixed names only; values are bound
             *args,
             query.limit - 1,
             query.limit,
@@ -74,8 +75,8 @@ class QuestDBHistory:
         if not oldest:
             return _FIRST, 0
         begin: datetime = oldest[0]["timestamp"]
-        where, args = _bounds(query, begin)
-        [counted] = await self._fetch(f"SELECT count() AS rows FROM {table} WHERE {where}", *args)  # noqa: S608  likewise
+        rows, args = _chosen(table, query, begin)
+        [counted] = await self._fetch(f"SELECT count() AS rows FROM {rows}", *args)  # noqa: S608  likewise
         return begin, max(0, counted["rows"] - query.limit)
 
     async def _totals(self, view: str, query: HistoryQuery, begin: datetime) -> dict[str, _Total]:
@@ -105,9 +106,9 @@ class QuestDBHistory:
         given: set[str] = set()  # the sources of the rows at ``begin`` that were given already
         while left > 0:
             size = min(PAGE_ROWS, left + skip) + len(given)
-            where, args = _bounds(query, begin)
+            chosen, args = _chosen(table, query, begin)
             rows = await self._fetch(
-                f"SELECT {columns} FROM {table} WHERE {where} ORDER BY timestamp LIMIT ${len(args) + 1}",  # noqa: S608  likewise
+                f"SELECT {columns} FROM {chosen} ORDER BY timestamp LIMIT ${len(args) + 1}",  # noqa: S608  likewise
                 *args,
                 size,
             )
@@ -123,12 +124,25 @@ class QuestDBHistory:
             given = {row["data_source"] for row in rows if row["timestamp"] == begin}
 
 
-def _bounds(query: HistoryQuery, begin: datetime) -> tuple[str, list[object]]:
-    """The condition and its values."""
+def _chosen(table: str, query: HistoryQuery, begin: datetime) -> tuple[str, list[object]]:
+    """Table and condition, and the values of the condition.
+
+    The candle in which a replay is has prices that are yet to come: then candles are made of the quotes up to there.
+    """
     args: list[object] = [query.symbol, begin, query.end or _LAST]
-    if query.data_source is None:
-        return _WHERE, args
-    return f"{_WHERE} AND data_source = $4", [*args, query.data_source]
+    where = _WHERE
+    if query.data_source is not None:
+        where += " AND data_source = $4"
+        args.append(query.data_source)
+    if query.replay is None:
+        return f"{table} WHERE {where}", args
+    args += [query.replay.moment, *query.replay.sources]
+    moment, *names = [f"${number}" for number in range(len(args) - len(query.replay.sources), len(args) + 1)]
+    others = " AND ".join(f"data_source <> {name}" for name in names)  # NOT IN takes no parameters
+    past = f"(timestamp <= {moment} OR {others})"
+    if table == TABLE:
+        return f"{TABLE} WHERE {where} AND {past}", args
+    return f"({view_query(table, f'symbol = $1 AND timestamp >= $2 AND {past}')}) WHERE {where}", args
 
 
 def _quote(row: Row) -> StockUpdate:

@@ -35,6 +35,7 @@ CREATE_VIEWS["candles_1d"] = _SCHEMA.joinpath("candles_1d.sql").read_text("utf-8
 COLUMNS = dict(re.findall(r"^  (\w+) ([A-Z]+),?$", CREATE_TABLE, re.MULTILINE))
 KEYS = re.findall(r"\w+", CREATE_TABLE.rpartition("KEYS")[2])
 
+_PRICED = "WHERE price IS NOT NULL"
 _REMEDY = "rename it, or point questdb.host at another server"
 
 
@@ -187,7 +188,7 @@ async def _ensure_keys(execute: Execute, *, deduplicates: bool) -> None:
 async def _ensure_views(execute: Execute) -> list[str]:
     """Create the views that are absent, and rebuild those with another text; returns the names of both."""
     found = await _views(execute)
-    right = {name for name, view in found.items() if view["view_sql"].strip() == _select(CREATE_VIEWS[name])}
+    right = {name for name, view in found.items() if view["view_sql"].strip() == view_query(name)}
     for name in found.keys() - right:
         await _keep_what_only_the_view_has(execute, name)
         await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
@@ -222,6 +223,8 @@ async def _keep_what_only_the_view_has(execute: Execute, name: str) -> None:
     log.warning("QuestDB candles without their quotes were copied", mark="🔄", table=kept, rows=only["rows"])
 
 
-def _select(create: str) -> str:
-    """The view's query: what stands between the outer parentheses, as the server reports it."""
-    return create[create.index("(") + 1 : create.rindex(")")].strip()
+def view_query(name: str, also: str = "") -> str:
+    """The query of a candle view, as the server reports it; ``also`` is a further condition on the quotes."""
+    create = CREATE_VIEWS[name]
+    query = create[create.index("(") + 1 : create.rindex(")")].strip()
+    return query.replace(_PRICED, f"{_PRICED} AND {also}") if also else query
