@@ -272,7 +272,7 @@ async def test_the_clock_waits_at_the_end_of_a_phase_for_the_server(page: Page) 
     ("standing", "short", "sentence"),
     [
         (Standing(stale=True, reason=StaleReason.REJECTED), "odrzucone", "Nowe notowania odrzucone jako nieprawdopodobne."),
-        (Standing(stale=False, reason=StaleReason.NOT_TRADED), "dziś bez transakcji", "Ostatni kurs nadal obowiązuje."),
+        (Standing(stale=False, reason=StaleReason.NOT_TRADED), "bez transakcji", "Ostatni kurs nadal obowiązuje."),
     ],
 )  # fmt: skip
 async def test_why_there_is_no_newer_quote_is_told_when_it_happens(
