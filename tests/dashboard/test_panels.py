@@ -125,7 +125,7 @@ async def test_the_chart_goes_from_the_store_on_to_the_running_candle(
         await expect(readout).to_have_text(re.compile(r"30 Apr 2025, 12:00.*Open.65\.00.*Close.66\.50"))
         await page.get_by_role("button", name="1 d", exact=True).click()
         await expect(plot).to_have_attribute("aria-label", re.compile(r"2 candles, last 66\.50"))
-        await expect(readout).to_have_text(re.compile(r"Wed, 30 Apr 2025.*Open.62\.50.*Volume.1,100"))
+        await expect(readout).to_have_text(re.compile(r"Wed, 30 Apr 2025.*Open.64\.00.*Volume.1,100"))
 
 
 async def test_the_arrow_keys_read_one_candle_after_another(
