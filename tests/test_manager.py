@@ -22,6 +22,7 @@ from zlotick.errors import AlreadyRunning, ConfigError, JournalError, ReplayErro
 from zlotick.manager import RealTimeStreamManager
 from zlotick.model import DeadLetter, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
+from zlotick.questions import gateway_context
 
 
 def settings(folder: Path, **service: Any) -> Settings:
@@ -86,6 +87,17 @@ async def test_a_provider_appended_while_running_counts(manager: RealTimeStreamM
     await manager.start()
     manager.data_providers.append(YourCustomProvider())
     assert (await next_quotes(manager.gateway.port))["count"] == 1
+
+
+async def test_no_delay_is_claimed_before_a_provider_has_answered(manager: RealTimeStreamManager) -> None:
+    """A service whose only source was never reached greeted its clients with 15 minutes of delay."""
+    provider = YourCustomProvider()
+    provider.delay_seconds = 900
+    manager.data_providers.append(provider)
+    context = gateway_context(manager)
+    assert (context.delay_seconds(), context.origin()) == (None, "delayed")
+    await manager.chain.fetch(None)
+    assert context.delay_seconds() == 900
 
 
 async def test_stop_leaves_nothing_behind_and_may_be_repeated(manager: RealTimeStreamManager) -> None:
