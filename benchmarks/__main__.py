@@ -16,6 +16,7 @@ NAMES = (
     "watch",
     "board",
     "replay_questdb",
+    "imports",
     "fanout",
     "fanout_slow",
     "ten_thousand",

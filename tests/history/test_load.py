@@ -38,7 +38,7 @@ async def connector(questdb_server: QuestDBConfig) -> AsyncIterator[QuestDBConne
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> CheckpointFile:
-    return CheckpointFile(tmp_path / "imports", "key")
+    return CheckpointFile(tmp_path / "imports", "import-1d localhost:9000", "files")
 
 
 def read(lines: Iterable[str]) -> tuple[Reader, Bars]:
@@ -165,7 +165,7 @@ async def test_an_interrupted_import_goes_on_where_it_was(
     with pytest.raises(InterruptedError):
         await loader.load(bars, "import-1d")
     came_to = await asyncio.to_thread(checkpoint.read)
-    assert came_to == Checkpoint(date(2024, 1, 1) + timedelta(days=49), 20_000)
+    assert came_to == Checkpoint("files", date(2024, 1, 1) + timedelta(days=49), 20_000)
 
     loaded = await load(connector, checkpoint, many_days(100))
     assert (loaded.rows, loaded.skipped_days, loaded.days) == (20_000, 50, 100)
@@ -177,7 +177,7 @@ async def test_an_interrupted_import_goes_on_where_it_was(
 async def test_a_checkpoint_of_a_database_that_is_gone_is_not_believed(
     connector: QuestDBConnector, checkpoint: CheckpointFile
 ) -> None:
-    await asyncio.to_thread(checkpoint.write, Checkpoint(date(2024, 2, 1), 5000))
+    await asyncio.to_thread(checkpoint.write, date(2024, 2, 1), 5000)
     with capture_logs() as logs:
         loaded = await load(connector, checkpoint, many_days(60))
     assert (loaded.rows, loaded.skipped_days) == (24_000, 0)
@@ -185,7 +185,7 @@ async def test_a_checkpoint_of_a_database_that_is_gone_is_not_believed(
 
 
 async def test_half_a_checkpoint_is_none(tmp_path: Path, checkpoint: CheckpointFile) -> None:
-    await asyncio.to_thread(checkpoint.write, Checkpoint(date(2024, 2, 1), 5000))
+    await asyncio.to_thread(checkpoint.write, date(2024, 2, 1), 5000)
     [path] = await asyncio.to_thread(lambda: list((tmp_path / "imports").iterdir()))
     await asyncio.to_thread(path.write_text, '{"through":"2024-0')
     assert await asyncio.to_thread(checkpoint.read) is None

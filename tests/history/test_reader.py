@@ -156,3 +156,25 @@ CELLS = st.sampled_from(
 def test_any_cells_are_rejected_or_read_never_a_crash(cells: list[str]) -> None:
     reader = reader_of(STOOQ, ",".join(cells))
     assert sum(map(len, reader.bars.values())) + sum(reader.rejected.counts.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        (HOURLY, "11B,2024-04-11,10:00,510,5,509,512,7"),  # a high below the low
+        (HOURLY, "11B,2024-04-11,25:00,510,515,509,512,7"),
+        (HOURLY, "11B,2024-04-11,10:00,51"),  # the file was cut
+        (STOOQ, "11B,60,20240411,100000,510,515,509,512,4,1,5,0"),
+    ],
+)
+def test_a_rejected_line_tells_of_its_session(header: str, line: str) -> None:
+    """What is stored of the session is replaced, so it must be known of lines that lack the rest."""
+    reader = reader_of(header, line)
+    [bars] = reader.bars.values()
+    assert bars.incomplete == {("11B", DAY)}
+    assert list(bars.days(reader.overlaps)) == [(DAY, [])]
+
+
+@pytest.mark.parametrize("line", ["11b'--,2024-04-11,10:00,1", "11B,yesterday,10:00,1,1,1,1,1", "11B"])
+def test_a_rejected_line_without_a_readable_session_tells_of_none(line: str) -> None:
+    assert reader_of(HOURLY, line).bars == {}

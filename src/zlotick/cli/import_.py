@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import re
 import signal
 import time
@@ -45,8 +44,10 @@ def import_(
 
     The rows get a data_source of their own that names the length of the bars,
     such as stooq-bulk-1h, so that they never mix with live quotes or with other
-    bars. The same import again changes nothing; one that was interrupted goes on
-    where it was. It uses the QuestDB of the settings, also while zlotick serves;
+    bars. What the files tell of a symbol's day replaces that day of the source,
+    days that they do not tell of stay: take a fresh file after a split. The same
+    import again changes nothing; one that was interrupted goes on where it was.
+    It uses the QuestDB of the settings, also while zlotick serves;
     if there is none, it starts the embedded one for as long as it takes.
 
     Exit code 1 when something was rejected; the rest is imported all the same.
@@ -67,7 +68,7 @@ def import_(
     log_to_stderr()
     _let_sigterm_interrupt()
     reader = _read(files)
-    results = asyncio.run(_load(loaded, reader, files, source)) if any(map(len, reader.bars.values())) else []
+    results = asyncio.run(_load(loaded, reader, files, source)) if reader.bars else []
     for line in summary(results, reader, time.monotonic() - started):
         print(line)
     return 1 if reader.rejected.counts else 0
@@ -76,10 +77,13 @@ def import_(
 def summary(results: Sequence[Loaded], reader: Reader, seconds: float) -> Iterator[str]:
     """What was imported, and what was not and why."""
     for done in results:
-        yield (
-            f"✅ {done.source}: {done.rows:,} rows of {done.bars:,} bars, {done.symbols} symbols, "
-            f"{done.days} days, {done.first_day} to {done.last_day}"
-        )
+        if done.bars:
+            yield (
+                f"✅ {done.source}: {done.rows:,} rows of {done.bars:,} bars, {done.symbols} symbols, "
+                f"{done.days} days, {done.first_day} to {done.last_day}"
+            )
+        if done.replaced or done.removed:
+            yield f"   {done.source}: {done.replaced:,} bars of an earlier import were replaced, {done.removed:,} removed"
         if done.skipped_days:
             yield f"   {done.skipped_days} of the days were there already: an interrupted import went on"
     for reason, count in reader.rejected.counts.most_common():
@@ -88,7 +92,7 @@ def summary(results: Sequence[Loaded], reader: Reader, seconds: float) -> Iterat
         yield from (f"   {example}" for example in examples)
         if count > len(examples):
             yield f"   and {count - len(examples):,} more"
-    if not results:
+    if not any(done.bars for done in results):
         yield "Nothing to import: no bar was found"
     yield f"Took {seconds:.1f} s"
 
@@ -111,24 +115,28 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
     """Every kind and length of bars, one after the other."""
     from zlotick.history.files import fingerprint
     from zlotick.history.load import CheckpointFile, Loader
+    from zlotick.journal.lock import OwnerLock
     from zlotick.stores.questdb import QuestDBConnector
 
     files = await asyncio.to_thread(fingerprint, paths)
     results = []
     async with _questdb(settings) as config:
         connector = QuestDBConnector(config, timeout=30.0)
+        # Two imports into one source at once would each replace what it saw before the other wrote.
+        lock = OwnerLock(settings.service.home / "imports")
+        await asyncio.to_thread(lock.acquire)
         try:
             for (kind, period), bars in reader.bars.items():
                 source = f"{name or kind}-{period}"
-                about = f"{files} {source} {config.host}:{config.http_port}"
-                key = hashlib.sha256(about.encode()).hexdigest()
-                checkpoint = CheckpointFile(settings.service.home / "imports", key)
+                place = f"{source} {config.host}:{config.http_port}"
+                checkpoint = CheckpointFile(settings.service.home / "imports", place, files)
                 with progress(source, len(bars), "bars") as advance:
                     results.append(
                         await Loader(connector, reader, checkpoint, advance=advance).load(bars, source)
                     )
         finally:
             await connector.close()
+            lock.release()
     return results
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from enum import StrEnum
 from functools import lru_cache
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from zlotick.market.sessions import WARSAW
@@ -40,7 +43,7 @@ class Bars:
     def __init__(self, period: Period) -> None:
         self.period = period
         self.incomplete: set[tuple[str, date]] = set()
-        """Sessions of which a bar was rejected: nobody knows their volume, high and low so far."""
+        """Sessions of which a bar was rejected: their volume, high and low so far are not known."""
         self._symbols: dict[str, int] = {}
         self._times = array("q")  # start, end
         self._values = array("d")  # open, high, low, close, volume
@@ -62,28 +65,33 @@ class Bars:
         self._places.extend((symbol, file, line))
 
     def days(self, overlaps: Callable[[Bar, int, int], None]) -> Iterator[tuple[date, list[Bar]]]:
-        """Each day with its bars: by symbol, and by time. A bar that overlaps the one before is told and left out."""
+        """Each day with its bars: by symbol, and by time. A bar that overlaps the one before is told and left out.
+
+        A day of which every bar was rejected comes without bars.
+        """
         names = list(self._symbols)
         order = sorted(
             range(len(self)),
             key=lambda at: (day_of(self._times[2 * at]), self._places[3 * at], self._times[2 * at]),
         )
-        day: date | None = None
+        known = ((day_of(self._times[2 * at]), at) for at in order)
+        told = ((day, -1) for day in sorted({day for _, day in self.incomplete}))
+        for day, places in groupby(merge(known, told, key=itemgetter(0)), key=itemgetter(0)):
+            yield day, self._of_day([at for _, at in places if at >= 0], names, overlaps)
+
+    def _of_day(
+        self, places: list[int], names: list[str], overlaps: Callable[[Bar, int, int], None]
+    ) -> list[Bar]:
         bars: list[Bar] = []
-        for at in order:
+        for at in places:
             bar = self._bar(at, names)
-            if bar.day != day:
-                if day:
-                    yield day, bars
-                day, bars = bar.day, []
             if bars and bars[-1].symbol == bar.symbol and bars[-1].end > bar.start:
                 if bar != bars[-1]:
                     self.incomplete.add((bar.symbol, bar.day))
                 overlaps(bar, *self._places[3 * at + 1 : 3 * at + 3])
             else:
                 bars.append(bar)
-        if day:
-            yield day, bars
+        return bars
 
     def _bar(self, at: int, names: list[str]) -> Bar:
         start, end = self._times[2 * at : 2 * at + 2]

@@ -1,18 +1,26 @@
 """Bars into QuestDB: in order of time, each row at its key, so that the same import again changes nothing.
 
+What the files tell of a symbol's day is all there is of it: the rows of that day that an earlier import of the source
+left, and that are not written again, are erased. Days that the files do not tell of stay. Nothing is taken away before
+its replacement is written, so an import that ends in the middle is completed by the next one.
+
 After each portion a small file remembers how far the import came. When it is run again after a crash with the same
-files, it goes on there, provided that the database still has the rows; when it ends, the file is removed.
+files, it goes on there, provided that the database still has the rows and that no other files were imported into the
+source since; when it ends, the file is removed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import tempfile
 import time as clock
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -21,15 +29,20 @@ from zlotick.connections.backoff import backoff
 from zlotick.errors import Transient
 from zlotick.history.bars import Bars
 from zlotick.history.reader import Reader
+from zlotick.history.replacement import Replacement, Session, replacement
 from zlotick.history.rows import rows_of_day
 from zlotick.market.sessions import WARSAW
 from zlotick.model import StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.schema import Progress
 
 log = structlog.stdlib.get_logger("zlotick.history")
 
 PORTION = 10_000
 """Rows that are written together, or a little more: whole days."""
+
+Answer = TypeVar("Answer")
 
 Advance = Callable[[int], None]
 """Told how many bars were done just now."""
@@ -46,30 +59,39 @@ class Loaded(msgspec.Struct):
     first_day: date | None = None
     last_day: date | None = None
     skipped_days: int = 0  # were there already, from an interrupted import of the same files
+    replaced: int = 0  # bars of an earlier import that were different
+    removed: int = 0  # bars of an earlier import of which there is none now
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """How far an import came."""
+    """How far an import of certain files came."""
 
+    files: str
     through: date
     rows: int
 
 
 class CheckpointFile:
-    """Remembers it; ``key`` tells one import from another. Every method blocks, and may raise OSError."""
+    """Remembers it; ``place`` tells one source of one database from another, ``files`` one import of it from another.
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._path = folder / f"{key[:32]}.json"
+    Every method blocks, and may raise OSError.
+    """
+
+    def __init__(self, folder: Path, place: str, files: str) -> None:
+        self._path = folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
+        self.files = files
 
     def read(self) -> Checkpoint | None:
-        """How far the import came; None when it did not begin or came to its end."""
+        """How far the import came; None when it did not begin, came to its end, or other files came between."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Checkpoint)
+            found = msgspec.json.decode(self._path.read_bytes(), type=Checkpoint)
         except (FileNotFoundError, msgspec.MsgspecError):  # half a file is no promise
             return None
+        return found if found.files == self.files else None
 
-    def write(self, checkpoint: Checkpoint) -> None:
+    def write(self, through: date, rows: int) -> None:
         """Whole or not at all."""
+        checkpoint = Checkpoint(self.files, through, rows)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, fresh = tempfile.mkstemp(prefix=".import-", dir=self._path.parent)
         try:
@@ -87,9 +109,11 @@ class CheckpointFile:
 class _Portion(msgspec.Struct):
     """Whole days."""
 
-    rows: list[StockUpdate]
-    bars: int
-    through: date
+    rows: list[StockUpdate] = []
+    sessions: set[Session] = set()
+    bars: int = 0
+    first: date = date.max
+    through: date = date.min
 
 
 class Loader:
@@ -119,36 +143,44 @@ class Loader:
         Raises Transient when the database does not answer for ``patience``, Fatal when it never will.
         """
         await self._connector.connect()
+        await self._settled()  # what is not applied yet could not be replaced
         loaded = Loaded(source, symbols=len(bars.symbols), bars=len(bars))
         before = await self._came_to(source)
         written = before.rows if before else 0
+        if before is None:
+            await asyncio.to_thread(self._checkpoint.remove)  # of other files: from here on it is not true
         portions = self._portions(bars, source, before.through if before else date.min, loaded)
         while portion := await asyncio.to_thread(next, portions, None):
-            loaded.rows += await self._insert(portion)
+            loaded.rows += await self._put(portion, source, loaded)
             written += len(portion.rows)
-            await asyncio.to_thread(self._checkpoint.write, Checkpoint(portion.through, written))
+            await asyncio.to_thread(self._checkpoint.write, portion.through, written)
             self._advance(portion.bars)
         await self._settled()
         await asyncio.to_thread(self._checkpoint.remove)
         return loaded
 
     def _portions(self, bars: Bars, source: str, skip_through: date, loaded: Loaded) -> Iterator[_Portion]:
-        rows: list[StockUpdate] = []
-        done = 0
-        day = date.min
+        portion = _Portion()
+        rejected: dict[date, list[Session]] = {}
+        for session in bars.incomplete:
+            rejected.setdefault(session[1], []).append(session)
         for day, of_day in bars.days(self._reader.overlaps):
-            self._count(day, loaded)
+            if of_day:
+                self._count(day, loaded)
             if day <= skip_through:
                 loaded.skipped_days += 1
                 self._advance(len(of_day))
                 continue
-            rows += rows_of_day(of_day, source, bars.incomplete)
-            done += len(of_day)
-            if len(rows) >= PORTION:
-                yield _Portion(rows, done, day)
-                rows, done = [], 0
-        if rows:
-            yield _Portion(rows, done, day)
+            portion.rows += rows_of_day(of_day, source, bars.incomplete)
+            portion.sessions |= {(bar.symbol, day) for bar in of_day}
+            portion.sessions.update(rejected.get(day, ()))
+            portion.bars += len(of_day)
+            portion.first, portion.through = min(portion.first, day), day
+            if len(portion.rows) >= PORTION:
+                yield portion
+                portion = _Portion()
+        if portion.sessions:
+            yield portion
 
     def _count(self, day: date, loaded: Loaded) -> None:
         loaded.days += 1
@@ -160,9 +192,7 @@ class Loader:
         checkpoint = await asyncio.to_thread(self._checkpoint.read)
         if checkpoint is None:
             return None
-        await self._settled()
-        midnight = datetime.combine(checkpoint.through + timedelta(days=1), time(), WARSAW)
-        found = await self._connector.count(source, midnight)
+        found = await self._connector.count(source, _midnight(checkpoint.through + timedelta(days=1)))
         if found < checkpoint.rows:
             log.warning(
                 "The database has not what was imported before: the import begins again",
@@ -173,32 +203,54 @@ class Loader:
             return None
         return checkpoint
 
-    async def _insert(self, portion: _Portion) -> int:
-        """Write a portion, again and again while the database does not answer; how many rows were taken."""
+    async def _put(self, portion: _Portion, source: str, loaded: Loaded) -> int:
+        """Write a portion in the place of what is stored of its sessions; how many rows were taken."""
+        change = await self._patiently(partial(self._change, portion, source))
+        refused = await self._patiently(partial(self._connector.replace, portion.rows, change.erased))
+        for bad in refused:
+            quote = bad.quote
+            self._reader.rejected.add("database", f"{quote.symbol} {quote.timestamp}: {bad.reason}")
+        loaded.replaced += change.replaced
+        loaded.removed += change.removed
+        return len(portion.rows) - len(refused)
+
+    async def _change(self, portion: _Portion, source: str) -> Replacement:
+        symbols = sorted({symbol for symbol, _ in portion.sessions})
+        begin, end = _midnight(portion.first), _midnight(portion.through + timedelta(days=1))
+        stored = await self._connector.stored_prices(source, symbols, begin, end)
+        return replacement(stored, portion.rows, portion.sessions, source)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask again and again while the database does not answer."""
         delays = backoff(first=0.2, cap=5.0)
         deadline = clock.monotonic() + self._patience
         while True:
             try:
-                refused = await self._connector.insert_batch(portion.rows)
-                break
+                return await ask()
             except Transient as error:
                 if clock.monotonic() > deadline:
                     raise
                 log.warning("QuestDB did not take a portion, trying again", mark="🔄", error=str(error))
                 await asyncio.sleep(next(delays))
-        for bad in refused:
-            quote = bad.quote
-            self._reader.rejected.add("database", f"{quote.symbol} {quote.timestamp}: {bad.reason}")
-        return len(portion.rows) - len(refused)
 
     async def _settled(self) -> None:
-        """Wait until what was acknowledged is readable, in the table and in its candles."""
+        """Wait until what was acknowledged is readable, in the table and in its candles; others may go on writing."""
         deadline = clock.monotonic() + self._settle_timeout
-        calm = 0
-        # Twice: a view that had looked at everything at the first time has applied it at the second.
-        while calm < 2:
+        table = (await self._connector.health()).progress.get(TABLE)
+        written = table.written if table else 0
+        seen = await self._until(deadline, lambda now: all(one.seen >= written for one in now.values()))
+        # A view that has looked at everything has it in its log, and is to apply that.
+        await self._until(
+            deadline, lambda now: all(now[name].applied >= one.written for name, one in seen.items())
+        )
+
+    async def _until(
+        self, deadline: float, reached: Callable[[dict[str, Progress]], bool]
+    ) -> dict[str, Progress]:
+        while True:
             health = await self._connector.health()
-            calm = 0 if any(health.lag.values()) or not health.healthy else calm + 1
+            if health.healthy and reached(health.progress):
+                return health.progress
             if clock.monotonic() > deadline:
                 raise Transient(
                     f"QuestDB has not applied everything within {self._settle_timeout:g} s (waiting: {health.lag}, "
@@ -207,3 +259,7 @@ class Loader:
             if not health.healthy:
                 await self._connector.mend()
             await asyncio.sleep(0.05)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), WARSAW)

@@ -19,6 +19,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import date, datetime, time
 from functools import lru_cache
 from typing import NamedTuple
@@ -142,7 +143,6 @@ class Reader:
         self, kind: str, form: Callable[[list[str]], Texts], width: int, line: str, number: int
     ) -> None:
         cells = line.split(",")
-        texts: Texts | None = None
         try:
             if len(cells) != width:
                 raise _Wrong("columns", str(len(cells)), f"must be {width}")  # noqa: TRY301  gets its place below
@@ -150,8 +150,7 @@ class Reader:
             bar = self._bar(texts)
         except _Wrong as wrong:
             self.rejected.add(wrong.field, f"{self._files[-1]}:{number}: {wrong}")
-            if texts:
-                self._note_incomplete(kind, texts)
+            self._note_incomplete(kind, form, [*cells, *[""] * width][:width])
         else:
             self._of(kind, Period(texts.period)).append(bar, len(self._files) - 1, number)
 
@@ -173,12 +172,12 @@ class Reader:
             self.bars[kind, period] = Bars(period)
         return self.bars[kind, period]
 
-    def _note_incomplete(self, kind: str, texts: Texts) -> None:
-        try:
-            day, *_ = _interval(texts.period, texts.day, texts.end)
-        except _Wrong:
-            return
-        self._of(kind, Period(texts.period)).incomplete.add((texts.symbol, day))
+    def _note_incomplete(self, kind: str, form: Callable[[list[str]], Texts], cells: list[str]) -> None:
+        """Of which session a rejected line tells, as far as that can be read."""
+        with suppress(_Wrong):
+            texts = form(cells)
+            if TICKER.fullmatch(texts.symbol):
+                self._of(kind, Period(texts.period)).incomplete.add((texts.symbol, _day(texts.day)))
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -187,16 +186,22 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,15})?([eE]-?[0-9]{1,2})?")
 
 
+def _day(text: str) -> date:
+    """Raises _Wrong."""
+    try:
+        day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None or day < EARLIEST:
+        raise _Wrong("date", text, f"must be a date from {EARLIEST} on")
+    return day
+
+
 # A file repeats few different days, times and prices very often.
 @lru_cache(maxsize=65_536)
 def _interval(period: str, day_text: str, end_text: str) -> tuple[date, int, int]:
     """The day, start and end of a bar. Raises _Wrong."""
-    try:
-        day = date.fromisoformat(day_text) if _DATE.fullmatch(day_text) else None
-    except ValueError:
-        day = None
-    if day is None or day < EARLIEST:
-        raise _Wrong("date", day_text, f"must be a date from {EARLIEST} on")
+    day = _day(day_text)
     if period == Period.DAY:
         start, end = (datetime.combine(day, hour, WARSAW) for hour in SESSION)
         return day, int(start.timestamp()), int(end.timestamp())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stores.questdb.samples import make_quote
 
-from zlotick.stores.questdb.ilp import Unencodable, encode
+from zlotick.stores.questdb.ilp import RowKey, Unencodable, encode, encode_erased
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
@@ -97,3 +97,8 @@ def test_every_line_is_one_line_and_can_be_read_back(symbol: str, source: str, p
     assert one
     assert [re.sub(r"\\(.)", r"\1", tag, flags=re.DOTALL) for tag in one.groups()[:2]] == [symbol, source]
     assert float(one[3]) == price
+
+
+def test_an_erased_row_has_its_key_only() -> None:
+    line = encode_erased(RowKey("2025-04-30T09:00:00.123Z", "A B", "import-1h"))
+    assert line == b"stock_data,symbol=A\\ B,data_source=import-1h price=NaN 1746003600123000\n"

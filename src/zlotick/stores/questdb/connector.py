@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from zlotick.events import EventBus
 from zlotick.model import ConnectionStatus, DeadLetter, Entry, StockUpdate, now_text
 from zlotick.stores.questdb import schema
 from zlotick.stores.questdb.http import QuestDBHttp
-from zlotick.stores.questdb.ilp import TABLE, Unencodable, encode
+from zlotick.stores.questdb.ilp import PRICED, TABLE, RowKey, Unencodable, encode, encode_erased
 from zlotick.stores.questdb.queries import QuestDBQueries
 from zlotick.stores.questdb.schema import QuestDBHealth
 
@@ -29,6 +29,15 @@ class RefusedQuote(msgspec.Struct, frozen=True):
     index: int
     quote: StockUpdate
     reason: str
+
+
+class StoredPrice(NamedTuple):
+    """The part of a stored row that tells whether another row says the same."""
+
+    timestamp: datetime
+    symbol: str
+    price: float
+    volume: int | None
 
 
 class QuestDBConnector:
@@ -109,13 +118,20 @@ class QuestDBConnector:
 
         Without quotes it looks whether the server is still there.
         """
+        return await self.replace(quotes, ())
+
+    async def replace(self, quotes: Sequence[StockUpdate], erased: Sequence[RowKey]) -> list[RefusedQuote]:
+        """Insert quotes as :meth:`insert_batch` does, and leave nothing in the rows of the erased keys."""
         async with self._writing:
             if not self._ready:
                 await self.connect()
             with self._watched():
-                refused = await self._write(quotes)
+                refused = await self._write([*quotes, *erased])
                 await self._look(due=not quotes)
-        return refused
+        for at, reason in refused.items():
+            if at >= len(quotes):
+                raise Fatal(f"QuestDB cannot erase the row {erased[at - len(quotes)]}: {reason}")
+        return [RefusedQuote(at, quotes[at], refused[at]) for at in sorted(refused)]
 
     async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
         """Insert the quotes of journal entries, in the journal's order; returns those refused for good."""
@@ -125,9 +141,26 @@ class QuestDBConnector:
 
     async def count(self, data_source: str, before: datetime) -> int:
         """How many quotes of a source are stored from before an aware moment."""
-        query = f"SELECT count() AS rows FROM {TABLE} WHERE data_source = $1 AND timestamp < $2"  # noqa: S608  no input
+        query = (
+            f"SELECT count() AS rows FROM {TABLE} "  # noqa: S608  no input
+            f"WHERE data_source = $1 AND timestamp < $2 AND {PRICED}"
+        )
         [answer] = await self.execute_query(query, data_source, before)
         return int(answer["rows"])
+
+    async def stored_prices(
+        self, data_source: str, symbols: Collection[str], begin: datetime, end: datetime
+    ) -> list[StoredPrice]:
+        """The rows of a source that have a price, of some symbols, from one aware moment to before another."""
+        named = ["", *symbols]  # of a list of one parameter the server makes another type
+        places = ", ".join(f"${number}" for number in range(4, 4 + len(named)))
+        query = (
+            f"SELECT timestamp, symbol, price, volume FROM {TABLE} WHERE data_source = $1 "  # noqa: S608  numbers of parameters
+            f"AND timestamp >= $2 AND timestamp < $3 AND symbol IN ({places}) AND {PRICED}"
+        )
+        return [
+            StoredPrice(**row) for row in await self.execute_query(query, data_source, begin, end, *named)
+        ]
 
     async def health(self) -> QuestDBHealth:
         """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""
@@ -144,27 +177,27 @@ class QuestDBConnector:
         await self._queries.close()
         await self._http.close()
 
-    async def _write(self, quotes: Sequence[StockUpdate]) -> list[RefusedQuote]:
-        refused: list[RefusedQuote] = []
+    async def _write(self, rows: Sequence[StockUpdate | RowKey]) -> dict[int, str]:
+        refused: dict[int, str] = {}
         step = self._rows
-        for first in range(0, len(quotes), step):
-            part = quotes[first : first + step]
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
             try:
                 reasons = await self._write_part(part)
             except Transient:
                 # A server too slow for a large request must not be sent the same one for ever.
                 self._rows = max(step // 2, min(100, self._max_rows))
                 raise
-            refused += [RefusedQuote(first + at, part[at], reasons[at]) for at in sorted(reasons)]
+            refused |= {first + at: reason for at, reason in reasons.items()}
         self._rows = min(step * 2, self._max_rows)
         return refused
 
-    async def _write_part(self, quotes: Sequence[StockUpdate]) -> dict[int, str]:
+    async def _write_part(self, rows: Sequence[StockUpdate | RowKey]) -> dict[int, str]:
         lines: dict[int, bytes] = {}
         reasons: dict[int, str] = {}
-        for at, quote in enumerate(quotes):
+        for at, row in enumerate(rows):
             try:
-                lines[at] = encode(quote)
+                lines[at] = encode_erased(row) if isinstance(row, RowKey) else encode(row)
             except Unencodable as error:
                 reasons[at] = str(error)
             if at % 200 == 199:

@@ -11,7 +11,7 @@ from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
 from zlotick.market.history import HistoryQuery, Interval, Replay
 from zlotick.model import StockUpdate, utc_text
-from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.ilp import PRICED, TABLE
 from zlotick.stores.questdb.schema import view_query
 
 _CONNECT_TIMEOUT = 3.0
@@ -49,10 +49,10 @@ async def parquet(
 def quotes_sql(query: HistoryQuery) -> str:
     """The question for quotes. ``-n`` is QuestDB's limit from the end."""
     columns = ", ".join(StockUpdate.__struct_fields__)
-    past = f" AND {_past(query.replay)}" if query.replay else ""
-    return (
-        f"SELECT {columns} FROM {TABLE} WHERE {_where(query)}{past} ORDER BY timestamp LIMIT {_limit(query)}"  # noqa: S608  a ticker, times and numbers only
-    )
+    where = f"{_where(query)} AND {PRICED}"
+    if query.replay:
+        where += f" AND {_past(query.replay)}"
+    return f"SELECT {columns} FROM {TABLE} WHERE {where} ORDER BY timestamp LIMIT {_limit(query)}"  # noqa: S608  a ticker, times and numbers only
 
 
 def candles_sql(query: HistoryQuery, interval: Interval) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.model import Origin, Review, StockUpdate, utc_text
-from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.ilp import PRICED, TABLE
 from zlotick.stores.questdb.schema import view_query
 
 PAGE_ROWS = 250
@@ -130,7 +130,7 @@ def _chosen(table: str, query: HistoryQuery, begin: datetime) -> tuple[str, list
     The candle in which a replay is has prices that are yet to come: then candles are made of the quotes up to there.
     """
     args: list[object] = [query.symbol, begin, query.end or _LAST]
-    where = _WHERE
+    where = f"{_WHERE} AND {PRICED}" if table == TABLE else _WHERE
     if query.data_source is not None:
         where += " AND data_source = $4"
         args.append(query.data_source)

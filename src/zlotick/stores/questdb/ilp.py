@@ -10,16 +10,28 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from zlotick.model import StockUpdate, utc_time
 
 TABLE = "stock_data"
+
+PRICED = "price IS NOT NULL"
+"""Leaves out the rows that :func:`encode_erased` has emptied; the candle views have the same condition."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LONG_MAX = 2**63 - 1  # -2**63 is QuestDB's NULL
 _INT_MAX = 2**31 - 1  # -2**31 is QuestDB's NULL
 _ESCAPES = str.maketrans({char: f"\\{char}" for char in "\\,= \n\r"})
+
+
+class RowKey(NamedTuple):
+    """What tells one row from another: the table's upsert keys."""
+
+    timestamp: str
+    symbol: str
+    data_source: str
 
 
 class Unencodable(ValueError):
@@ -43,6 +55,15 @@ def encode(quote: StockUpdate) -> bytes:
             line += ",", name, "=", encoded(name, value)
     line += " ", str(_micros("timestamp", quote.timestamp)), "\n"
     return "".join(line).encode()
+
+
+def encode_erased(key: RowKey) -> bytes:
+    """The line that leaves nothing in the row of a key: a row is replaced whole, and what is left out is NULL.
+
+    The candle views and the questions of the history take no row without a price. Raises Unencodable.
+    """
+    tags = f"symbol={_tag('symbol', key.symbol)},data_source={_tag('data_source', key.data_source)}"
+    return f"{TABLE},{tags} price=NaN {_micros('timestamp', key.timestamp)}\n".encode()
 
 
 @lru_cache(maxsize=16_384)  # the same few symbols, sources and states over and over

@@ -9,13 +9,13 @@ import re
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
 from zlotick.errors import Fatal, Transient
-from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.ilp import PRICED, TABLE
 
 log = structlog.stdlib.get_logger("zlotick.stores.questdb")
 
@@ -35,8 +35,16 @@ CREATE_VIEWS["candles_1d"] = _SCHEMA.joinpath("candles_1d.sql").read_text("utf-8
 COLUMNS = dict(re.findall(r"^  (\w+) ([A-Z]+),?$", CREATE_TABLE, re.MULTILINE))
 KEYS = re.findall(r"\w+", CREATE_TABLE.rpartition("KEYS")[2])
 
-_PRICED = "WHERE price IS NOT NULL"
+_PRICED = f"WHERE {PRICED}"
 _REMEDY = "rename it, or point questdb.host at another server"
+
+
+class Progress(NamedTuple):
+    """Transactions of the table or a view: how many are in its log, how many were applied."""
+
+    written: int
+    applied: int
+    seen: int  # of the table's: what a view has looked at, what the table has applied
 
 
 class QuestDBHealth(msgspec.Struct, frozen=True):
@@ -45,6 +53,7 @@ class QuestDBHealth(msgspec.Struct, frozen=True):
     suspended: list[str]  # no longer applying writes, with the server's reason
     invalid: list[str]  # views that no longer follow the table, with the server's reason
     lag: dict[str, int]  # transactions each table and view has yet to apply
+    progress: dict[str, Progress] = {}
 
     @property
     def healthy(self) -> bool:
@@ -110,7 +119,15 @@ async def check_health(execute: Execute) -> QuestDBHealth:
             if row["view_status"] == "invalid"
         ],
         lag={row["name"]: row["lag"] + _behind(views.get(row["name"])) for row in tables},
+        progress={row["name"]: _progress(row, views.get(row["name"])) for row in tables},
     )
+
+
+def _progress(table: dict[str, Any], view: dict[str, Any] | None) -> Progress:
+    seen = table["writerTxn"]
+    if view:
+        seen = view["base_table_txn"] - _behind(view)
+    return Progress(table["sequencerTxn"], table["writerTxn"], seen)
 
 
 def _behind(view: dict[str, Any] | None) -> int:
@@ -122,7 +139,8 @@ def _behind(view: dict[str, Any] | None) -> int:
 async def _wal_state(execute: Execute) -> list[dict[str, Any]]:
     """The state of our table and views (the server may hold others, which are not our concern)."""
     rows = await execute(
-        "SELECT name, suspended, sequencerTxn - writerTxn AS lag, errorTag, errorMessage FROM wal_tables()"
+        "SELECT name, suspended, sequencerTxn, writerTxn, sequencerTxn - writerTxn AS lag, errorTag, errorMessage "
+        "FROM wal_tables()"
     )
     return [row for row in rows if row["name"] == TABLE or row["name"] in CREATE_VIEWS]
 
