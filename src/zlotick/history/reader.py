@@ -176,8 +176,9 @@ class Reader:
         """Of which session a rejected line tells, as far as that can be read."""
         with suppress(_Wrong):
             texts = form(cells)
+            session = texts.symbol, _day(texts.day)
             if TICKER.fullmatch(texts.symbol):
-                self._of(kind, Period(texts.period)).incomplete.add((texts.symbol, _day(texts.day)))
+                self._of(kind, Period(texts.period)).incomplete.add(session)
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
