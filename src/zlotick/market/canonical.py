@@ -108,12 +108,40 @@ class Clock:
         return Moment(canonical, session_date(moment))
 
 
-def typed(quote: object) -> StockUpdate:
-    """The quote with exact types: finite floats, whole counts, clean texts."""
+_FLOATS_OF = operator.attrgetter(*_NUMBERS)
+_COUNTS_OF = operator.attrgetter(*_COUNTS)
+_TEXTS_OF = operator.attrgetter("symbol", "market_status", "data_source", "timestamp", "received_at")
+
+
+def is_exact(quote: object) -> bool:
+    """Whether every field has its very type already, as a well-behaved provider gives them: a quick look."""
+    if type(quote) is not StockUpdate or type(quote.price) is not float or type(quote.origin) is not Origin:
+        return False
+    for text in _TEXTS_OF(quote):
+        if type(text) is not str:
+            return False
+    for value in _FLOATS_OF(quote):
+        # NaN and the infinities minus themselves are NaN; -0.0 has a sign.
+        if value is not None and (
+            type(value) is not float or value - value != 0 or (not value and math.copysign(1, value) < 0)
+        ):
+            return False
+    for count in _COUNTS_OF(quote):
+        if count is not None and (type(count) is not int or not 0 <= count <= _MAX_COUNT):
+            return False
+    return quote.review is None and (quote.exchange_time is None or type(quote.exchange_time) is str)
+
+
+def typed(quote: object, *, exact: bool = False) -> StockUpdate:
+    """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: its types are known to be so."""
     if not isinstance(quote, StockUpdate):
         raise Rejection(Reason.TEXT, f"a quote must be a StockUpdate, was {shown(quote)}")
-    exact = _exact_values(quote)
-    changed: dict[str, Any] = {field: value for field, value in exact if value is not getattr(quote, field)}
+    if exact:
+        _symbol(quote.symbol), _status(quote.market_status), _source(quote.data_source)
+        return quote
+    changed: dict[str, Any] = {
+        field: value for field, value in _exact_values(quote) if value is not getattr(quote, field)
+    }
     return msgspec.structs.replace(quote, **changed) if changed else quote
 
 

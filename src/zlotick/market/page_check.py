@@ -6,14 +6,15 @@ column that moved. Such an answer is refused whole, so that the next provider is
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from zlotick.market.dating import FINAL_AFTER, last_session
-from zlotick.market.sessions import WARSAW, Calendar, session_date
-from zlotick.model import StockUpdate, utc_time
+from zlotick.market.sessions import WARSAW, Calendar
+from zlotick.model import StockUpdate, utc_text, utc_time
 
 MANY = 5
 """From so many stocks on, what they have in common says something about the page."""
@@ -24,6 +25,9 @@ JUMPED_SHARE = 5
 RECENT = timedelta(days=7)
 """A recorded price says something about the next one for so long."""
 
+_DATE = len("2025-04-30")
+_UTC = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z")
+_DEAREST = 1e12  # PLN
 _SAME_TRADE = 0.01  # two providers differ by less than this share on the same trade
 _SAME_REFERENCE = 0.01  # the previous close differs by less than this share from the last recorded close
 
@@ -54,9 +58,10 @@ class PageCheck(NamedTuple):
         )
 
     def _jumped(self, pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
-        recent = [
-            (new, old) for new, old in pairs if utc_time(new.timestamp) - utc_time(old.timestamp) <= RECENT
-        ]
+        if not pairs:
+            return None
+        since = utc_text(utc_time(max(new.timestamp for new, _ in pairs)) - RECENT)
+        recent = [(new, old) for new, old in pairs if old.timestamp >= since]
         far = [
             (new, old)
             for new, old in recent
@@ -90,26 +95,25 @@ class PageCheck(NamedTuple):
 
     def _reference(self, new: StockUpdate, old: StockUpdate) -> float | None:
         """What is known of a quote's previous close; None when nothing is."""
-        session, before = (session_date(utc_time(quote.timestamp)) for quote in (new, old))
+        # A session lies within one UTC date.
+        session, before = new.timestamp[:_DATE], old.timestamp[:_DATE]
         if session == before:
             return old.previous_close
-        final = datetime.combine(before, FINAL_AFTER, WARSAW)
+        day = date.fromisoformat(before)
+        final = datetime.combine(day, FINAL_AFTER, WARSAW)
         is_final = old.received_at is not None and utc_time(old.received_at) >= final
-        return old.price if is_final and before == last_session(session, self.calendar) else None
+        follows = day == last_session(date.fromisoformat(session), self.calendar)
+        return old.price if is_final and follows else None
 
 
 def _is_sound(quote: object) -> bool:
     """Whether its numbers and times can be compared at all: what is not well-formed is for validation to reject."""
     if not isinstance(quote, StockUpdate) or not isinstance(quote.symbol, str):
         return False
-    numbers = [quote.price, *(() if quote.previous_close is None else (quote.previous_close,))]
-    if not all(isinstance(number, int | float) and 0 < number < 1e12 for number in numbers):
-        return False
-    try:
-        utc_time(quote.timestamp)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return True
+    for number in (quote.price, quote.previous_close):
+        if number is not None and not (isinstance(number, int | float) and 0 < number < _DEAREST):
+            return False
+    return isinstance(quote.timestamp, str) and _UTC.fullmatch(quote.timestamp) is not None
 
 
 def _placeholders(quotes: Sequence[StockUpdate]) -> str | None:

@@ -9,6 +9,7 @@ held back, visibly, and accepted as soon as another provider says the same, or t
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,7 +20,7 @@ import msgspec
 
 from zlotick.market import dating
 from zlotick.market.arithmetic import change_of_floats
-from zlotick.market.canonical import Clock, Moment, Reason, Rejection, check_prices, keepable, typed
+from zlotick.market.canonical import Clock, Moment, Reason, Rejection, check_prices, is_exact, keepable, typed
 from zlotick.market.sessions import Calendar, session_date
 from zlotick.model import RejectedQuote, Review, StockUpdate, utc_text, utc_time
 
@@ -40,6 +41,7 @@ _LEAP = 10  # times the volume before, and
 _LEAP_VALUE = 50_000_000  # PLN within
 _LEAP_WITHIN = timedelta(minutes=10)
 _CHANGES_KEPT = 100_000
+_TOLD_BY = operator.attrgetter(*(name for name in StockUpdate.__struct_fields__ if name != "received_at"))
 _MINUTE = len("2025-04-30T09:00")
 
 
@@ -96,6 +98,8 @@ class Validator:
         self._newest: dict[str, _Key] = {}  # whose quote of the symbol was accepted last
         self._held: dict[_Key, _Held] = {}
         self._sources: set[str] = set()
+        self._trading_minute = ""  # the last one that was looked up: quotes of one cycle have few
+        self._given: dict[_Key, tuple[StockUpdate, StockUpdate]] = {}  # as it came, and as it was accepted
         self._changes: dict[tuple[float, float | None], tuple[float | None, float | None]] = {}
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
@@ -108,6 +112,7 @@ class Validator:
         """The source begins its material again: its time and volumes may go back once."""
         self._known = {key: known for key, known in self._known.items() if key[0] != source}
         self._held = {key: held for key, held in self._held.items() if key[0] != source}
+        self._given = {key: given for key, given in self._given.items() if key[0] != source}
         self._newest = {symbol: key for symbol, key in self._newest.items() if key[0] != source}
 
     def check(
@@ -123,7 +128,11 @@ class Validator:
         twice = _contradictions(quotes)
         for given in quotes:
             try:
-                quote = typed(given)
+                exact = is_exact(given)
+                if exact and given.symbol not in twice and (again := self._again(given, clock)):
+                    accepted[given.symbol] = again
+                    continue
+                quote = typed(given, exact=exact)
                 self._check_symbol(quote.symbol, accepted, twice)
                 quote = self._with_change(clock.canonical(quote))
                 check_prices(quote)
@@ -134,7 +143,19 @@ class Validator:
                 rejected.append(RejectedQuote(no.reason.value, no.detail, keepable(given)))
             else:
                 accepted[quote.symbol] = quote
+                self._given[quote.data_source, quote.symbol] = (given, quote)
         return list(accepted.values()), rejected
+
+    def _again(self, given: StockUpdate, clock: Clock) -> StockUpdate | None:
+        """The quote that was accepted last, if a provider repeats it: most quotes of a cycle are such."""
+        key = (given.data_source, given.symbol)
+        before = self._given.get(key)
+        if before is None or self._newest.get(given.symbol) != key or key in self._held:
+            return None
+        if _TOLD_BY(before[0]) != _TOLD_BY(given):
+            return None
+        received_at = clock.moment("received_at", given.received_at).text
+        return msgspec.structs.replace(before[1], received_at=received_at)
 
     def _check_symbol(
         self, symbol: str, accepted: Mapping[str, StockUpdate], twice: AbstractSet[str]
@@ -152,13 +173,14 @@ class Validator:
         """A trade that a provider reports happened while the exchange was trading."""
         if quote.exchange_time is None or quote.origin is None or not quote.origin.ages:
             return
-        known = self._known.get((quote.data_source, quote.symbol))
-        if known and known.told.text == quote.exchange_time:
+        minute = quote.exchange_time[:_MINUTE]
+        if minute == self._trading_minute:
             return
         try:
             dating.check_trade_time(utc_time(quote.exchange_time), self._calendar)
         except dating.Undated as no:
             raise Rejection(Reason.TIME, f"exchange_time of {quote.symbol}: {no}") from None
+        self._trading_minute = minute
 
     def _with_change(self, quote: StockUpdate) -> StockUpdate:
         """With the change that its two prices make: a provider's own may be rounded, or of another reference."""
