@@ -266,6 +266,9 @@ async def test_candles_equal_a_recomputation(connector: QuestDBConnector) -> Non
             timestamp=utc_text(start + timedelta(days=dice.randrange(3), seconds=dice.randrange(7200))),
             price=float(dice.randrange(100, 200)),
             volume=dice.choice([None, dice.randrange(10_000)]),
+            open=None,  # what a quote tells of its session is in the day's candle: not in this recomputation
+            high=None,
+            low=None,
         )
         for _ in range(1500)
     ]
