@@ -6,6 +6,7 @@ the two apart, so all evidence is used:
 
 - **the answer**: our clock, the provider's clock (HTTP ``Date``), how old the copy is (``Age``) and when the page
   was last changed (``Last-Modified``);
+- **the page before**: what has not changed since it was first seen has no trade after that moment;
 - **the last recorded quotes**: the same time, price and volume is the same trade, so it is of the same session;
 - **the page**: the times of all instruments on it, and how far the provider is behind the exchange by its own word;
 - **the calendar and its phases**: trades happen from 9:00 to 16:50 and from 17:00 to 17:05 of a session.
@@ -56,6 +57,7 @@ class Answer(NamedTuple):
     server_time: datetime | None = None  # the provider's clock at that moment; None: it does not tell
     age: timedelta = timedelta()  # of a cached copy
     modified: datetime | None = None  # when the page last changed
+    first_seen: datetime | None = None  # our clock when an answer had this very content for the first time
 
     @property
     def skew(self) -> timedelta | None:
@@ -68,9 +70,14 @@ class Answer(NamedTuple):
         return self.skew is not None and abs(self.skew) > MAX_SKEW
 
     def made_at(self, clock: datetime) -> datetime:
-        """When the page was made, at the latest, if ``clock`` is right."""
+        """When the copy was made, at the latest, if ``clock`` is right."""
         made = clock - self.age
         return made if self.modified is None else min(made, self.modified)
+
+    def content_made_at(self, clock: datetime) -> datetime:
+        """When its content was made, at the latest: an unchanged page tells nothing that was not seen before."""
+        made = self.made_at(clock)
+        return made if self.first_seen is None else min(made, self.first_seen + (clock - self.observed))
 
 
 class Trade(NamedTuple):
@@ -174,7 +181,7 @@ class _Same(Enum):
 
 def _by_clock(page: Page, clock: datetime) -> list[datetime | Undated]:
     """The moments if ``clock`` is right."""
-    made = page.answer.made_at(clock)
+    made = page.answer.content_made_at(clock)
     dates = _Dates(page, made)
     return [_checked(dates, trade, made, page.calendar) for trade in page.trades]
 

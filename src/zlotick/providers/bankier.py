@@ -24,7 +24,7 @@ from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities
-from zlotick.providers.pages import Cells, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.pages import Cells, FirstSeen, Reading, Source, Table, Texts, Told, Unreadable
 from zlotick.providers.web import charset_of, evidence, require_ok
 from zlotick.providers.web_provider import WebProvider
 
@@ -83,6 +83,7 @@ class BankierProvider(WebProvider):
             evidence(answer),
             calendar=self._calendar,
             recorded=self.recorded,
+            first_seen=self._first_seen,
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -102,6 +103,7 @@ def read(
     *,
     calendar: Calendar = GPW,
     recorded: Mapping[str, StockUpdate] | None = None,
+    first_seen: FirstSeen | None = None,
 ) -> Reading:
     """What the page says of the stocks in ``by_name`` (ticker by short name). Pure.
 
@@ -115,7 +117,7 @@ def read(
         if name in by_name and (texts := table.texts(row)):
             rows.append((by_name[name], texts))
         times += _time_of_day(table.text(cells, "time"))
-    source = Source(BankierProvider.name, answer, calendar, recorded or {}, DELAY)
+    source = Source(BankierProvider.name, answer, calendar, recorded or {}, DELAY, first_seen)
     return pages.reading(rows, _told, source, symbols=set(by_name.values()), times=times)
 
 

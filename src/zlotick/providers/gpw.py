@@ -20,7 +20,7 @@ from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities, Quotes
-from zlotick.providers.pages import Foreign, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.pages import FirstSeen, Foreign, Reading, Source, Table, Texts, Told, Unreadable
 from zlotick.providers.web import Web, charset_of, evidence, require_ok
 from zlotick.providers.web_provider import WebProvider
 
@@ -98,6 +98,7 @@ class GpwProvider(WebProvider):
             isin=self._isins,
             calendar=self._calendar,
             recorded=self.recorded,
+            first_seen=self._first_seen,
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -130,6 +131,7 @@ def read(
     isin: MutableMapping[str, str] | None = None,
     calendar: Calendar = GPW,
     recorded: Mapping[str, StockUpdate] | None = None,
+    first_seen: FirstSeen | None = None,
 ) -> Reading:
     """What the page says of the symbols.
 
@@ -140,7 +142,7 @@ def read(
     table = pages.find_table(body, charset, "table", _COLUMNS, _OPTIONAL)
     rows, times = _ours(table, symbols)
     known = {} if isin is None else isin
-    source = Source(GpwProvider.name, answer, calendar, recorded or {}, DELAY)
+    source = Source(GpwProvider.name, answer, calendar, recorded or {}, DELAY, first_seen)
     return pages.reading(
         rows, lambda symbol, texts: _told(symbol, texts, known), source, symbols=symbols, times=times
     )

@@ -290,6 +290,21 @@ def _check_percent(price: Decimal, previous_close: Decimal | None, percent: Deci
         )
 
 
+class FirstSeen:
+    """Since when a provider's page has had its present content."""
+
+    def __init__(self) -> None:
+        self._content: int | None = None
+        self._since: datetime | None = None
+
+    def of(self, told: Sequence[Told], observed: datetime) -> datetime:
+        """When these rows were first seen together; ``observed``: now."""
+        content = hash(tuple(told))
+        if self._since is None or content != self._content:
+            self._content, self._since = content, observed
+        return self._since
+
+
 class Source(NamedTuple):
     """What is needed besides a page's rows to make quotes of them."""
 
@@ -298,6 +313,7 @@ class Source(NamedTuple):
     calendar: Calendar
     recorded: Mapping[str, StockUpdate]
     delay: int | None  # seconds
+    first_seen: FirstSeen | None = None  # of this provider; None: its answers are not compared
 
 
 def quote(
@@ -403,7 +419,10 @@ def _dated(
     """The quotes, and the rows without a certain date. Raises Refusal ``stale`` when none has one."""
     delay = None if source.delay is None else timedelta(seconds=source.delay)
     trades = [_trade(row, at) for row, at in told]
-    page = dating.Page(source.name, source.answer, trades, times, source.recorded, source.calendar, delay)
+    answer = source.answer
+    if source.first_seen is not None:
+        answer = answer._replace(first_seen=source.first_seen.of(told, answer.observed))
+    page = dating.Page(source.name, answer, trades, times, source.recorded, source.calendar, delay)
     quotes: list[StockUpdate] = []
     undated: list[Skipped] = []
     for (row, _), moment in zip(told, dating.date_trades(page), strict=True):

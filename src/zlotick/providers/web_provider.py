@@ -10,7 +10,7 @@ from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import utc_now
 from zlotick.providers.base import StockDataProvider
-from zlotick.providers.pages import Report
+from zlotick.providers.pages import FirstSeen, Report
 from zlotick.providers.web import Web
 
 
@@ -35,6 +35,7 @@ class WebProvider(StockDataProvider):
         self._clock = clock
         self._calendar = calendar
         self._report = Report(self.name)
+        self._first_seen = FirstSeen()
 
     async def close(self) -> None:
         """Give back the connection."""
