@@ -178,6 +178,15 @@ async def test_a_restart_takes_up_where_the_journal_ends(house: House, tmp_path:
         assert (await second.run(quote("TXT", 6, volume=101))).position.offset == 2
 
 
+async def test_the_same_quote_in_a_new_run_is_told_again(house: House) -> None:
+    """A stock with one trade in a looped session had a stored candle in the second round, and no live one."""
+    await house.run(quote("TXT", 0))
+    assert (await house.run(quote("TXT", 0))).changed == 0
+    house.provider.run += 1
+    assert (await house.run(quote("TXT", 0))).changed == 1
+    assert (await house.run(quote("TXT", 0))).changed == 0
+
+
 async def test_a_new_run_of_a_source_may_go_back_in_time(house: House) -> None:
     await house.run(quote("TXT", 300, price=80, volume=9000))
     house.provider.run += 1

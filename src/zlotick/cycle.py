@@ -77,6 +77,9 @@ class Cycle:
         self._listeners = list(listeners)
         self._clock = clock
         self._runs: dict[str, int] = {}
+        self._of_former_run: set[str] = (
+            set()
+        )  # whose last value is of a source's material before it began again
         self._market_status: MarketStatus | None = None
 
     async def restore(self) -> None:
@@ -165,6 +168,9 @@ class Cycle:
             self._symbols.update(provider.symbols() or ())
         if self._runs.get(provider.name, 0) != provider.run:
             self._validator.forget(provider.name)
+            # Of a stock with one trade in a looped session the second round tells the same quote: it is news again.
+            own = [quote.symbol for quote in self.last_values.values() if quote.data_source == provider.name]
+            self._of_former_run.update(own)
         self._runs[provider.name] = provider.run
 
     def _wanted(self) -> frozenset[str] | None:
@@ -186,12 +192,15 @@ class Cycle:
     ) -> Entry | None:
         """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
         order = [provider.name for provider in self._chain.providers]
-        changed, seen = sort_out(accepted, self.last_values, order)
+        former = self._of_former_run
+        in_force = {s: quote for s, quote in self.last_values.items() if s not in former} if former else None
+        changed, seen = sort_out(accepted, self.last_values if in_force is None else in_force, order)
         entry = None
         if changed:
             batch = UpdateBatch(self._now_text(), self._status_now(), changed)
             entry = await self._journal.append(batch)
             self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
+            former.difference_update(quote.symbol for quote in batch.quotes)
         self._note_heard(seen, {item.quote.symbol for item in rejected})
         return entry
 
