@@ -1,4 +1,7 @@
-"""A client written from the guide alone: connects, subscribes, prints quotes. `pip install websockets`"""
+"""A client written from the guide alone: connects, subscribes, prints quotes. `pip install "websockets>=15"`
+
+proxy=None: the proxy of HTTP_PROXY cannot reach localhost. Leave it out when the service is behind one.
+"""
 
 import asyncio
 import contextlib
@@ -9,7 +12,7 @@ import websockets
 
 
 async def main(url: str) -> None:
-    async with websockets.connect(url) as ws:
+    async with websockets.connect(url, proxy=None) as ws:
         await ws.send(json.dumps({"type": "subscribe"}))
         async for message in ws:
             data = json.loads(message)

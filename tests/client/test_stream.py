@@ -77,6 +77,46 @@ async def test_without_async_with_the_end_of_the_loop_ends_the_session(gateway: 
     await until(lambda: gateway.session_count == 0)
 
 
+@pytest.mark.parametrize(
+    ("leave", "code", "last_words"),
+    [
+        ("break", 0, ""),
+        ("return", 0, ""),
+        ("raise ValueError('mine')", 1, "ValueError: mine"),
+        ("signal.raise_signal(signal.SIGINT)", 0, ""),
+        ("signal.raise_signal(signal.SIGINT); await asyncio.sleep(9)", 0, ""),
+    ],
+)
+async def test_a_program_that_leaves_the_stream_and_ends_says_nothing(
+    gateway: Gateway, leave: str, code: int, last_words: str
+) -> None:
+    """The stream was a generator that awaited the server's goodbye while it was closed: a `break` at the end of a
+    program was "RuntimeError: coroutine ignored GeneratorExit", 30 lines long. In asyncio's debug mode (-X dev) each
+    session and connection that stays open is told."""
+    program = f"""
+import asyncio, contextlib, logging, signal
+from zlotick.client import connect
+
+async def main():
+    logging.getLogger("asyncio").setLevel("ERROR")  # no words about slow steps
+    async for updates in connect("{url_of(gateway)}", symbols=["ABS"]):
+        {leave}
+
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())
+"""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-c", program), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, said = await child.communicate()
+    assert child.returncode == code, said.decode()
+    assert "".join(said.decode().splitlines()[-1:]) == last_words
+    assert "Exception ignored" not in said.decode()
+    assert "Unclosed" not in said.decode()
+    await until(lambda: gateway.session_count == 0)
+
+
 async def test_a_wait_that_is_cut_short_loses_nothing(gateway: Gateway) -> None:
     """`asyncio.timeout` around a wait is everyday use: it must not cost a message."""
     offsets: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,8 @@ def test_the_settings_of_a_page_are_settings(page: str, tmp_path: Path) -> None:
         load(tmp_path / "zlotick.toml")
 
 
-def test_the_program_prints_quotes(tmp_path: Path) -> None:
+def test_the_program_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
+    """Ctrl+C printed a traceback of 30 lines."""
     [program] = blocks(TUTORIAL, "python")
     service = Service(tmp_path, "replay", "--loop", "--set", "service.profile=test")
     service.set("providers.order", '["replay"]')
@@ -51,10 +53,11 @@ def test_the_program_prints_quotes(tmp_path: Path) -> None:
         asyncio.run(service.until(lambda status: offset(status) >= 3))
         code = program.code.replace("localhost:8765", f"localhost:{service.gateway}")
         with subprocess.Popen(
-            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as client:
             assert client.stdout
             assert client.stdout.readline().split()[0] in ("ABS", "11B")
-            client.kill()
+            client.send_signal(signal.SIGINT)
+            assert client.communicate(timeout=30)[1] == ""
     finally:
         service.end()

@@ -79,3 +79,8 @@ class Socket:
             await self._ws.close()
         finally:
             await self._session.close()
+
+    def break_off(self) -> None:
+        """Close without a goodbye and without waiting, also while the event loop ends."""
+        self._ws._response.close()  # noqa: SLF001  all public ways of closing must be awaited
+        self._session.detach()

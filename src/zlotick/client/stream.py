@@ -10,7 +10,7 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Self, Unpack
 from urllib.parse import urlsplit
 
@@ -97,21 +97,32 @@ class RealtimeStreamClient:
 
     async def __aiter__(self) -> AsyncGenerator[StockUpdates, None]:
         """Quotes, until it is disconnected. Raises what :meth:`receive` raises, but StreamEnded."""
-        async with contextlib.aclosing(self.messages()) as messages:
-            async for message in messages:
+        with self._left_in_the_end():
+            while True:
+                message = await self.receive()
                 if message["type"] == "stock_updates":
                     yield message
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Everything, states of the connection too. Outside of ``async with``, its end is a disconnect."""
-        try:
+        with self._left_in_the_end():
             while True:
                 yield await self.receive()
+
+    @contextlib.contextmanager
+    def _left_in_the_end(self) -> Iterator[None]:
+        """Outside of ``async with`` the end of the loop, whatever it is, ends the connection.
+
+        It does not await anything: after a ``break`` the event loop may be on its way down, where a generator
+        that awaits while it is closed makes Python complain.
+        """
+        try:
+            yield
         except StreamEnded:
-            return
+            pass
         finally:
             if not self._entered:
-                await self.disconnect()
+                self._break_off()
 
     async def receive(self) -> Message:
         """The next message, whatever it takes to get it. For one task at a time; safe to cancel.
@@ -163,6 +174,14 @@ class RealtimeStreamClient:
         if waiting is not None:
             waiting.reschedule(0)
         await self._let_go()
+
+    def _break_off(self) -> None:
+        """Disconnect at once, without waiting for the server's goodbye."""
+        if self.state != "closed":
+            self._enter("closed", code=1000)
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.break_off()
 
     # One step each
 
