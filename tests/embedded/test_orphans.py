@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.embedded.conftest import alive
 
@@ -54,12 +56,41 @@ def test_an_orphan_is_ended(tmp_path: Path, pid_file: PidFile, sleeper: subproce
 def test_an_orphan_is_known_without_ending_it(
     tmp_path: Path, pid_file: PidFile, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    assert pid_file.left_behind() is None
     pid_file.write(sleeper.pid)
     assert pid_file.left_behind() is None  # its zlotick lives
     remember(tmp_path, sleeper.pid, owner=sleeper.pid)
     assert pid_file.left_behind() == sleeper.pid
     assert sleeper.poll() is None
+
+
+def test_a_server_whose_pid_was_not_written_yet_is_found(
+    tmp_path: Path, pid_file: PidFile, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """zlotick was killed just after it started PocketBase: every later start was refused, its port was taken."""
+    assert pid_file.left_behind() == sleeper.pid
+    pid_file.reap()
+    assert not alive(sleeper.pid)
+
+
+def test_a_server_that_a_living_zlotick_is_starting_is_left_alone(tmp_path: Path, pid_file: PidFile) -> None:
+    folder = str(tmp_path / "toy")
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}, {folder!r}])"
+    with subprocess.Popen([sys.executable, "-c", start, "zlotick", "serve"]) as parent:
+        try:
+            wait_until(lambda: [c for c in psutil.Process(parent.pid).children() if folder in c.cmdline()])
+            assert pid_file.left_behind() is None
+            with pytest.raises(EmbeddedError, match="already running"):
+                pid_file.reap()
+        finally:
+            for child in psutil.Process(parent.pid).children():
+                child.kill()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_process_of_another_folder_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:

@@ -100,7 +100,7 @@ export interface Gap {
   timestamp: string;
   from: Position;
   to: Position | null;
-  reason: "retention" | "epoch_changed";
+  reason: "retention" | "epoch_changed" | "damaged";
 }
 
 /** So many messages were conflated away for this slow client since then. */

@@ -109,7 +109,7 @@ Gap = TypedDict(
         "timestamp": str,
         "from": Position,
         "to": Position | None,
-        "reason": Literal["retention", "epoch_changed"],
+        "reason": Literal["retention", "epoch_changed", "damaged"],
     },
 )
 """What was missed cannot be replayed; a snapshot follows."""

@@ -66,16 +66,36 @@ class PidFile:
             return None
 
     def _find(self) -> tuple[Any, int] | None:
+        """The server of this folder and the pid of the zlotick that started it."""
         psutil = needs_extra("psutil")
         try:
             known = json.loads(self._path.read_text())
             process = psutil.Process(int(known["pid"]))
-            ours = str(self._root) in process.cmdline()
-            return (process, int(known["owner"])) if ours else None
+            return (process, int(known["owner"])) if self._serves(process) else None
         except (OSError, ValueError, KeyError, TypeError):
-            return None  # no file, or half a file
+            return self._find_unwritten()  # no file, or half a file
         except psutil.Error:
-            return None  # gone, or somebody else's
+            return None  # gone, or of another user
+
+    def _find_unwritten(self) -> tuple[Any, int] | None:
+        """A server whose zlotick was killed between starting it and writing its pid: found by its command line."""
+        psutil = needs_extra("psutil")
+        for process in psutil.process_iter():
+            try:
+                if process.uids().real == os.getuid() and self._serves(process):
+                    return process, _living_zlotick(process.parent())
+            except psutil.Error:
+                continue  # gone meanwhile
+        return None
+
+    def _serves(self, process: Any) -> bool:
+        return str(self._root) in process.cmdline()
+
+
+def _living_zlotick(parent: Any) -> int:
+    """The pid of the parent if it is a zlotick; -1: it is another process that took over an orphan."""
+    is_zlotick = parent is not None and any("zlotick" in part for part in parent.cmdline())
+    return int(parent.pid) if is_zlotick else -1
 
 
 def _end(process: Any, stop_timeout: float) -> None:

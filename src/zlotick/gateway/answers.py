@@ -115,6 +115,7 @@ class Answers:
             statuses=statuses | {row.name: row.status for row in providers},
             refusals={row.name: _refusal(row) for row in providers if row.refusal_reason},
             lag={} if stats is None else stats.lag,
+            damaged=0 if stats is None else stats.damaged,
             dead_letters={} if stats is None else stats.dead_letters,
             journal_error=journal_error,
             alert_troubles=context.alert_troubles(),

@@ -319,7 +319,7 @@ class Gap(Message, frozen=True, kw_only=True, tag="gap"):
     timestamp: str
     from_: Position = msgspec.field(name="from")
     to: Position | None
-    reason: Literal["retention", "epoch_changed"]
+    reason: Literal["retention", "epoch_changed", "damaged"]
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):

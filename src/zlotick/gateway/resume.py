@@ -30,7 +30,7 @@ TAIL_MESSAGES = 256
 ReadJournal = Callable[[int, int], Awaitable[list[Entry]]]
 """Entries after an offset, oldest first, at most so many. Raises JournalError."""
 
-Reason = Literal["retention", "epoch_changed"]
+Reason = Literal["retention", "epoch_changed", "damaged"]
 
 
 class CannotResume(ZlotickError):
@@ -118,6 +118,8 @@ async def missed(
         for entry in found:
             if entry.position.offset > place.offset:
                 break  # recorded, not published yet: it will come live, or in the next round
+            if entry.position.offset != after + 1:
+                raise CannotResume("damaged")
             yield entry
             after = entry.position.offset
 

@@ -29,6 +29,7 @@ class JournalStats(msgspec.Struct, frozen=True):
     rejected: int  # quotes kept for inspection
     lost: dict[str, int] = {}
     lost_dead_letters: int = 0  # given up because too many were put aside
+    damaged: int = 0  # entries that were passed over because they cannot be read
 
 
 class Journal(ABC):

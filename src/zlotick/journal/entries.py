@@ -5,8 +5,9 @@ Plain functions on a connection; the caller holds the transaction.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +19,17 @@ T = TypeVar("T")
 
 READ_BYTES = 4_000_000
 """A cycle of 80 stocks has some 30 kB, one of 100,000 simulated ones 20 MB: a limit of entries alone bounds nothing."""
+
+
+PROBES = 1000
+"""Offsets that one call looks at one by one around damage: a bad page must not hold up the other readers."""
+
+
+class Read(NamedTuple):
+    """Entries, and the offsets that were passed over because they cannot be read."""
+
+    entries: list[Entry]
+    damaged: list[int]
 
 
 def json_text(value: msgspec.Struct) -> str:
@@ -39,6 +51,15 @@ def position(db: sqlite3.Connection) -> Position:
     if row is None:
         raise msgspec.ValidationError("it has no position")
     return Position(*row)
+
+
+def begin_epoch(db: sqlite3.Connection) -> Position:
+    """A new epoch at the same offset: positions of the old one mean nothing any more. No reader is ahead of it."""
+    last = position(db)
+    epoch = secrets.token_hex(8)
+    db.execute("UPDATE journal SET epoch = ?", (epoch,))
+    db.execute("UPDATE cursors SET offset = min(offset, ?)", (last.offset,))
+    return Position(epoch, last.offset)
 
 
 def append(db: sqlite3.Connection, batch: UpdateBatch, at: str) -> Entry:
@@ -67,8 +88,50 @@ def _readable_text(batch: UpdateBatch) -> str:
     return text
 
 
-def read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
-    """At most ``limit`` entries after an offset, oldest first; none after the one that fills ``READ_BYTES``."""
+def read(db: sqlite3.Connection, after: int, limit: int) -> Read:
+    """At most ``limit`` entries after an offset, oldest first; none after the one that fills ``READ_BYTES``.
+
+    An entry that cannot be read (a bad sector, a torn copy) is passed over: it must not stop every reader for ever.
+    """
+    try:
+        return Read(_read_on(db, after, limit), [])
+    except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+        if not is_damage(error):
+            raise
+        return _read_around(db, after, limit)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what is stored is unreadable, which no retry mends."""
+    return isinstance(error, msgspec.MsgspecError) or "CORRUPT" in getattr(error, "sqlite_errorname", "")
+
+
+def _read_around(db: sqlite3.Connection, after: int, limit: int) -> Read:
+    """One by one, up to the first readable entries behind the damage."""
+    end = position(db)
+    found: list[Entry] = []
+    damaged: list[int] = []
+    for offset in range(after + 1, min(end.offset, after + PROBES) + 1):
+        try:
+            row = db.execute("SELECT batch FROM entries WHERE offset = ?", (offset,)).fetchone()
+            if row is not None:
+                found.append(_entry(end.epoch, offset, row[0]))
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            if not is_damage(error):
+                raise
+            damaged.append(offset)
+        if len(found) >= limit or (found and offset - after > limit):
+            break
+    return Read(found, damaged)
+
+
+def _entry(epoch: str, offset: int, text: str) -> Entry:
+    batch = decoded(text, UpdateBatch, f"entry {offset}")
+    batch.quotes[:] = map(labelled, batch.quotes)
+    return Entry(Position(epoch, offset), batch)
+
+
+def _read_on(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
     epoch = position(db).epoch
     rows = db.execute(
         "SELECT offset, batch FROM entries WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)
@@ -76,9 +139,7 @@ def read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
     found: list[Entry] = []
     size = 0
     for offset, text in rows:
-        batch = decoded(text, UpdateBatch, f"entry {offset}")
-        batch.quotes[:] = map(labelled, batch.quotes)
-        found.append(Entry(Position(epoch, offset), batch))
+        found.append(_entry(epoch, offset, text))
         size += len(text)
         if size >= READ_BYTES:
             break

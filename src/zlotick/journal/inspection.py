@@ -11,7 +11,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.journal.lock import OwnerLock
 from zlotick.journal.schema import is_journal
 from zlotick.journal.sqlite_errors import translated
-from zlotick.journal.sqlite_file import BUSY_TIMEOUT
+from zlotick.journal.sqlite_file import BUSY_TIMEOUT, check_whole
 
 
 def inspect(path: Path) -> JournalStats | None:
@@ -29,6 +29,9 @@ def inspect(path: Path) -> JournalStats | None:
             path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
             address = f"{path.as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)) as db:
-                return entries.stats(db, path.stat().st_size) if is_journal(db, path) else None
+                if not is_journal(db, path):
+                    return None
+                check_whole(db, path)
+                return entries.stats(db, path.stat().st_size)
         finally:
             lock.release()

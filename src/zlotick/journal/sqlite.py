@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import msgspec
 import structlog
 
 from zlotick.config import JournalConfig
@@ -45,14 +46,17 @@ class SqliteJournal(Journal):
         clock: Callable[[], float] = time.time,
         # Timeouts
         call_timeout: float = 10.0,
+        open_timeout: float = 120.0,  # after a crash the whole file is checked
     ) -> None:
         self.path = path
         self.config = config or JournalConfig()
         self._clock = clock
+        self._open_timeout = open_timeout
         self._file = JournalFile(path)
         self._thread = OneThread("zlotick-journal", timeout=call_timeout)
         self._grown = asyncio.Event()  # set, and replaced, when the journal has grown or closed
         self._opened = self._closed = False
+        self._damaged: set[int] = set()  # offsets of entries that cannot be read
 
     @property
     def position(self) -> Position:
@@ -67,13 +71,21 @@ class SqliteJournal(Journal):
             raise JournalError(f"journal {self.path} was opened before: make a new object to open it again")
         self._opened = True
         try:
-            await self._call(self._file.open)
+            await self._call(self._file.open, timeout=self._open_timeout)
         except BaseException:
             # Also when cancelled: an opening that still runs in the thread is followed by this closing.
             self._closed = True
             self._thread.end(self._file.close)
             raise
         log.info("Journal opened", mark="✅", path=str(self.path), offset=self.position.offset)
+        if self._file.lost_from is not None:
+            log.error(
+                "Journal lost its newest entries: a new epoch begins",
+                mark="❌",
+                last=self.position.offset,
+                had=self._file.lost_from,
+                remedy="its -wal file belongs to it: copy or restore both, or use a stopped service",
+            )
 
     async def close(self) -> None:
         """Give ownership back; followers end. Safe to call twice."""
@@ -89,10 +101,30 @@ class SqliteJournal(Journal):
 
     async def read(self, after: int, limit: int = 64) -> list[Entry]:
         """At most ``limit`` entries after an offset, oldest first."""
-        limit = _positive(limit)
-        if after >= self.position.offset:
-            return []
-        return await self._run(entries.read, max(after, 0), limit)
+        limit, after = _positive(limit), max(after, 0)
+        while after < self.position.offset:
+            found = await self._run(entries.read, after, limit)
+            self._note_damage(found.damaged)
+            if found.entries or not found.damaged:
+                return found.entries
+            after = found.damaged[-1]
+        return []
+
+    def _note_damage(self, offsets: Sequence[int]) -> None:
+        """Say each unreadable entry once."""
+        new = [offset for offset in offsets if offset not in self._damaged]
+        if not new:
+            return
+        self._damaged.update(new)
+        log.error(
+            "Journal entries are damaged and were passed over",
+            mark="❌",
+            path=str(self.path),
+            entries=len(new),
+            first=new[0],
+            last=new[-1],
+            remedy="check the disk; restore the journal from a backup if these quotes matter",
+        )
 
     async def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
         """Chunks of entries after an offset, stored ones first; ends when the journal closes."""
@@ -159,7 +191,8 @@ class SqliteJournal(Journal):
 
     async def stats(self) -> JournalStats:
         """The journal at a glance."""
-        return await self._call(self._file.stats)
+        stats = await self._call(self._file.stats)
+        return msgspec.structs.replace(stats, damaged=len(self._damaged))
 
     async def _look(self, after: int, limit: int) -> list[Entry]:
         """What there is after an offset; the newest entry is shared without reading it back."""
@@ -193,12 +226,17 @@ class SqliteJournal(Journal):
         """Call ``function(connection, ...)`` in the thread, in one transaction."""
         return await self._call(partial(self._file.run, function, *args, **kwargs))
 
-    async def _call(self, function: Callable[[], T], then: Callable[[], None] = lambda: None) -> T:
+    async def _call(
+        self,
+        function: Callable[[], T],
+        then: Callable[[], None] = lambda: None,
+        timeout: float | None = None,  # noqa: ASYNC109  one call has a deadline of its own
+    ) -> T:
         if not self._opened or self._closed:
             raise JournalError(f"journal {self.path} is not open")
         with translated(self.path):
             try:
-                return await self._thread.call(function, then)
+                return await self._thread.call(function, then, timeout)
             except Ended:
                 raise JournalError(f"journal {self.path} is closed") from None
 

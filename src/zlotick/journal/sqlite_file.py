@@ -17,6 +17,7 @@ from zlotick.errors import JournalError
 from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
 from zlotick.journal.lock import OwnerLock
+from zlotick.journal.offset_mark import OffsetMark
 from zlotick.journal.schema import prepare
 from zlotick.journal.sqlite_errors import move_aside
 from zlotick.model import Entry, Position, UpdateBatch
@@ -38,6 +39,8 @@ class JournalFile:
         self._lock: OwnerLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
+        self._mark: OffsetMark | None = None
+        self.lost_from: int | None = None  # the last offset that was handed out before entries were lost
 
     def open(self) -> None:
         """Lock, open or create, learn the position. Raises AlreadyRunning, JournalError, sqlite3.Error, OSError."""
@@ -47,11 +50,17 @@ class JournalFile:
         self._lock.acquire()
         try:
             self.path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
+            unclean = self._has_log()
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT)
             prepare(self._db, self.path)
             self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchone()
             self._identity = self._inode()
+            if unclean:
+                check_whole(self._db, self.path)
             self.position = self._stored_position()
+            self._mark = OffsetMark(self.path)
+            self._begin_epoch_if_lost(self._mark.read())
+            self._mark.write(self.position)
         except BaseException:
             self.close()
             raise
@@ -63,6 +72,8 @@ class JournalFile:
                 connection, self._connection = self._connection, None
                 connection.close()
         finally:
+            if self._mark is not None:
+                self._mark.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -82,6 +93,8 @@ class JournalFile:
         self._check_in_place()
         self.newest = self.run(entries.append, batch, at)
         self.position = self.newest.position
+        if self._mark is not None:
+            self._mark.write(self.position)
         return self.newest
 
     def stats(self) -> JournalStats:
@@ -107,6 +120,19 @@ class JournalFile:
                 db.execute("ROLLBACK")
             raise
 
+    def _has_log(self) -> bool:
+        """Whether the last owner did not close the file: its write-ahead log still holds something."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.exists() and log.stat().st_size > 0
+
+    def _begin_epoch_if_lost(self, marked: Position | None) -> None:
+        """Entries that were handed out and are gone (a lost log) must not have their offsets given to others."""
+        assert self.position is not None, "read before"
+        if marked is None or marked.epoch != self.position.epoch or marked.offset <= self.position.offset:
+            return
+        self.lost_from = marked.offset
+        self.position = self.run(entries.begin_epoch)
+
     def _stored_position(self) -> Position:
         position = entries.position(self._db)
         (highest,) = self._db.execute("SELECT max(offset) FROM entries").fetchone()
@@ -122,3 +148,17 @@ class JournalFile:
         # Writes into a file that somebody removed succeed, and vanish with the process.
         if not self.path.exists() or self._inode() != self._identity:
             raise JournalError(f"{self.path} was removed or replaced while in use: restart zlotick")
+
+
+def check_whole(db: sqlite3.Connection, path: Path) -> None:
+    """Raises JournalError for a damaged file: a file and a log that do not belong together look fine until a
+    reader stumbles. Reads the whole file.
+    """
+    try:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not entries.is_damage(error):
+            raise
+        verdict = str(error)
+    if verdict != "ok":
+        raise move_aside(path, f"is damaged ({' '.join(verdict.split())[:200]})")

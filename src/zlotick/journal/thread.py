@@ -33,12 +33,17 @@ class OneThread:
         self._turn = asyncio.Lock()
         self._last: Future[None] | None = None
 
-    async def call(self, function: Callable[[], T], then: Callable[[], None] = lambda: None) -> T:
+    async def call(
+        self,
+        function: Callable[[], T],
+        then: Callable[[], None] = lambda: None,
+        timeout: float | None = None,  # noqa: ASYNC109  in place of the usual one
+    ) -> T:
         """The function's result; ``then`` runs in the loop when it has ended, whoever still waits.
 
         Raises TimeoutError, or Ended.
         """
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(timeout or self._timeout):
             await self._turn.acquire()
             return await asyncio.shield(self._begin(function, then))
 

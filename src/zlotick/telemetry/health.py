@@ -53,6 +53,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     lag: Mapping[str, int]  # entries each reader has yet to read
     dead_letters: Mapping[str, int]  # rows put aside, by reader
     journal_error: str | None = None  # the journal did not answer, and why
+    damaged: int = 0  # entries of the journal that cannot be read and were passed over
     alert_troubles: Sequence[str] = ()  # alerts that cannot be recorded or delivered
 
 
@@ -121,7 +122,8 @@ def _warnings(facts: HealthFacts) -> list[str]:
         for name, seconds in facts.quiet.items()
     ]
     skews = [text for name, skew in facts.clock_skews.items() if (text := clock_warning(name, skew))]
-    return [*lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *facts.alert_troubles]
+    damage = [f"{facts.damaged} entries of the journal are damaged"] if facts.damaged else []
+    return [*lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *damage, *facts.alert_troubles]
 
 
 def _stale(facts: HealthFacts) -> list[str]:
