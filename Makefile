@@ -28,7 +28,7 @@ clean:
 	@echo "Installing zlotick into .venv (once; about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,tui]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,tui]' websockets
 	@touch $@
 .venv/dev: .venv/installed
 	@echo "Installing the tools of the tests into .venv (once)"

@@ -1,5 +1,6 @@
-"""A client written from the guide alone: connects, subscribes, prints quotes. `pip install "websockets>=15"`
+"""A client written from the guide alone: connects, subscribes, prints quotes.
 
+`make` installs websockets into .venv; elsewhere: `pip install "websockets>=15"`.
 proxy=None: the proxy of HTTP_PROXY cannot reach localhost. Leave it out when the service is behind one.
 """
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from zlotick.dataclassed import Dataclassed
+
 
 class MarketStatus(StrEnum):
     """What the Warsaw market is doing, in the guide's words (hours: Europe/Warsaw)."""
@@ -82,7 +84,7 @@ class Standing(msgspec.Struct, frozen=True):
 FRESH = Standing(stale=False, reason=None)
 
 
-class StockUpdate(msgspec.Struct, frozen=True, omit_defaults=False):
+class StockUpdate(Dataclassed, msgspec.Struct, frozen=True, omit_defaults=False):
     """A quote: what is known of one stock at a moment. The guide's eleven fields, then ours.
 
     Prices are PLN, ``volume`` is shares since the session began, ``change`` is against ``previous_close``

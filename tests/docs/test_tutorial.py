@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.service import Service, offset
 
 from zlotick.config import load
 
+ROOT = DOCS.parent
 TUTORIAL = DOCS / "tutorial.md"
 
 
@@ -40,24 +43,39 @@ def test_the_settings_of_a_page_are_settings(page: str, tmp_path: Path) -> None:
         load(tmp_path / "zlotick.toml")
 
 
-def test_the_program_prints_quotes_until_ctrl_c(tmp_path: Path) -> None:
-    """Ctrl+C printed a traceback of 30 lines."""
-    [program] = blocks(TUTORIAL, "python")
-    service = Service(tmp_path, "replay", "--loop", "--set", "service.profile=test")
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A replay that goes round and round, without databases."""
+    service = Service(tmp_path_factory.mktemp("replay"), "replay", "--loop", "--set", "service.profile=test")
     service.set("providers.order", '["replay"]')
     service.set("questdb.mode", "off")
     service.set("pocketbase.mode", "off")
     service.set("service.update_interval", "0.2")
     service.start()
-    try:
-        asyncio.run(service.until(lambda status: offset(status) >= 3))
-        code = program.code.replace("localhost:8765", f"localhost:{service.gateway}")
-        with subprocess.Popen(
-            [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as client:
-            assert client.stdout
-            assert client.stdout.readline().split()[0] in ("ABS", "11B")
+    asyncio.run(service.until(lambda status: offset(status) >= 3))
+    yield service
+    service.end()
+
+
+PROGRAMS = [
+    *(pytest.param(one.code, id=f"tutorial: {one.name}") for one in blocks(TUTORIAL, "python")),
+    *(pytest.param(one.code, id=f"README: {one.name}") for one in blocks(ROOT / "README.md", "python")[:2]),
+    pytest.param((ROOT / "examples" / "client.py").read_text(), id="examples/client.py"),
+]
+
+
+@pytest.mark.parametrize("code", PROGRAMS)
+def test_a_page_s_program_prints_quotes_until_ctrl_c(code: str, replay: Service) -> None:
+    """The README's first program needed a package that `make demo` did not install; Ctrl+C ended in a traceback."""
+    code = code.replace("localhost:8765", f"localhost:{replay.gateway}")
+    command = [sys.executable, "-u", "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        assert client.stdout
+        try:
+            while not re.match(r" *(ABS|11B) +\d", line := client.stdout.readline()):
+                assert line, client.communicate()[1]
             client.send_signal(signal.SIGINT)
-            assert client.communicate(timeout=30)[1] == ""
-    finally:
-        service.end()
+            _, errors = client.communicate(timeout=30)
+        finally:
+            client.kill()
+    assert (client.returncode, errors) == (0, "")

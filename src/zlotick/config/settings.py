@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from zlotick.config.alerts import AlertsConfig
 from zlotick.config.secrets import DefaultSecret, Secret, keep_secret
+from zlotick.dataclassed import Dataclassed
 
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -56,7 +57,7 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
         return self.data_dir.absolute() / self.profile
 
 
-class QuestDBConfig(msgspec.Struct):
+class QuestDBConfig(Dataclassed, msgspec.Struct):
     """Where QuestDB is, and how zlotick comes by one."""
 
     host: Annotated[Name, Meta(description="QuestDB host")] = "localhost"
@@ -84,7 +85,7 @@ class QuestDBConfig(msgspec.Struct):
         self.password = keep_secret(self.password)
 
 
-class PocketbaseConfig(msgspec.Struct):
+class PocketbaseConfig(Dataclassed, msgspec.Struct):
     """Where PocketBase is, and how zlotick comes by one."""
 
     url: Annotated[str, Meta(pattern="^https?://", description="PocketBase address")] = (
