@@ -46,10 +46,16 @@ class Service:
         """One option by environment variable, such as ``service.update_interval``."""
         self._env["ZLOTICK_" + option.upper().replace(".", "__")] = value
 
-    def start(self, stdin: int = subprocess.DEVNULL) -> None:
+    def start(self, stdin: int = subprocess.DEVNULL, umask: int = -1) -> None:
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command, env=self._env, cwd=self._folder, stdin=stdin, stdout=output, stderr=output
+                self._command,
+                env=self._env,
+                cwd=self._folder,
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+                umask=umask,
             )
 
     def share_the_jar(self) -> None:

@@ -17,10 +17,11 @@ from zlotick.alerts import service as alerts
 from zlotick.alerts.courier import Target
 from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
+from zlotick.config.profile import make_profile
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
-from zlotick.errors import ConfigError, JournalError, ZlotickError
+from zlotick.errors import JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
@@ -156,12 +157,7 @@ class RealTimeStreamManager:
             universe.warn_if_old(stocks)
 
     async def _open_journal(self) -> None:
-        home = self.settings.service.home
-        try:
-            await asyncio.to_thread(home.mkdir, mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            problem = f"service.data_dir: {home} cannot be made ({error.strerror}); choose another folder"
-            raise ConfigError([problem]) from error
+        await asyncio.to_thread(make_profile, self.settings.service.home)
         await self.journal.open()
         await self.cycle.restore()
 

@@ -81,6 +81,37 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     assert (demo.home / "credentials.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_nobody_else_can_read_what_the_service_keeps(tmp_path: Path) -> None:
+    """The log was opened first and made the profile's folder with the user's umask, usually 022: every user of the
+    machine could copy PocketBase's database, with the keys that sign the superuser's tokens, and upgrading never
+    closed a folder that was open."""
+    demo = Service(tmp_path, "demo", "--speed", "600", "--set", "service.profile=test")
+    demo.share_the_jar()
+    for old in (demo.home / "pocketbase" / "old.db", demo.home / "questdb" / "db" / "old.d"):
+        old.parent.mkdir(parents=True)
+        old.touch()
+    for path in (demo.home, *demo.home.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    demo.start(umask=0o022)
+    try:
+        asyncio.run(demo.until(lambda status: offset(status) >= 3))
+        kept = [demo.home, *demo.home.rglob("*")]
+        assert {
+            "data.db",
+            "journal.sqlite",
+            "credentials.json",
+            "realtime_stream.log",
+            "old.db",
+            "old.d",
+        } <= {path.name for path in kept}
+        # QuestDB clears its umask itself, so its own folder is the wall.
+        walled = [path for path in kept if demo.home / "questdb" not in path.parents]
+        assert [path for path in walled if path.exists() and path.lstat().st_mode & 0o077] == []
+        assert "Other users could read the data folder" in (demo.home / "realtime_stream.log").read_text()
+    finally:
+        demo.end()
+
+
 def test_a_replay_ends_when_everything_is_stored(tmp_path: Path) -> None:
     replay = Service(tmp_path, "replay", "--speed", "3600", "--set", "service.update_interval=0.2")
     replay.share_the_jar()

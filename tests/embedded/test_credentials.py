@@ -38,7 +38,9 @@ def test_two_servers_starting_together_do_not_lose_each_others(tmp_path: Path) -
     assert [password_for(tmp_path, name, "x").reveal() for name in names] == made
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"questdb": "hunter22"}', '\x00{"questdb": hunter22'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"questdb": "hunter22"}', '\x00{"questdb": hunter22', "[" * 100_000]
+)
 def test_a_damaged_file_is_refused_with_the_remedy_and_without_its_content(
     tmp_path: Path, content: str
 ) -> None:

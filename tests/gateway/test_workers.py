@@ -135,6 +135,28 @@ async def test_clients_of_all_workers_get_the_same_cycles(lines: Lines) -> None:
     assert [message["position"]["offset"] for message in heard[1]] == [2, 3, 4, 5, 6]
 
 
+async def test_workers_run_no_python_file_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m`` puts the working folder first on its path: a msgspec.py in a folder of downloads was executed."""
+    (tmp_path / "msgspec.py").write_text("open('executed', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    async with working():
+        assert not (tmp_path / "executed").exists()
+
+
+def test_no_child_python_looks_into_the_working_folder() -> None:
+    """The same for every Python that zlotick starts."""
+    starts = [
+        line
+        for file in Path(relay_room.__file__).parents[1].rglob("*.py")
+        for line in file.read_text().splitlines()
+        if "sys.executable" in line
+    ]
+    assert starts
+    assert all('sys.executable, "-P"' in line for line in starts)
+
+
 async def test_one_killed_takes_only_its_own_sessions_which_resume(lines: Lines) -> None:
     service = Service()
     async with working(service) as workers, one_on_each(workers, lines) as clients:

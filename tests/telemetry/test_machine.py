@@ -53,6 +53,16 @@ def test_a_folder_that_can_be_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_others_can_read(tmp_path: Path) -> None:
+    """The folder's mode was all that protected PocketBase's keys, and nothing looked at it."""
+    tmp_path.chmod(0o750)
+    found = data_folder(tmp_path)
+    assert (found.verdict, found.remedy) == (
+        Verdict.WARNING,
+        f"Start zlotick, which closes it, or: chmod -R go= {tmp_path}",
+    )
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)

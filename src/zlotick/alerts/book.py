@@ -21,6 +21,7 @@ from zlotick.alerts import tables
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.tables import Counts, Raised, Routes, Waiting
 from zlotick.alerts.watch import Findings, Key, Standing
+from zlotick.config.profile import make_folder
 from zlotick.errors import AlertError
 from zlotick.journal.thread import Ended, OneThread
 from zlotick.model import Alert, Position
@@ -121,7 +122,7 @@ class Book:
         await self._run(tables.retain, self._clock() - keep_days * DAY)
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         self._connection = db = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT)
         db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA foreign_keys=ON")
         _prepare(db, self.path)

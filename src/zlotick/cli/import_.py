@@ -57,6 +57,7 @@ def import_(
         zlotick import h_pl_txt.zip
         zlotick import bars.csv.gz --source broker
     """
+    from zlotick.config.profile import keep_private
     from zlotick.errors import ConfigError
 
     if source is not None and not _NAME.fullmatch(source):
@@ -65,6 +66,7 @@ def import_(
     if loaded.questdb.mode == "off":
         raise ConfigError(["questdb.mode is off, but history is kept in QuestDB; set it to auto"])
     started = time.monotonic()
+    keep_private()
     log_to_stderr()
     _let_sigterm_interrupt()
     reader = _read(files)
@@ -144,12 +146,13 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
 async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
     from zlotick.cli.reach import reach_questdb
+    from zlotick.config.profile import make_profile
     from zlotick.embedded import provide_questdb
     from zlotick.errors import AlreadyRunning
     from zlotick.journal.lock import OwnerLock
 
     service = settings.service
-    await asyncio.to_thread(service.home.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(make_profile, service.home)
     # Who has the journal has the embedded server too: while we run it, no zlotick may start on this folder.
     lock = OwnerLock(service.home / "journal.sqlite")
     try:

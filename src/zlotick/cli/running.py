@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from zlotick.config import Settings
+from zlotick.config.profile import keep_private, make_profile
 from zlotick.manager import RealTimeStreamManager
 from zlotick.telemetry import logs
 
@@ -61,7 +62,13 @@ def run_service(
 
     The first signal stops cleanly, a second one at once. ``quiet`` keeps the log off the console (the file has it).
     """
+    keep_private()
+    closed = make_profile(settings.service.home)
     logs.configure(settings.service, console=not quiet)
+    if closed:
+        log.warning(
+            "Other users could read the data folder; now they cannot", folder=str(settings.service.home)
+        )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(settings, about, watch))

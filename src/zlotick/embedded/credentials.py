@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from zlotick.config import Secret
+from zlotick.config.profile import make_folder
 from zlotick.errors import EmbeddedError
 
 FILE = "credentials.json"
@@ -38,7 +39,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
             return known
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # the text of the error could show a password
     except OSError as error:
         raise EmbeddedError(f"{path} cannot be read: {error.strerror}. Check service.data_dir.") from error
@@ -47,7 +48,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 
 def _write(path: Path, known: dict[str, dict[str, str]]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor, fresh = tempfile.mkstemp(prefix=f".{FILE}-", dir=path.parent)  # mkstemp makes it 0600
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

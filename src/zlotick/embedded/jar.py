@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from zlotick.config import QuestDBConfig
+from zlotick.config.profile import make_folder
 from zlotick.embedded.extra import installed, missing, needs_extra
 from zlotick.embedded.process import Progress
 from zlotick.errors import EmbeddedError
@@ -136,7 +137,7 @@ async def _fetch(fresh: Path, progress: Progress) -> Path:
 
 
 def _fresh_folder(servers: Path) -> Path:
-    servers.mkdir(parents=True, exist_ok=True)
+    make_folder(servers)
     for left in servers.glob(f"{_FRESH}*"):  # a zlotick that was killed could not clean up
         if time.time() - left.stat().st_mtime > _LEFT_OVER_AFTER:
             shutil.rmtree(left, ignore_errors=True)

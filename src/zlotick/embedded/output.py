@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from zlotick.config.profile import make_folder
+
 _TAIL_BYTES = 16_384
 
 
@@ -29,7 +31,7 @@ class ServerOutput:
 
     def open(self) -> BinaryIO:
         """The file, for the server's stdout and stderr."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         self.trim()
         return self.path.open("ab")
 

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from zlotick.config import PocketbaseConfig, ServiceConfig
+from zlotick.config.profile import make_folder
 from zlotick.embedded.extra import missing
 from zlotick.embedded.ports import loopback
 from zlotick.embedded.process import PATIENCE, EmbeddedServer, Launch, Patience, Progress, say_nothing
@@ -40,7 +41,7 @@ class EmbeddedPocketbase(EmbeddedServer):
 
     async def _prepare(self) -> Launch:
         binary = await asyncio.to_thread(provide_binary)
-        await asyncio.to_thread(self.root.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(make_folder, self.root)
         return Launch(self._command(binary), self._env())
 
     def _command(self, binary: Path) -> list[str]:

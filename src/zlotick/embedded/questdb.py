@@ -10,6 +10,7 @@ from typing import ClassVar
 import aiohttp
 
 from zlotick.config import QuestDBConfig, ServiceConfig
+from zlotick.config.profile import make_folder
 from zlotick.embedded.jar import provide_jar, provide_java, provide_libraries
 from zlotick.embedded.ports import loopback
 from zlotick.embedded.process import PATIENCE, EmbeddedServer, Launch, Patience, Progress, say_nothing
@@ -44,7 +45,7 @@ class EmbeddedQuestDB(EmbeddedServer):
                 f"Java cannot use a path with '{os.pathsep}': {jar}. Change service.data_dir."
             )
         libraries = await asyncio.to_thread(provide_libraries, jar, self._servers)
-        await asyncio.to_thread(self.root.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(make_folder, self.root)
         return Launch(self._command(java, jar, libraries), self._env())
 
     def _command(self, java: list[str], jar: Path, libraries: Path) -> list[str]:

@@ -102,7 +102,7 @@ class Relay:
         with theirs, contextlib.ExitStack() as unless_connected:
             unless_connected.callback(ours.close)
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "zlotick.gateway.worker", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "zlotick.gateway.worker", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from zlotick.config.profile import make_folder
 from zlotick.errors import GatewayError
 from zlotick.model import utc_text
 
@@ -123,7 +124,7 @@ class TokenFile:
     def _locked(self) -> Iterator[None]:
         """Two commands at once must not lose one's token. The kernel frees the lock however its holder ends."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._not_written(error) from error

@@ -25,6 +25,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from zlotick.config.profile import make_folder
 from zlotick.connections.backoff import backoff
 from zlotick.errors import Transient
 from zlotick.history.bars import Bars
@@ -92,7 +93,7 @@ class CheckpointFile:
     def write(self, through: date, rows: int) -> None:
         """Whole or not at all."""
         checkpoint = Checkpoint(self.files, through, rows)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         descriptor, fresh = tempfile.mkstemp(prefix=".import-", dir=self._path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:

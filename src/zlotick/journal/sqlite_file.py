@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from zlotick.config.profile import make_folder
 from zlotick.errors import JournalError
 from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
@@ -45,7 +46,7 @@ class JournalFile:
     def open(self) -> None:
         """Lock, open or create, learn the position. Raises AlreadyRunning, JournalError, sqlite3.Error, OSError."""
         self.path = self.path.resolve()  # a link to the file must not lead around its lock
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         self._lock = OwnerLock(self.path)
         self._lock.acquire()
         try:

@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 import structlog
 
+from zlotick.config.profile import make_folder
 from zlotick.errors import Transient
 from zlotick.market.sessions import WARSAW
 
@@ -123,7 +124,7 @@ class DailyBudget:
 
     def _write(self, days: dict[str, _Day]) -> None:
         """Whole or not at all: a new file takes the place of the old one."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         descriptor, fresh = tempfile.mkstemp(prefix=f".{self._path.name}-", dir=self._path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from zlotick.config.profile import is_open_to_others
 from zlotick.telemetry.health import span
 
 MB = 1_000_000
@@ -74,7 +75,7 @@ def _version(package: str) -> str:
 
 
 def data_folder(home: Path) -> Finding:
-    """Whether the folder, or the one in which it will be made, can be written. Leaves nothing there."""
+    """Whether the folder, or the one in which it will be made, can be written, and by us alone. Leaves nothing there."""
     folder = _existing(home)
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -85,6 +86,10 @@ def data_folder(home: Path) -> Finding:
         return Finding(
             "data folder", Verdict.WRONG, f"{folder} cannot be written: {error.strerror or error}", remedy
         )
+    if folder == home and is_open_to_others(home):
+        text = f"other users of this machine can look into {home}, where the keys of all accounts are"
+        remedy = f"Start zlotick, which closes it, or: chmod -R go= {home}"
+        return Finding("data folder", Verdict.WARNING, text, remedy)
     return well("data folder", f"{home} can be written" if folder == home else f"{home} can be made")
 
 

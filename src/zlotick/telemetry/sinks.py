@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from zlotick.config.profile import make_folder
 from zlotick.errors import ConfigError
 from zlotick.telemetry.marks import fit
 
@@ -110,7 +111,7 @@ class _File(RotatingFileHandler):
 
 def open_file(path: Path) -> _File:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.is_fifo():  # opening it would wait for a reader
             raise _unwritable(path, "it is a pipe")
         return _File(path, backupCount=FILE_COUNT - 1, encoding="utf-8", errors="backslashreplace")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from zlotick.config.profile import make_folder
 from zlotick.errors import ZlotickError
 from zlotick.market.universe import TICKER
 
@@ -71,7 +72,7 @@ def _write(file: Path, symbols: Iterable[str]) -> None:
     """All or nothing. What stood there as a comment is lost."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(file.parent)
         fresh.write_text("".join(f"{symbol}\n" for symbol in sorted(symbols)), encoding="utf-8")
         fresh.replace(file)
     except OSError as error:
