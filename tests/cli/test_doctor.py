@@ -127,8 +127,9 @@ async def test_a_source_that_refuses_is_wrong_and_says_what_to_do(settings, sour
 
 
 async def test_what_a_source_logs_is_not_among_the_findings(settings, source):
-    source.script(stub.page(page([stock("PKN", "PLPKN0000018", price="?"), stock("11B", "PL11BTS00015")])))
+    source.script(stub.page(page([stock("PKN", "PLPKN0000018", price="?"), stock("ABS")])))
     more = ["--set", 'providers.order=["gpw"]', "--set", f"providers.gpw.base_url={source.url}"]
+    more += ["--set", 'universe.extra=["ABS"]']
     ended = await run(*settings, *more, "--json")
     assert json.loads(ended.stdout)
     assert "Stock passed over" in ended.stderr

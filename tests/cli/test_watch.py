@@ -42,7 +42,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service._env["XDG_CONFIG_HOME"] = str(folder / "config")
     service.start()
     try:
-        asyncio.run(service.until(lambda status: offset(status) > 2))
+        # A replay tells its ticks one after another: all 78 have traded after a few cycles.
+        asyncio.run(service.until(lambda status: (status["last_cycle"] or {}).get("fetched") == 78))
         yield service
     finally:
         service.end()
