@@ -162,16 +162,21 @@ class RealTimeStreamManager:
         await self.cycle.restore()
 
     async def _start_servers(self) -> None:
-        service = self.settings.service
+        service, gateway = self.settings.service, self.settings.gateway
         questdb, pocketbase = await asyncio.gather(
             provide_questdb(self.settings.questdb, service, progress=self._progress),
-            provide_pocketbase(self.settings.pocketbase, service, progress=self._progress),
+            provide_pocketbase(
+                self.settings.pocketbase, service, origins=gateway.origins, progress=self._progress
+            ),
         )
         if questdb:
             self.questdb = QuestDBConnector(questdb.config, bus=self.event_bus)
         if pocketbase:
             self.pocketbase = PocketbaseConnector(
-                pocketbase.config, bus=self.event_bus, standings=lambda: standings(self)
+                pocketbase.config,
+                bus=self.event_bus,
+                standings=lambda: standings(self),
+                guests=gateway.auth == "none",
             )
             self._standings = StandingsTask(self.pocketbase)
         self._servers = [given.server for given in (questdb, pocketbase) if given and given.server]

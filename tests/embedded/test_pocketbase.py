@@ -16,11 +16,13 @@ from zlotick.config import PocketbaseConfig, Secret, ServiceConfig
 from zlotick.embedded import EmbeddedServer, provide_pocketbase
 from zlotick.errors import EmbeddedError
 
+MINE = [{"label": "*:auth", "maxRequests": 5, "duration": 60}]
+
 
 async def started(
-    config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+    config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer], *origins: str
 ) -> tuple[PocketbaseConfig, EmbeddedServer]:
-    provided = await provide_pocketbase(config, service)
+    provided = await provide_pocketbase(config, service, origins=origins)
     assert provided
     assert provided.server
     owned.append(provided.server)
@@ -66,6 +68,52 @@ async def test_its_superuser_has_a_generated_password_that_nobody_can_see(
     assert pid
     await server.stop()
     assert not alive(pid)
+
+
+async def test_only_pages_that_the_gateway_lets_in_can_read_it(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    """PocketBase answers every page of the web by itself: one could read quotes and alerts that the gateway refused it."""
+    config, _ = await started(pocketbase_config, service, owned, "https://mine.example")
+    for origin, readable in (
+        ("https://mine.example", True),
+        (config.url, True),
+        (config.url.replace("localhost", "127.0.0.1"), True),
+        ("http://evil.example", False),
+        ("null", False),
+    ):
+        async with (
+            aiohttp.ClientSession(headers={"Origin": origin}) as session,
+            session.get(f"{config.url}/api/health") as answer,
+        ):
+            allowed = answer.headers.get("Access-Control-Allow-Origin")
+            assert allowed == (origin if readable else None)
+
+
+async def test_passwords_of_users_cannot_be_guessed_quickly(
+    pocketbase_config: PocketbaseConfig, service: ServiceConfig, owned: list[EmbeddedServer]
+) -> None:
+    """Thirty wrong logins in a row were all answered. What zlotick itself asks is not bounded by it."""
+    config, server = await started(pocketbase_config, service, owned)
+    guess = "/api/collections/users/auth-with-password"
+    answers = [await ask(config, guess, identity="a@example.com", password=f"guess {n}") for n in range(40)]
+    assert [status for status, _ in answers] == [400] * 30 + [429] * 10
+    _, token = await login(config)
+    assert token
+    for _ in range(40):
+        status, _ = await ask(config, "/api/collections/users/auth-refresh", "no.user.token")
+        assert status == 401
+    async with aiohttp.ClientSession(headers={"Authorization": token}) as session:
+        await session.patch(f"{config.url}/api/settings", json={"rateLimits": {"rules": MINE}})
+    await server.stop()
+    config, _ = await started(pocketbase_config, service, owned)
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": token}) as session,
+        session.get(f"{config.url}/api/settings") as answer,
+    ):
+        limits = (await answer.json())["rateLimits"]
+    assert limits["enabled"]
+    assert [rule["label"] for rule in limits["rules"]] == ["*:auth"]
 
 
 async def test_tokens_outlive_a_restart_and_a_kill(

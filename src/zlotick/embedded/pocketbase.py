@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +22,10 @@ _HOOKS = Path(__file__).with_name("pocketbase_hooks")
 
 
 class EmbeddedPocketbase(EmbeddedServer):
-    """PocketBase with its data in ``<home>/pocketbase``, on loopback, with the superuser of ``config``."""
+    """PocketBase with its data in ``<home>/pocketbase``, on loopback, with the superuser of ``config``.
+
+    Pages of its own address and of ``origins`` may read what it answers.
+    """
 
     name: ClassVar[str] = "PocketBase"
     key: ClassVar[str] = "pocketbase"
@@ -31,6 +35,7 @@ class EmbeddedPocketbase(EmbeddedServer):
         config: PocketbaseConfig,
         service: ServiceConfig,
         *,
+        origins: Sequence[str] = (),
         progress: Progress = say_nothing,
         patience: Patience = PATIENCE,
     ) -> None:
@@ -38,6 +43,7 @@ class EmbeddedPocketbase(EmbeddedServer):
         self._config = config
         url = URL(config.url)
         self._address = f"{loopback(url.host or '') or url.host}:{url.port}"
+        self._origins = [str(url.origin()), f"http://{self._address}", *origins]
 
     async def _prepare(self) -> Launch:
         binary = await asyncio.to_thread(provide_binary)
@@ -47,6 +53,7 @@ class EmbeddedPocketbase(EmbeddedServer):
     def _command(self, binary: Path) -> list[str]:
         return [
             str(binary), "serve", "--http", self._address,
+            "--origins", ",".join(self._origins),  # by itself it lets every page of the web read
             # The data folder itself, so that a killed zlotick's server is known by its command line.
             "--dir", str(self.root),
             "--publicDir", f"{self.root}/public", "--migrationsDir", f"{self.root}/migrations",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -68,9 +69,13 @@ async def provide_questdb(
 
 
 async def provide_pocketbase(
-    config: PocketbaseConfig, service: ServiceConfig, *, progress: Progress = say_nothing
+    config: PocketbaseConfig,
+    service: ServiceConfig,
+    *,
+    origins: Sequence[str] = (),
+    progress: Progress = say_nothing,
 ) -> Provided[PocketbaseConfig] | None:
-    """Follow ``pocketbase.mode``; None means: do without.
+    """Follow ``pocketbase.mode``; None means: do without. Pages of ``origins`` may read a server of our own.
 
     Raises EmbeddedError naming the port, what is there instead, and the remedy.
     """
@@ -91,7 +96,7 @@ async def provide_pocketbase(
             credentials.password_for, service.home, "pocketbase", config.admin_email
         )
         server_config = msgspec.structs.replace(config, admin_password=password)
-    server = EmbeddedPocketbase(server_config, service, progress=progress)
+    server = EmbeddedPocketbase(server_config, service, origins=origins, progress=progress)
     await asyncio.to_thread(server.pid_file.reap)
     if config.mode == "auto" and await pocketbase_there(config):
         log.info("Using the PocketBase already there", mark="🔌", url=config.url)

@@ -96,6 +96,30 @@ async def test_what_the_user_chose_for_readers_stays_and_our_write_rules_come_ba
     assert "note" in [field["name"] for field in now["fields"]]
 
 
+async def test_guests_read_only_where_the_gateway_lets_everybody_in(bare: Server) -> None:
+    """gateway.auth asked for a token, and the same quotes were there for everybody one port further."""
+    for guests, seen in ((True, 1), (False, 0), (True, 1)):
+        connector = PocketbaseConnector(bare.config, guests=guests)
+        await connector.connect()
+        await connector.distribute_stock_update(quote("PKN"))
+        for name in ("stock_data", "market_updates"):
+            _, answer = await bare.ask("GET", f"/api/collections/{name}/records", token="")
+            assert len(answer["items"]) == seen, name
+        status, _ = await bare.ask("GET", "/api/collections/stock_data/records/PKN", token="")
+        assert status == (200 if seen else 404)
+        assert len(await bare.rows()) == 1
+        await connector.close()
+
+
+async def test_members_only_by_the_user_s_own_choice_stays_when_the_gateway_opens(bare: Server) -> None:
+    for guests in (False, True):
+        connector = PocketbaseConnector(bare.config, guests=guests)
+        await connector.connect()
+        await connector.close()
+        await bare.ask("PATCH", "/api/collections/stock_data", {"listRule": '@request.auth.id != ""'})
+    assert (await bare.collection("stock_data"))["listRule"] == '@request.auth.id != ""'
+
+
 async def test_only_the_wanted_collections_are_created(bare: Server) -> None:
     bare.config.collections = ["stock_data"]
     connector = PocketbaseConnector(bare.config)

@@ -56,7 +56,8 @@ class PocketbaseConnector:
     are there already can be served without the superuser: pass that account as ``ingester=(identity, password)``.
 
     ``standings()`` tells the standing of every stock that the service knows, the fresh ones included. Without it a
-    written quote counts as fresh, and :meth:`mark` does nothing.
+    written quote counts as fresh, and :meth:`mark` does nothing. ``guests``: whether who is not logged in may read
+    the quotes.
     """
 
     name = "Pocketbase"
@@ -70,6 +71,7 @@ class PocketbaseConnector:
         bus: EventBus | None = None,
         ingester: tuple[str, Secret] | None = None,
         standings: Callable[[], Mapping[str, Standing]] | None = None,
+        guests: bool = True,
         # Timeouts
         timeout: float = 15.0,
         batch_grace: float = 5.0,
@@ -83,6 +85,7 @@ class PocketbaseConnector:
         self._admin = Account(self._api, self._admin_token)
         self._writer = Account(self._api, self._writer_token)
         self._standings = standings
+        self._guests = guests
         self._picture: MarketPicture | None = None  # while connected
         self._marks = Marks()
         self._market_refusal = ""  # what the log was last told
@@ -109,7 +112,7 @@ class PocketbaseConnector:
 
     async def ensure_schema(self) -> None:
         """Create or update our collections and settings, as the superuser. Repeatable; rows stay."""
-        seconds = await setup.prepare(self._admin, self.collections)
+        seconds = await setup.prepare(self._admin, self.collections, guests=self._guests)
         # Longer than the server's own deadline: a batch that we gave up can no longer land on top of a newer one.
         self._api.timeout = max(self._api.timeout, seconds + self._batch_grace)
 

@@ -2,7 +2,8 @@
 
 It may be a server that also serves others: what it has is kept. Nothing is deleted, and sign-up is closed only on
 a server that was empty. Read rules that the user chose stay, but not where records have an owner: whose alerts
-one may see is our promise, and only "nobody" is stricter.
+one may see is our promise, and only "nobody" is stricter. Where the gateway asks who somebody is, guests do not read
+the quotes here either.
 """
 
 from __future__ import annotations
@@ -35,15 +36,18 @@ MAX_BATCH = 200  # rows in one request; PocketBase's own default of 50 is less t
 _INGESTER_ID = "zlotickingester"
 _INGESTER_EMAIL = "ingester@zlotick.invalid"
 _READ_RULES = ("listRule", "viewRule")
+_EVERYBODY = ""
+_MEMBERS = '@request.auth.id != "" // zlotick: gateway.auth'
+"""Its comment tells it from the same rule of a user's own, which stays when ``gateway.auth`` becomes none."""
 _OWNER = "user"
 _BATCH_SECONDS = 10
 _LOGS = {"maxDays": 1, "minLevel": 4}  # warnings only: a log row for each batch would fill the disk
 
 
-async def prepare(admin: Account, wanted: Sequence[str]) -> int:
+async def prepare(admin: Account, wanted: Sequence[str], *, guests: bool = True) -> int:
     """Create or update the wanted collections and what they need. Repeatable; raises Transient or Fatal.
 
-    Returns the seconds after which the server gives a batch up.
+    ``guests`` says whether somebody who is not logged in may read the quotes. Returns the seconds after which the server gives a batch up.
     """
     answer = await admin.call("GET", "/api/collections?perPage=1000&skipTotal=1")
     there = {one["name"]: one for one in answer["items"]}
@@ -51,7 +55,7 @@ async def prepare(admin: Account, wanted: Sequence[str]) -> int:
     if all(one["system"] or name == "users" for name, one in there.items()):
         await _furnish(admin, there)
     names = {INGESTERS, *wanted} | ({RULES} if ALERTS in wanted else set())
-    await _import([one for one in SCHEMA if one["name"] in names], there, admin)
+    await _import([_for_readers(one, guests) for one in SCHEMA if one["name"] in names], there, admin)
     return await _allow_batches(admin)
 
 
@@ -110,6 +114,11 @@ async def _allow_batches(admin: Account) -> int:
     return int(need["timeout"])
 
 
+def _for_readers(ours: dict[str, Any], guests: bool) -> dict[str, Any]:
+    open_to_all = [] if guests else [rule for rule in _READ_RULES if ours[rule] == _EVERYBODY]
+    return ours | dict.fromkeys(open_to_all, _MEMBERS)
+
+
 async def _import(schema: list[dict[str, Any]], there: dict[str, Any], admin: Account) -> None:
     _check_owners(schema, there)
     merged = [_merge(one, there[one["name"]]) if one["name"] in there else one for one in schema]
@@ -130,7 +139,8 @@ def _merge(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
     _check_shape(ours, theirs)
     merged = copy.copy(ours)
     owned = any(field["name"] == _OWNER for field in ours["fields"])
-    merged.update({rule: theirs[rule] for rule in _READ_RULES if theirs[rule] is None or not owned})
+    chosen = [rule for rule in _READ_RULES if theirs[rule] not in (_EVERYBODY, _MEMBERS)]
+    merged.update({rule: theirs[rule] for rule in chosen if theirs[rule] is None or not owned})
     names = {_index_name(index) for index in ours["indexes"]}
     merged["indexes"] = ours["indexes"] + [one for one in theirs["indexes"] if _index_name(one) not in names]
     return merged
