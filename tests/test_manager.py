@@ -16,11 +16,18 @@ from tests.gateway.serving import until
 from tests.servers import free_ports
 
 import zlotick
-from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
+from zlotick.config import AlertRuleConfig, PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.control import ask, socket_path
-from zlotick.errors import AlreadyRunning, ConfigError, JournalError, ReplayError, ZlotickError
+from zlotick.errors import (
+    AlreadyRunning,
+    ConfigError,
+    JournalError,
+    JournalReplaced,
+    ReplayError,
+    ZlotickError,
+)
 from zlotick.manager import RealTimeStreamManager
-from zlotick.model import DeadLetter, StockUpdate, now_text
+from zlotick.model import DeadLetter, Entry, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
 from zlotick.questions import gateway_context
 
@@ -220,10 +227,77 @@ async def test_a_journal_that_cannot_be_trimmed_stops_nothing(
     with capture_logs() as logs:
         monkeypatch.setattr(manager.journal, "retain", full_disk)
         await until(lambda: tried > 2)
+        warned = (await health(manager))["warnings"]
         monkeypatch.setattr(manager.journal, "retain", retain)
         assert await next_quotes(manager.settings.gateway.port)
+    assert "the journal cannot be trimmed: database or disk is full" in warned
     told = [line for line in logs if line["event"] == "Journal cannot be trimmed"]
     assert [line["reason"] for line in told] == ["database or disk is full"]
+
+
+async def health(manager: RealTimeStreamManager) -> dict[str, Any]:
+    url = f"http://localhost:{manager.gateway.port}/health/ready"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        answer: dict[str, Any] = await response.json()
+        assert (response.status == 200) == answer["ready"]
+        return answer
+
+
+async def test_a_full_disk_makes_it_unready(
+    manager: RealTimeStreamManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every cycle failed, no client got a quote, and /health/ready was 200: simulated quotes never get stale."""
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    await next_quotes(manager.gateway.port)
+    assert (await health(manager))["ready"]
+
+    async def full_disk(batch: object) -> Entry:
+        raise JournalError("database or disk is full")
+
+    monkeypatch.setattr(manager.journal, "append", full_disk)
+    failing = lambda: manager.cycle.last_report and manager.cycle.last_report.unrecorded  # noqa: E731
+    await until(lambda: bool(failing()))
+    assert (await health(manager))["reasons"] == [
+        "quotes cannot be recorded or sent: database or disk is full"
+    ]
+    monkeypatch.undo()
+    await until(lambda: not failing())
+    assert (await health(manager))["ready"]
+
+
+async def test_a_removed_journal_ends_the_service(manager: RealTimeStreamManager) -> None:
+    """Only a restart heals it, but the service went on for ever, recording nothing and ready: systemd did nothing."""
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    await next_quotes(manager.gateway.port)
+    manager.journal.path.unlink()
+    with pytest.raises(JournalReplaced, match="removed or replaced while in use"):
+        async with asyncio.timeout(30):
+            await manager.failed()
+
+
+async def test_alerts_wait_for_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk the optional alerts refused the start, though a running service bears the same disk."""
+    monkeypatch.setattr("zlotick.manager._ALERTS_EVERY", 0.01)
+    made = settings(tmp_path)
+    made.alerts.rules = [AlertRuleConfig(name="up", condition="price_above", symbols=["ABS"], threshold=1.0)]
+    blocked = made.service.home / "alerts.sqlite"
+    blocked.mkdir(parents=True)  # as little a file that can be written as on a full disk
+    manager = RealTimeStreamManager(made)
+    manager.data_providers.append(YourCustomProvider())
+    try:
+        await manager.start()
+        await next_quotes(manager.gateway.port)
+        [warning] = [
+            text for text in (await health(manager))["warnings"] if "no alert rule is evaluated" in text
+        ]
+        assert str(blocked) in warning
+        blocked.rmdir()
+        await until(lambda: manager.alerts is not None)
+        assert (await health(manager))["warnings"] == []
+    finally:
+        await manager.stop()
 
 
 async def test_the_interval_must_be_positive(manager: RealTimeStreamManager) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from zlotick.errors import JournalError, Refusal
+from zlotick.errors import JournalError, JournalReplaced, Refusal
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal import Journal
 from zlotick.market.cadence import Cadence
@@ -113,26 +113,31 @@ class Cycle:
                 report = await self.run_once()
 
     async def run_once(self) -> CycleReport:
-        """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries."""
+        """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries.
+
+        Raises JournalReplaced: no next one can help.
+        """
         log.info("Starting data update cycle", mark="🔄")
         started = time.perf_counter()
         self._tell_market_status()
         fetched: list[StockUpdate] = []
         rejected: list[RejectedQuote] = []
         entry: Entry | None = None
-        error: str | None = None
-        refused, at_end = False, self._at_end()
+        failed: Refusal | JournalError | None = None
+        at_end = self._at_end()
         try:
             fetched = await self._chain.fetch(self._wanted(), self.last_values)
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
             entry = await self._record(accepted, rejected)
+        except JournalReplaced:
+            raise
         except (Refusal, JournalError) as failure:
-            error, refused = str(failure), isinstance(failure, Refusal)
-        report = self._report(started, len(fetched), rejected, entry, error)
+            failed = failure
+        report = self._report(started, len(fetched), rejected, entry, failed)
         self._publish(report)
         # The last word of a recording may be a refusal: it will not change when it is asked again at its end.
-        if self._at_end() and (not error or (refused and at_end)):
+        if self._at_end() and (not failed or (at_end and isinstance(failed, Refusal))):
             self.exhausted.set()
         return report
 
@@ -224,7 +229,7 @@ class Cycle:
         fetched: int,
         rejected: Sequence[RejectedQuote],
         entry: Entry | None,
-        error: str | None,
+        failed: Refusal | JournalError | None,
     ) -> CycleReport:
         return CycleReport(
             timestamp=self._now_text(),
@@ -237,7 +242,8 @@ class Cycle:
             entry=entry,
             position=self._journal.position,
             quotes=dict(self.last_values),
-            error=error,
+            error=str(failed) if failed else None,
+            unrecorded=isinstance(failed, JournalError),
             standings=self.standings(),
         )
 

@@ -6,8 +6,10 @@
     │   └── Refusal            a provider's typed "no", with its reason
     ├── Fatal                  will not pass by itself: say so, retry rarely
     ├── JournalError           the journal cannot be opened or written
-    │   └── AlreadyRunning     another process owns this data directory
+    │   ├── AlreadyRunning     another process owns this data directory
+    │   └── JournalReplaced    its file was removed or replaced while in use: only a restart helps
     ├── AlertError             the book of alerts cannot be opened or written
+    │   └── AlertDiskError     its disk refuses: it may pass
     ├── EmbeddedError          an embedded server cannot be provisioned or started
     ├── GatewayError           the gateway cannot listen where it should
     ├── ReplayError            a replay file is unreadable; names the file and the line
@@ -78,8 +80,16 @@ class AlreadyRunning(JournalError):
     """Another process owns this data directory."""
 
 
+class JournalReplaced(JournalError):
+    """The journal's file was removed or replaced while in use: what is written would be lost with the process."""
+
+
 class AlertError(ZlotickError):
     """The book of alerts cannot be opened, read or written."""
+
+
+class AlertDiskError(AlertError):
+    """Its disk refuses, for lack of space or permission: it may pass."""
 
 
 class EmbeddedError(ZlotickError):

@@ -6,6 +6,7 @@ It puts the rooms together, starts them in the order of a quote's life, and stop
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from zlotick import preparation
 from zlotick.alerts import service as alerts
 from zlotick.alerts.courier import Target
 from zlotick.alerts.service import Alerts
@@ -21,7 +23,7 @@ from zlotick.config.profile import make_profile
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
-from zlotick.errors import JournalError, ZlotickError
+from zlotick.errors import AlertDiskError, JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
@@ -35,18 +37,20 @@ from zlotick.model import MarketStatus
 from zlotick.pace import Pace
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
-from zlotick.providers.lineup import Lineup, line_up
+from zlotick.providers.lineup import Lineup
 from zlotick.providers.recorded import RecordedProvider
 from zlotick.providers.replay import ReplayProvider
 from zlotick.questions import alert_clock, control_commands, gateway_context, samples, standings
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.telemetry import logs
 from zlotick.telemetry.metrics import CycleMetrics, Metrics
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
 _RETAIN_EVERY = 60.0
+_ALERTS_EVERY = 30.0
 _FLUSH_TIMEOUT = 5.0
 _STEP_TIMEOUT = 20.0
 
@@ -99,6 +103,7 @@ class RealTimeStreamManager:
         self._control: ControlServer | None = None
         self._servers: list[EmbeddedServer] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._troubles: dict[str, str] = {}  # what is wrong with the service itself, by its part
         self._failure: asyncio.Future[None] | None = None
         self._started_at = time.monotonic()
         self._progress = progress
@@ -145,16 +150,15 @@ class RealTimeStreamManager:
 
     async def _read_files(self) -> None:
         """Build the configured providers. What is wrong with the user's files stops the start, before anything runs."""
-        stocks = await asyncio.to_thread(universe.load, self.settings.universe)
-        self.symbols.update(stocks.symbols)
-        self._members = stocks.members()
-        self._lineup = await line_up(self.settings, stocks, self.calendar)
+        prepared = await preparation.prepare(self.settings, self.calendar, self.data_providers)
+        self.symbols.update(prepared.stocks.symbols)
+        self._members = prepared.stocks.members()
+        self._lineup = prepared.lineup
         self.data_providers[:0] = self._lineup.providers
         self.update_interval = self._update_interval  # a replay's step follows it
-        if alerts.wanted(self.settings):
-            self._alert_targets = await alerts.check(self.settings.alerts, self.known_symbols())
+        self._alert_targets = prepared.targets
         if all(provider.symbols() is None for provider in self.data_providers):
-            universe.warn_if_old(stocks)
+            universe.tell_if_old(prepared.stocks)
 
     async def _open_journal(self) -> None:
         await asyncio.to_thread(make_profile, self.settings.service.home)
@@ -202,7 +206,15 @@ class RealTimeStreamManager:
     async def _start_alerts(self) -> None:
         if not alerts.wanted(self.settings):
             return
-        self.alerts = Alerts(
+        try:
+            await self._open_alerts()
+        except AlertDiskError as error:
+            log.error("Alerts wait for their file", mark="❌", reason=str(error))
+            self._troubles["alerts"] = f"no alert rule is evaluated: {error}"
+        self._own(self._run_alerts(), "alerts")
+
+    async def _open_alerts(self) -> None:
+        opening = Alerts(
             self.settings.alerts,
             self.settings.service.home,
             self.journal,
@@ -212,9 +224,22 @@ class RealTimeStreamManager:
             clock=lambda: alert_clock(self),
             publish=self.gateway.publish_alert,
         )
-        await self.alerts.start()
-        self.metrics.add(self.alerts.samples)
-        self._own(self.alerts.run(), "alerts")
+        try:
+            await opening.start()
+        except BaseException:
+            await opening.close()
+            raise
+        self.alerts = opening
+        self.metrics.add(opening.samples)
+        self._troubles.pop("alerts", None)
+
+    async def _run_alerts(self) -> None:
+        """A full disk keeps the alerts from starting, not the service: they are tried until their file opens."""
+        while self.alerts is None:
+            await asyncio.sleep(_ALERTS_EVERY)
+            with contextlib.suppress(AlertDiskError):
+                await self._open_alerts()
+        await self.alerts.run()
 
     async def _start_control(self) -> None:
         self._control = ControlServer(socket_path(self.settings.service.home), control_commands(self))
@@ -305,15 +330,15 @@ class RealTimeStreamManager:
 
     async def _retain(self) -> None:
         """Trim the journal now and then. A full disk or a locked file passes: told once, tried again."""
-        told = ""
         while True:
             try:
                 await self.journal.retain()
-                told = ""
+                self._troubles.pop("journal", None)
             except JournalError as error:
-                if str(error) != told:
+                trouble = f"the journal cannot be trimmed: {error}"
+                if self._troubles.get("journal") != trouble:
                     log.error("Journal cannot be trimmed", mark="❌", reason=str(error))
-                told = str(error)
+                self._troubles["journal"] = trouble
             await asyncio.sleep(_RETAIN_EVERY)
 
     async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
@@ -361,6 +386,10 @@ class RealTimeStreamManager:
     def members(self) -> Sequence[universe.Member]:
         """What is known of the tickers: names, ISINs, as of when."""
         return self._members
+
+    def troubles(self) -> list[str]:
+        """What is wrong with the service itself and lets it go on, for people."""
+        return [*self._troubles.values(), *logs.troubles()]
 
     @property
     def uptime(self) -> float:

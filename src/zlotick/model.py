@@ -189,6 +189,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     quotes: dict[str, StockUpdate]
     rejected_by: dict[str, int] = {}  # how many for each reason
     error: str | None = None  # why nothing could be fetched or recorded; the quotes are then the old ones
+    unrecorded: bool = False  # the error is the journal's: nothing can be recorded or sent
     standings: dict[str, Standing] = {}  # of the symbols that are not simply fresh
 
 

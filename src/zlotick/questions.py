@@ -52,6 +52,8 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
         pocketbase_url=lambda: service.pocketbase.config.url if service.pocketbase else None,
         history=lambda: QuestDBHistory(service.questdb.execute_query) if service.questdb else None,
         alert_troubles=lambda: service.alerts.warnings() if service.alerts else [],
+        troubles=service.troubles,
+        store_reasons=lambda: _store_reasons(service),
         recent_alerts=partial(_recent_alerts, service) if wanted(service.settings) else None,
     )
 
@@ -146,6 +148,11 @@ async def _alert_history(service: RealTimeStreamManager) -> list[dict[str, Any]]
 async def _recent_alerts(service: RealTimeStreamManager, limit: int) -> list[Alert]:
     """All users' alerts, newest first."""
     return await service.alerts.recent(limit) if service.alerts else []
+
+
+def _store_reasons(service: RealTimeStreamManager) -> dict[str, str]:
+    sinks = (service.questdb, service.pocketbase)
+    return {sink.reader: sink.monitor.reason for sink in sinks if sink and sink.monitor.reason}
 
 
 def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:

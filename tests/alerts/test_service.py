@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from tests.alerts.walks import batch, moment, quote, rule, said
 from tests.servers import start_pocketbase
 from tests.service import Service, offset
@@ -31,6 +32,7 @@ class Store:
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] | Exception = []
         self.alerts: list[Alert] = []
+        self.ready = True
 
     async def alert_rules(self) -> list[dict[str, Any]]:
         if isinstance(self.records, Exception):
@@ -59,6 +61,7 @@ async def serving(
             symbols=lambda: frozenset({"ABC"}),
             clock=lambda: None,
             publish=told.append,
+            connected_every=0.01,
             rules_every=0.05,
         )
         await alerts.start()
@@ -99,6 +102,19 @@ async def test_rules_of_pocketbase_come_change_and_go(tmp_path: Path) -> None:
         assert store.alerts == told == await alerts.recent(10)
         store.records = []
         await eventually(lambda: has_rules(alerts, 0))
+
+
+async def test_a_start_before_pocketbase_is_connected_is_no_trouble(tmp_path: Path) -> None:
+    """Every normal start warned that the rules could not be read: alerts start before PocketBase is connected."""
+    store = Store()
+    store.ready, store.records = False, Transient("PocketBase is not connected: await connect() first")
+    with capture_logs() as logs:
+        async with serving(tmp_path, store) as (alerts, _, _):
+            await asyncio.wait([asyncio.create_task(asyncio.sleep(0)) for _ in range(20)])
+            assert alerts.warnings() == []
+            store.records, store.ready = [RECORD], True
+            await eventually(lambda: has_rules(alerts, 1))
+    assert not [line for line in logs if line["log_level"] == "warning"]
 
 
 async def test_the_last_known_rules_stay_while_pocketbase_is_away_over_a_restart_too(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_dry_run_says_which_stocks_its_bars_lack(capsys: pytest.CaptureFixture
     assert main(["alerts", "test", "bars.csv"]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[-1].endswith("alerts, 2 rules")
-    assert "rule 'up': the material has no 11B" in err
+    assert "rule 'up': 11B is not in the recorded session" in err
 
 
 @pytest.mark.parametrize(

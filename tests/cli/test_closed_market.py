@@ -46,7 +46,25 @@ async def test_health_fails_where_quotes_should_be_there(capsys: pytest.CaptureF
     assert await run(service, "health") == 1
     out = capsys.readouterr().out
     assert "❌ Service: no quote is known yet\n" in out
-    assert "⚠ Service: questdb: error\n" in out
+    assert "❌ WebSocket: error / disconnected\n" in out
+    assert "❌ Service: questdb: error\n" in out
+
+
+@pytest.mark.parametrize(
+    ("state", "mark", "code"),
+    [
+        (ConnectionStatus.CONNECTED, "✅", 0),
+        (ConnectionStatus.CONNECTING, "⚠", 0),
+        (ConnectionStatus.RECONNECTING, "⚠", 0),
+        (ConnectionStatus.ERROR, "❌", 1),
+    ],
+)
+async def test_health_puts_each_mark_by_the_value_it_stands_before(
+    capsys: pytest.CaptureFixture[str], state: ConnectionStatus, mark: str, code: int
+) -> None:
+    """With two wrong passwords it said "✅ WebSocket: error / error" and exited with 0."""
+    assert await run(Service(questdb=state), "health", known=True) == code
+    assert f"\n{mark} WebSocket: {state} / disconnected\n" in capsys.readouterr().out
 
 
 async def test_status_tells_the_next_cycle_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,58 @@ def test_check_of_good_settings_names_the_sources(capsys, monkeypatch):
     assert capsys.readouterr().out == expected
 
 
+def no_apprise(url):
+    raise ImportError(url)
+
+
+RULE = """
+[alerts]
+notify = ["{address}"]
+[[alerts.rules]]
+name = "up"
+symbols = ["{symbol}"]
+condition = "price_above"
+threshold = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            RULE.format(address="https://x.example", symbol="PKN"),
+            "rule 'up': unknown symbols PKN; correct them",
+        ),
+        (
+            RULE.format(address="ntfy://mytopic", symbol="ABS"),
+            "alerts.notify: entry 1 (ntfy://) needs apprise",
+        ),
+        ('[universe]\nfile = "u.csv"', "u.csv, line 1: the header must be 'symbol,name,isin,as_of'"),
+        ('[gateway]\ntls_certificate = "u.csv"\ntls_key = "u.csv"', "not a certificate and its key"),
+        ('[providers]\norder = ["replay"]\nreplay.file = "u.csv"', "u.csv"),
+    ],
+)
+@pytest.mark.parametrize("command", [["config", "check"], ["doctor", "--offline"]])
+def test_what_stops_a_start_is_told_before_it(capsys, monkeypatch, tmp_path, command, text, told):
+    """The check said that the settings are valid, and then the service did not start; systemd does not try again."""
+    Path("zlotick.toml").write_text(text)
+    Path("u.csv").write_text("symbol,name\n")
+    monkeypatch.setenv("ZLOTICK_SERVICE__DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("zlotick.alerts.notify._service", no_apprise)
+    off = ["--set", "questdb.mode=off", "--set", "pocketbase.mode=off", "--set", "gateway.port=1"]
+    assert main([*command, *off]) in (1, 2)
+    captured = capsys.readouterr()
+    assert told in captured.out + captured.err
+    assert "❌" in captured.out + captured.err
+    assert not Path("data").exists()
+
+
+def test_check_makes_no_folder(capsys):
+    """Where the answers of sources are to be kept, a start makes the folder."""
+    assert main(["config", "check", "--set", "providers.record=kept"]) == 0
+    assert not Path("kept").exists()
+
+
 @pytest.mark.parametrize("command", ["show", "check"])
 def test_wrong_settings_are_exit_code_2_and_the_whole_report(capsys, command):
     Path("zlotick.toml").write_text("[gateway]\nhots = 1\n")

@@ -122,8 +122,8 @@ async def test_the_whole_report_has_facts_status_and_judgement() -> None:
     async with serving(service) as gateway:
         gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
         code, answer = await get(gateway, "/health")
-    assert code == 200
-    assert answer["warnings"] == ["questdb: error"]
+    assert code == 503
+    assert answer["reasons"] == ["questdb: error"]
     assert answer["facts"]["quotes"] == 1
     assert answer["status"]["last_cycle"]["changed"] == 1
     assert answer["status"]["version"] == "9.9.9"

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
 from zlotick.market.sessions import WARSAW
-from zlotick.market.universe import csv_text, is_isin, load, warn_if_old
+from zlotick.market.universe import csv_text, is_isin, load, tell_if_old
 
 HEADER = "symbol,name,isin,as_of\n"
 
@@ -67,7 +67,7 @@ def test_every_packaged_stock_has_an_isin_of_its_own() -> None:
 def test_a_written_list_is_read_again(tmp_path: Path, index: Literal["swig80", "wig20", "mwig40"]) -> None:
     universe = load(UniverseConfig(index=index))
     again = load(config(tmp_path, csv_text(universe.members())))
-    assert again == msgspec.structs.replace(universe, origin=str(tmp_path / "mine.csv"))
+    assert again == msgspec.structs.replace(universe, origin=str(tmp_path / "mine.csv"), packaged=False)
 
 
 def test_extra_symbols_are_added() -> None:
@@ -88,8 +88,17 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
 def test_an_old_list_earns_a_warning(tmp_path: Path, age: int, warned: bool) -> None:
     universe = load(config(tmp_path, f"{HEADER}PKN,,,{today() - timedelta(age)}\n"))
     with capture_logs() as logs:
-        warn_if_old(universe)
+        tell_if_old(universe)
     assert [entry["age_days"] for entry in logs] == ([age] if warned else [])
+    assert all(entry["log_level"] == "warning" for entry in logs)
+
+
+def test_the_packaged_list_earns_none() -> None:
+    """The first sight of a new install was a warning about our own list, with three manual steps as its remedy."""
+    universe = msgspec.structs.replace(load(UniverseConfig()), as_of=date(2020, 1, 1))
+    with capture_logs() as logs:
+        tell_if_old(universe)
+    assert [entry["log_level"] for entry in logs] == ["info"]
 
 
 def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:

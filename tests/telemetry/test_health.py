@@ -77,15 +77,39 @@ def test_what_does_not(facts: HealthFacts) -> None:
     assert assess(facts).ready
 
 
-def test_a_store_that_is_down_or_refused_rows_is_a_warning_while_readers_keep_up() -> None:
+@pytest.mark.parametrize("status", [ConnectionStatus.ERROR, ConnectionStatus.FAILED])
+def test_a_store_that_refuses_us_is_a_reason(status: ConnectionStatus) -> None:
+    """With a wrong password nothing was stored, and health was well for the 20 cycles that a lag is given."""
     health = assess(
-        but(
-            statuses={"questdb": ConnectionStatus.ERROR, "pocketbase": ConnectionStatus.DISCONNECTED},
-            dead_letters={"questdb": 3},
-        )
+        but(stores={"questdb": status}, store_reasons={"questdb": "HTTP 401: check the password"})
     )
+    assert (health.ready, health.warnings) == (False, [])
+    assert health.reasons == [f"questdb: {status} (HTTP 401: check the password)"]
+
+
+def test_a_store_that_is_away_or_refused_rows_is_a_warning_while_readers_keep_up() -> None:
+    """Of a store that was being reconnected to, health had not a word."""
+    stores = {"questdb": ConnectionStatus.RECONNECTING, "pocketbase": ConnectionStatus.DISCONNECTED}
+    health = assess(but(stores=stores, statuses=stores, dead_letters={"questdb": 3}))
     assert health.ready
-    assert health.warnings == ["questdb: error", "3 rows refused by questdb are put aside"]
+    assert health.warnings == ["questdb: reconnecting", "3 rows refused by questdb are put aside"]
+
+
+def test_a_journal_that_takes_nothing_is_a_reason_while_the_quotes_are_fresh() -> None:
+    """On a full disk nothing was recorded or sent, and the service was ready: the old quotes were not stale yet."""
+    health = assess(but(unrecorded=True, cycle_error="database or disk is full"))
+    assert not health.ready
+    assert health.reasons == ["quotes cannot be recorded or sent: database or disk is full"]
+
+
+def test_a_provider_s_refusal_does_not_unready_fresh_quotes() -> None:
+    assert assess(but(cycle_error="gpw: timeout")).ready
+
+
+def test_a_journal_that_is_not_trimmed_and_a_log_that_is_not_written_are_warnings() -> None:
+    troubles = ["the journal cannot be trimmed: disk full", "the log file cannot be written"]
+    health = assess(but(troubles=troubles))
+    assert (health.ready, health.warnings) == (True, troubles)
 
 
 def test_a_provider_that_refuses_is_a_warning_with_its_reason() -> None:

@@ -319,7 +319,7 @@ def test_a_full_disk_harms_nobody_and_is_told_once(service, capfd):
     logs.close()
     told = capfd.readouterr().err
     assert told.count("Fetched") == 50
-    assert told.count("❌ Cannot write to the log file") == 1
+    assert told.count("❌ The log file cannot be written") == 1
     assert "No space left on device" in told
 
 

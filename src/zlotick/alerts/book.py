@@ -22,7 +22,7 @@ from zlotick.alerts.rules import Memory
 from zlotick.alerts.tables import Counts, Raised, Routes, Waiting
 from zlotick.alerts.watch import Findings, Key, Standing
 from zlotick.config.profile import make_folder
-from zlotick.errors import AlertError
+from zlotick.errors import AlertDiskError, AlertError
 from zlotick.journal.thread import Ended, OneThread
 from zlotick.model import Alert, Position
 
@@ -183,9 +183,12 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
         damaged = not isinstance(error, sqlite3.OperationalError)
-        remedy = _MOVE_ASIDE if damaged else "check its disk: space, quota, permissions"
-        raise AlertError(f"{path}: {error}: {remedy}") from error
+        if damaged:
+            raise AlertError(f"{path}: {error}: {_MOVE_ASIDE}") from error
+        raise AlertDiskError(f"{path}: {error}: check its disk: space, quota, permissions") from error
     except TimeoutError as error:
-        raise AlertError(f"{path} did not answer in time: check its disk") from error
+        raise AlertDiskError(f"{path} did not answer in time: check its disk") from error
     except OSError as error:
-        raise AlertError(f"{path}: {error}: its folder must be one that this user may write to") from error
+        raise AlertDiskError(
+            f"{path}: {error}: its folder must be one that this user may write to"
+        ) from error

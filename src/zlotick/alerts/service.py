@@ -35,7 +35,11 @@ _RETAIN_EVERY = 3600.0
 
 
 class AlertStore(Protocol):
-    """PocketBase, as alerts see it. Both raise Transient or Fatal."""
+    """PocketBase, as alerts see it. Both methods raise Transient or Fatal."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it was connected to since the start."""
 
     async def alert_rules(self) -> list[dict[str, Any]]:
         """The records of ``alert_rules``."""
@@ -83,6 +87,7 @@ class Alerts:
         clock: Callable[[], Clock | None],
         publish: Callable[[Alert], None],
         # Waiting
+        connected_every: float = 0.5,
         rules_every: float = 15.0,
         rules_timeout: float = 10.0,
         flush_timeout: float = 3.0,
@@ -91,6 +96,7 @@ class Alerts:
         self._store = store
         self._symbols = symbols
         self._publish = publish
+        self._connected_every = connected_every
         self._rules_every = rules_every
         self._rules_timeout = rules_timeout
         self._flush_timeout = flush_timeout
@@ -214,6 +220,8 @@ class Alerts:
 
     async def _follow_rules(self, store: AlertStore) -> None:
         """The rules of PocketBase as they are, now and then. While it is away the last known ones stay."""
+        while not store.ready:  # noqa: ASYNC110  every start begins so; if it stays so, the connection says why
+            await asyncio.sleep(self._connected_every)
         while True:
             started = time.monotonic()
             try:

@@ -173,7 +173,8 @@ async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> i
         if not as_json:
             print(_line(plain(alert)), flush=True)
     for rule, symbols in unknown_symbols(rules, material.symbols() or ()).items():
-        say(f"rule {rule!r}: the material has no {', '.join(symbols)}")
+        verb = "is" if len(symbols) == 1 else "are"
+        say(f"rule {rule!r}: {', '.join(symbols)} {verb} not in the recorded session")
     print(
         json_text([plain(alert) for alert in found])
         if as_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
@@ -14,9 +15,10 @@ import msgspec
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.progress import log_on_stderr
 from zlotick.config import Loaded, Option, describe, fields_of, sections, value_of
 from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
-from zlotick.errors import ZlotickError
+from zlotick.errors import ConfigError, ZlotickError
 
 config = App(
     name="config",
@@ -49,13 +51,21 @@ def show(
 
 @config.command
 def check(*, options: SettingsOptions = NO_OPTIONS) -> None:
-    """Check the settings; exit code 0 when they are valid, 2 with every problem listed when not.
+    """Check the settings and the files they name; exit code 0 when they are valid, 2 with every problem listed.
 
-    Before a restart:
+    It takes the steps that a start takes before anything runs, so that settings that pass do start. Nothing is
+    changed. Before a restart:
 
         zlotick config check --config /etc/zlotick.toml
     """
-    origins = {origin.rpartition(":")[0] or origin for origin in options.load().origins.values()}
+    from zlotick.preparation import problems
+
+    loaded = options.load()
+    with log_on_stderr():
+        found = asyncio.run(problems(loaded.settings))
+    if found:
+        raise ConfigError(found)
+    origins = {origin.rpartition(":")[0] or origin for origin in loaded.origins.values()}
     sources = sorted(origins - {DEFAULT_ORIGIN}) or ["all defaults"]
     print(f"✅ The settings are valid ({', '.join(sources)}).")
 

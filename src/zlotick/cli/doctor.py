@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.progress import log_on_stderr
 from zlotick.cli.shown import json_text
 from zlotick.errors import ConfigError
 
@@ -46,7 +44,7 @@ def doctor(
         if not json:
             print("\n".join(map(_lines, group)), flush=True)
 
-    with _log_on_stderr():
+    with log_on_stderr():
         try:
             loaded = settings.load().settings
         except ConfigError as error:
@@ -69,19 +67,3 @@ def _summary(findings: list[Finding]) -> str:
     if wrong:
         return f"\n❌ {wrong} wrong" + (f", {warnings}" if looks else "")
     return f"\n✅ nothing is wrong, {warnings}" if looks else "\n✅ all is well"
-
-
-@contextlib.contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """What the rooms log is no finding: warnings go beside the output, the rest nowhere."""
-    import structlog
-
-    before = structlog.get_config()
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger("warning"),
-    )
-    try:
-        yield
-    finally:
-        structlog.configure(**before)

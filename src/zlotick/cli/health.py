@@ -15,6 +15,12 @@ if TYPE_CHECKING:  # a check that was not asked for imports nothing
     from zlotick.config import Settings
 
 _TIMEOUT = 5.0
+_MARKS = {
+    "connected": "✅",
+    "disconnected": "✅",
+    "error": "❌",
+    "failed": "❌",
+}  # of a state; others pass: ⚠
 
 
 def health(*, settings: SettingsOptions = NO_OPTIONS) -> int:
@@ -34,18 +40,20 @@ async def _check(settings: Settings) -> int:
 
     print("🏥 Real-Time Stream Health Check")
     print("=" * 50)
+    states, well = await _websocket(settings)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
-        well = [await _websocket(settings)]
         if settings.questdb.mode != "off":
             base = f"http://{settings.questdb.host}:{settings.questdb.http_port}"
-            well.append(await _online(session, "QuestDB", f"{base}/ping"))
+            well &= await _store(session, "QuestDB", f"{base}/ping", states.get("questdb"))
         if settings.pocketbase.mode != "off":
-            well.append(await _online(session, "Pocketbase", f"{settings.pocketbase.url}/api/health"))
+            url = f"{settings.pocketbase.url}/api/health"
+            well &= await _store(session, "Pocketbase", url, states.get("pocketbase"))
     print(f"\n⏰ Check completed at: {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
-    return 0 if all(well) else 1
+    return 0 if well else 1
 
 
-async def _websocket(settings: Settings) -> bool:
+async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
+    """The states of the stores as the service tells them, and whether it is ready."""
     import aiohttp
 
     from zlotick.cli.reach import reach
@@ -60,13 +68,14 @@ async def _websocket(settings: Settings) -> bool:
                 report = await response.json()
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError) as error:
         print(f"❌ WebSocket: {in_words(error)}")
-        return False
-    print(
-        f"✅ WebSocket: {data.get('questdb_status', 'unknown')} / {data.get('pocketbase_status', 'unknown')}"
-    )
+        return {}, False
+    states = {name: str(data.get(f"{name}_status", "unknown")) for name in ("questdb", "pocketbase")}
+    marks = {_MARKS.get(state, "⚠") for state in states.values()}
+    mark = next(mark for mark in ("❌", "⚠", "✅") if mark in marks)
+    print(f"{mark} WebSocket: {' / '.join(states.values())}")
     for line in _told(report):
         print(line)
-    return bool(report.get("ready"))
+    return states, bool(report.get("ready"))
 
 
 def _told(report: Mapping[str, Any]) -> list[str]:
@@ -77,16 +86,21 @@ def _told(report: Mapping[str, Any]) -> list[str]:
     return told if not pause or any(pause in text for text in told) else [*told, f"🔄 Service: {pause}"]
 
 
-async def _online(session: aiohttp.ClientSession, name: str, url: str) -> bool:
+async def _store(session: aiohttp.ClientSession, name: str, url: str, state: str | None) -> bool:
+    """Whether a store answers and takes what the service has: an open port does not tell of a wrong password."""
     import aiohttp
 
     from zlotick.client.errors import in_words
 
     try:
         async with session.get(url) as response:
-            well = response.status in (200, 204)
-            print(f"✅ {name}: Online" if well else f"❌ {name}: HTTP {response.status}")
+            code = response.status
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         print(f"❌ {name}: {in_words(error)}")
         return False
-    return well
+    if code not in (200, 204):
+        print(f"❌ {name}: HTTP {code}")
+        return False
+    mark = _MARKS.get(state or "connected", "⚠")
+    print(f"{mark} {name}: Online" + ("" if mark == "✅" else f", but zlotick's connection is: {state}"))
+    return mark != "❌"

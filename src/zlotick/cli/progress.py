@@ -28,6 +28,19 @@ def log_to_stderr() -> None:
 
 
 @contextlib.contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """The same for as long as it takes."""
+    import structlog
+
+    before = structlog.get_config()
+    log_to_stderr()
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, a line now and then elsewhere; on stderr, for stdout has the summary."""
     if sys.stderr.isatty():

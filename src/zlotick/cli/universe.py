@@ -86,6 +86,8 @@ def check(
     total = len(stocks.symbols)
     mark = "❌" if harmful else "✅"
     print(f"{mark} {total - len(harmful)} of {total} stocks are listed as we know them.")
+    if stocks.is_old:
+        print(f"⚠ {stocks.origin} is {stocks.age_days} days old: {OLD_REMEDY}.")
     if save:
         _write(save, csv_text(corrected(stocks, differences)), force)
         print(f"✅ Written: {save}\nNow set universe.file to it.")

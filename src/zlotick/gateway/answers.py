@@ -98,11 +98,12 @@ class Answers:
         providers = list(context.providers())
         standings = self._standings()
         next_cycle, now = context.next_cycle(), utc_now()
-        statuses = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
+        stores = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
         return HealthFacts(
             update_interval=context.update_interval(),
             cycle_age=None if self._last_good is None else time.monotonic() - self._last_good,
             cycle_error=None if self._last is None else self._last.error,
+            unrecorded=self._last is not None and self._last.unrecorded,
             next_cycle=next_cycle,
             quotes=len(self._hub.book.quotes),
             stale=sum(standing.stale for standing in standings.values()),
@@ -112,13 +113,16 @@ class Answers:
             clock_skews={r.name: r.clock_skew_seconds for r in providers if r.clock_skew_seconds is not None},
             market_status=context.market_status(),
             session_phase=context.session_phase(),
-            statuses=statuses | {row.name: row.status for row in providers},
+            statuses=stores | {row.name: row.status for row in providers},
+            stores=stores,
+            store_reasons=context.store_reasons(),
             refusals={row.name: _refusal(row) for row in providers if row.refusal_reason},
             lag={} if stats is None else stats.lag,
             damaged=0 if stats is None else stats.damaged,
             dead_letters={} if stats is None else stats.dead_letters,
             journal_error=journal_error,
             alert_troubles=context.alert_troubles(),
+            troubles=context.troubles(),
         )
 
     def _standings(self) -> dict[str, Standing]:

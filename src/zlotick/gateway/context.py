@@ -44,5 +44,7 @@ class GatewayContext:
     recent_alerts: Callable[[int], Awaitable[list[Alert]]] | None = None
     """All users' alerts, newest first, at most so many; None where no rule is evaluated."""
     alert_troubles: Callable[[], list[str]] = list  # what is wrong with alerts, for people
+    troubles: Callable[[], list[str]] = list  # what else is wrong with the service, for people
+    store_reasons: Callable[[], Mapping[str, str]] = dict  # why a store is not connected, by its name
     other_sessions: Callable[[], int] = lambda: 0  # of the other processes on this port
     house_token: str | None = field(default=None, repr=False)  # what the guard takes; None: it makes one

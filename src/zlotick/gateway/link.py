@@ -53,6 +53,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     has_history: bool
     has_alerts: bool
     alert_troubles: list[str]
+    troubles: list[str]
+    store_reasons: dict[str, str]
     sessions: dict[int, int]  # how many each worker has
 
 

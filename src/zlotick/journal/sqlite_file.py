@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from zlotick.config.profile import make_folder
-from zlotick.errors import JournalError
+from zlotick.errors import JournalError, JournalReplaced
 from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
 from zlotick.journal.lock import OwnerLock
@@ -148,7 +148,7 @@ class JournalFile:
     def _check_in_place(self) -> None:
         # Writes into a file that somebody removed succeed, and vanish with the process.
         if not self.path.exists() or self._inode() != self._identity:
-            raise JournalError(f"{self.path} was removed or replaced while in use: restart zlotick")
+            raise JournalReplaced(f"{self.path} was removed or replaced while in use: restart zlotick")
 
 
 def check_whole(db: sqlite3.Connection, path: Path) -> None:

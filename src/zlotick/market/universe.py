@@ -51,6 +51,7 @@ class Universe(msgspec.Struct, frozen=True):
     isin: Mapping[str, str]
     as_of: date  # the oldest of the rows
     origin: str = ""  # the file, as users know it
+    packaged: bool = False  # it came with zlotick
 
     @property
     def age_days(self) -> int:
@@ -70,12 +71,16 @@ class Universe(msgspec.Struct, frozen=True):
         ]
 
 
-def warn_if_old(universe: Universe) -> None:
-    """Say in the log that the list is old. For whoever lets the universe decide which stocks are followed."""
+def tell_if_old(universe: Universe) -> None:
+    """Say in the log that the list is old: a warning where it is the user's own.
+
+    The packaged list is as old as the release: a fresh install would begin with a warning.
+    """
     if universe.is_old:
         import structlog  # it takes longer to load than a list to read, and most commands need the list only
 
-        structlog.stdlib.get_logger("zlotick.market").warning(
+        log = structlog.stdlib.get_logger("zlotick.market")
+        (log.info if universe.packaged else log.warning)(
             "The list of stocks is old",
             file=universe.origin,
             as_of=universe.as_of.isoformat(),
@@ -100,6 +105,7 @@ def load(config: UniverseConfig) -> Universe:
         isin={row.symbol: row.isin for row in rows if row.isin},
         as_of=min(row.as_of for row in rows),
         origin=origin,
+        packaged=config.file is None,
     )
 
 

@@ -37,6 +37,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     update_interval: float  # seconds
     cycle_age: float | None  # seconds since the last good cycle; None before the first
     cycle_error: str | None  # of the last cycle
+    unrecorded: bool = False  # the journal refused what the last cycle had
     next_cycle: str | None  # when it is due
     quotes: int  # how many symbols have a value
     stale: int  # how many of them are stale now, by the rule that clients are shown
@@ -49,12 +50,15 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
     market_status: str
     session_phase: str
     statuses: Mapping[str, ConnectionStatus]  # of the stores and providers, by name
+    stores: Mapping[str, ConnectionStatus] = {}  # of the stores only
+    store_reasons: Mapping[str, str] = {}  # why a store is not connected
     refusals: Mapping[str, str]  # of the providers that say no: why, and until when
     lag: Mapping[str, int]  # entries each reader has yet to read
     dead_letters: Mapping[str, int]  # rows put aside, by reader
     journal_error: str | None = None  # the journal did not answer, and why
     damaged: int = 0  # entries of the journal that cannot be read and were passed over
     alert_troubles: Sequence[str] = ()  # alerts that cannot be recorded or delivered
+    troubles: Sequence[str] = ()  # a journal that cannot be trimmed, a log that cannot be written
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -66,10 +70,11 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def assess(facts: HealthFacts) -> Health:
-    """Ready means: quotes are fresh for the market's phase and every reader keeps up."""
+    """Ready means: quotes are fresh for the market's phase, can be recorded, and every reader and store keeps up."""
     empty = _empty(facts)
-    excused = facts.session_phase in _CLOSED  # nobody can expect quotes that no provider has to give now
-    reasons = [*([] if excused else empty), *_freshness(facts), *_readers(facts)]
+    excused = facts.session_phase in _CLOSED  # no provider has quotes to give now
+    lost = _stores(facts, _LOST)
+    reasons = [*([] if excused else empty), *_recording(facts), *_freshness(facts), *lost, *_readers(facts)]
     return Health(not reasons, reasons, [*(empty if excused else []), *_warnings(facts)])
 
 
@@ -93,7 +98,20 @@ def _freshness(facts: HealthFacts) -> list[str]:
 
 
 def _error(facts: HealthFacts) -> str:
-    return f" ({facts.cycle_error})" if facts.cycle_error else ""
+    return f" ({facts.cycle_error})" if facts.cycle_error and not facts.unrecorded else ""
+
+
+def _recording(facts: HealthFacts) -> list[str]:
+    """A journal that takes nothing: fresh quotes of the past would hide that no new one is recorded or sent."""
+    return [f"quotes cannot be recorded or sent: {facts.cycle_error}"] if facts.unrecorded else []
+
+
+def _stores(facts: HealthFacts, which: Collection[ConnectionStatus]) -> list[str]:
+    return [
+        f"{name}: {status}" + (f" ({reason})" if (reason := facts.store_reasons.get(name)) else "")
+        for name, status in sorted(facts.stores.items())
+        if status in which
+    ]
 
 
 def _readers(facts: HealthFacts) -> list[str]:
@@ -109,7 +127,7 @@ def _warnings(facts: HealthFacts) -> list[str]:
     lost = [
         f"{name}: {status}"
         for name, status in sorted(facts.statuses.items())
-        if status in _LOST and name not in facts.refusals
+        if status in _LOST and name not in facts.refusals and name not in facts.stores
     ]
     refusing = [f"{name} refuses: {why}" for name, why in facts.refusals.items()]
     dead = [
@@ -123,7 +141,9 @@ def _warnings(facts: HealthFacts) -> list[str]:
     ]
     skews = [text for name, skew in facts.clock_skews.items() if (text := clock_warning(name, skew))]
     damage = [f"{facts.damaged} entries of the journal are damaged"] if facts.damaged else []
-    return [*lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *damage, *facts.alert_troubles]
+    away = _stores(facts, [ConnectionStatus.RECONNECTING])
+    told = [*damage, *facts.alert_troubles, *facts.troubles]
+    return [*away, *lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *told]
 
 
 def _stale(facts: HealthFacts) -> list[str]:

@@ -69,6 +69,11 @@ def close(timeout: float = 2.0) -> None:
         structlog.reset_defaults()
 
 
+def troubles() -> list[str]:
+    """The places that take no lines now, for people."""
+    return [text for sink in _Fan.installed.sinks if (text := sink.trouble)] if _Fan.installed else []
+
+
 # --- values ---------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +165,7 @@ class _Fan(logging.Handler):
 
     def __init__(self, sinks: Sequence[Sink], render: structlog.typing.Processor) -> None:
         super().__init__()
-        self._sinks = sinks
+        self.sinks = sinks
         self._levels: dict[str, int] = {}
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
@@ -180,7 +185,7 @@ class _Fan(logging.Handler):
         logging.getLogger().removeHandler(self)
         self._apply(self._levels)
         deadline = time.monotonic() + timeout
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.close(deadline)
 
     @staticmethod
@@ -194,7 +199,7 @@ class _Fan(logging.Handler):
         except Exception as error:  # noqa: BLE001  such as a library's '%d' with a text: say so instead of failing
             told = f"A log call failed at {record.pathname}:{record.lineno}: {error!r}"
             line = self.format(logging.makeLogRecord({**record.__dict__, "msg": told, "args": ()}))
-        for sink in self._sinks:
+        for sink in self.sinks:
             sink.put(line)
 
 

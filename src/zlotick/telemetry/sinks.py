@@ -38,7 +38,7 @@ class Sink:
         self.lost = 0
         self._what = what
         self._handler = handler
-        self._broken = False
+        self.trouble = ""  # why it takes no lines now, for people
         # A SimpleQueue never makes the one who puts wait, not even for a lock; so its bound is kept here.
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"log to {what}", daemon=True)
@@ -66,11 +66,12 @@ class Sink:
             self._handler.handle(logging.makeLogRecord({"msg": line}))
         except Exception as error:  # noqa: BLE001  whatever a disk or a terminal does, logging goes on
             self.lost += 1
-            if not self._broken:
-                _tell(f"❌ Cannot write to {self._what}, its lines are lost until it works again: {error}")
-            self._broken = True
+            trouble = f"{self._what} cannot be written, its lines are lost: {error}"
+            if not self.trouble:
+                _tell(f"❌ {trouble[:1].upper()}{trouble[1:]}")
+            self.trouble = trouble
             return
-        self._broken = False
+        self.trouble = ""
         if self.lost:
             lines, self.lost = self.lost, 0
             log.warning("Log lines were lost", sink=self._what, lines=lines)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Set
 from datetime import date
 
+from zlotick import preparation
 from zlotick.cli.checkup import service
 from zlotick.cli.checkup.sources import ask_sources
 from zlotick.config import Settings
@@ -19,6 +20,7 @@ Tell = Callable[[list[Finding]], None]
 """Takes a group of findings as soon as it and those before it are there."""
 
 # One after the other; with the 3 s of the running service's status less than 15 s.
+SETTINGS_DEADLINE = 3.0  # beside the status
 MACHINE_DEADLINE = 1.0
 JOURNAL_DEADLINE = 1.0
 REST_DEADLINE = 9.5  # of the slowest of the rest: each source has a shorter one of its own
@@ -31,12 +33,14 @@ def of_settings(error: ConfigError) -> list[Finding]:
 
 async def examine(settings: Settings, offline: bool, tell: Tell) -> None:
     """Tell everything there is to be found out."""
-    tell([well("settings", "valid")])
-    tell(await _in_time("machine", asyncio.to_thread(_machine, settings), MACHINE_DEADLINE))
     universe, findings = await asyncio.to_thread(_market, settings)
+    told = {finding.text for finding in findings}
+    checked = _in_time("settings", _settings(settings, told), SETTINGS_DEADLINE)
+    status, of_files = await asyncio.gather(service.status_of(settings), checked)
+    tell(of_files)
+    tell(await _in_time("machine", asyncio.to_thread(_machine, settings), MACHINE_DEADLINE))
     tell(findings)
     journal, owned = await _journal(settings)
-    status = await service.status_of(settings)
     tell([journal, await asyncio.to_thread(service.gateway, settings, owned, status)])
     if owned and status:
         tell(service.told_by(status))
@@ -45,6 +49,12 @@ async def examine(settings: Settings, offline: bool, tell: Tell) -> None:
         tell([Finding("databases and sources", Verdict.WARNING, text)])
     else:
         await _databases_and_sources(settings, universe, offline, tell)
+
+
+async def _settings(settings: Settings, told: Set[str]) -> list[Finding]:
+    """What would stop a start, but for what is told elsewhere."""
+    found = [problem for problem in await preparation.problems(settings) if problem not in told]
+    return [Finding("settings", Verdict.WRONG, problem) for problem in found] or [well("settings", "valid")]
 
 
 def _machine(settings: Settings) -> list[Finding]:
@@ -62,7 +72,8 @@ def _market(settings: Settings) -> tuple[Universe | None, list[Finding]]:
     text = f"{len(universe.symbols)} stocks, {universe.origin}, {universe.age_days} days old"
     remedy = f"{OLD_REMEDY[:1].upper()}{OLD_REMEDY[1:]}."
     old = Finding("list of stocks", Verdict.WARNING, text, remedy)
-    return universe, [old if universe.is_old else well("list of stocks", text), *_calendar(settings)]
+    mine = universe.is_old and not universe.packaged  # the packaged one is as old as the release
+    return universe, [old if mine else well("list of stocks", text), *_calendar(settings)]
 
 
 def _calendar(settings: Settings) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from zlotick.cli.status import ask
 from zlotick.config import Settings
-from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, Transient
+from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, ZlotickError
 from zlotick.gateway.listener import listening_sockets
 from zlotick.journal.inspection import inspect
 from zlotick.market.cadence import moment_told
@@ -24,11 +24,14 @@ _RUNNING = "the running zlotick"
 
 
 async def status_of(settings: Settings) -> Status | None:
-    """What the zlotick at the gateway's address says of itself; None when there is none."""
+    """What the zlotick at the gateway's address says of itself; None when there is none.
+
+    A certificate that cannot be used is told with the settings.
+    """
     try:
         async with asyncio.timeout(STATUS_DEADLINE):
             return await ask(settings)
-    except (Transient, TimeoutError):
+    except (ZlotickError, TimeoutError):
         return None
 
 

@@ -91,6 +91,11 @@ class PocketbaseConnector:
         self._market_refusal = ""  # what the log was last told
         self._writing = asyncio.Lock()  # an older quote never lands on a newer one
 
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`connect` has succeeded since the start, or the last :meth:`close`."""
+        return self._picture is not None
+
     async def connect(self) -> None:
         """Prove that the server answers, make it ready, log in as the writer. Safe to repeat.
 
