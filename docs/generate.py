@@ -79,7 +79,7 @@ def option_table(options: Sequence[Option], *, env: bool = True) -> Iterator[str
     rows = (
         (
             f"`{option.name.rpartition('.')[2]}`",
-            re.sub(r"(?<=matches )(.*)", r"`\1`", option.kind),
+            option.kind,
             default_of(option.default),
             option.description,
             f"`{option.env}`",

@@ -70,8 +70,9 @@ def test_origins(text):
 def test_a_certificate_and_a_key_come_together():
     for name, path in PAIR.items():
         ((names, must),) = broken(**{name: path})
-        assert names == ("gateway.tls_certificate", "gateway.tls_key")
-        assert "both" in must
+        [other] = set(PAIR) - {name}
+        assert names == (f"gateway.{name}", f"gateway.{other}")
+        assert must == f"must come with gateway.{other}: TLS needs both, or neither"
 
 
 @pytest.mark.parametrize("name", PAIR)

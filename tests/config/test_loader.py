@@ -99,7 +99,7 @@ def test_every_problem_of_every_source_in_one_report():
         "gateway.port = 99999: must be a whole number from 1 to 65535 (given.toml:4)",
         "gatewy: unknown section; did you mean 'gateway'? (given.toml:5)",
         "questdb.mode = 'embeded': must be auto | embedded | external | off; did you mean 'embedded'? (given.toml:8)",
-        'providers.order = [\'reply\']: must be a list of alpha_vantage | bankier | gpw | replay | simulator | stooq | yahoo, such as ["alpha_vantage", "bankier", "gpw", "replay", "simulator", "stooq", "yahoo"] (given.toml:12)',
+        "providers.order = ['reply']: must be a list of alpha_vantage | bankier | gpw | replay | simulator | stooq | yahoo, such as [\"gpw\", \"bankier\"]; did you mean 'replay'? (given.toml:12)",
         "ZLOTICK_GATEWY__PORT: unknown environment variable; did you mean 'ZLOTICK_GATEWAY__PORT'?",
         'universe.extra = \'PKN\': must be a list of text, such as ["a", "b"] (environment ZLOTICK_UNIVERSE__EXTRA)',
         "gateway.prot: unknown option; did you mean 'gateway.port'? (--set)",
@@ -107,6 +107,23 @@ def test_every_problem_of_every_source_in_one_report():
         "pocketbase.admin_password: must have at least 8 characters, PocketBase wants it so (environment ZLOTICK_POCKETBASE__ADMIN_PASSWORD_FILE)",
         "journal.keep_mb = 9999: must be at most journal.budget_mb (4096) (given.toml:10)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "told"),
+    [
+        ("port=9000", "port: unknown option; did you mean 'questdb.port' or 'gateway.port'? (--set)"),
+        ('providers.order=["gwp"]', "; did you mean 'gpw'? (--set)"),
+        ("questdb.ttl=2 lat", "questdb.ttl = '2 lat': must be a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty (--set)"),
+        ("service.profile=Moj profil", "must be 1 to 32 lower-case letters, digits, _ or - (--set)"),
+        ("gateway.tls_key=given.toml", "gateway.tls_key = given.toml: must come with gateway.tls_certificate: TLS needs both, or neither (--set)"),
+        ('providers.order=["alpha_vantage"]', "providers.alpha_vantage.api_key: must be set where providers.order has alpha_vantage: it answers nothing without a key (--set)"),
+    ],
+)  # fmt: skip
+def test_what_users_get_wrong_is_told_in_words(assignment, told):
+    """They got a raw regular expression, an example that is refused itself, the other option's name, or no word at all."""
+    [problem] = problems(toml(""), {}, [assignment])
+    assert problem.endswith(told)
 
 
 def test_a_refused_value_is_not_judged_again_by_rules_between_options():

@@ -65,7 +65,10 @@ def test_a_secret_default_does_not_show():
         ("service.log_file", "a path"),
         ("questdb.password", "secret text"),
         ("questdb.host", "text, not empty"),
-        ("pocketbase.url", "text that matches ^https?://"),
+        ("pocketbase.url", "an address that begins with http:// or https://"),
+        ("service.profile", "1 to 32 lower-case letters, digits, _ or -"),
+        ("questdb.ttl", "a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty"),
+        ("market.extra_closed", "a list, each a day such as 2018-11-12"),
         ("universe.extra", 'a list of text, such as ["a", "b"]'),
         ("alerts.notify", 'a list of secret text, such as ["a", "b"]'),
         (

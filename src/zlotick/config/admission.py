@@ -24,8 +24,9 @@ def admission(s: Settings) -> Iterator[Violation]:
     if origins:
         yield ("gateway.origins",), f"must hold origins such as https://example.org, {origins[0]!r} is none"
     if (s.gateway.tls_certificate is None) != (s.gateway.tls_key is None):
-        names = ("gateway.tls_certificate", "gateway.tls_key")
-        yield names, "must come with gateway.tls_key: TLS needs both, or neither"
+        names = ["gateway.tls_certificate", "gateway.tls_key"]
+        alone, other = names if s.gateway.tls_certificate else reversed(names)
+        yield (alone, other), f"must come with {other}: TLS needs both, or neither"
     if s.gateway.auth == "pocketbase" and s.pocketbase.mode == "off":
         yield (
             ("gateway.auth", "pocketbase.mode"),

@@ -146,6 +146,9 @@ def _is_day(text: str) -> bool:
 def _providers(s: Settings) -> Iterator[Violation]:
     if len(set(s.providers.order)) < len(s.providers.order):
         yield ("providers.order",), "must name each provider once"
+    if "alpha_vantage" in s.providers.order and not s.providers.alpha_vantage.api_key:
+        names = ("providers.alpha_vantage.api_key", "providers.order")
+        yield names, "must be set where providers.order has alpha_vantage: it answers nothing without a key"
     unreal = {"replay", "simulator"} & set(s.providers.order)
     if unreal and len(s.providers.order) > 1:
         yield (

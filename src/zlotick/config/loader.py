@@ -26,6 +26,7 @@ from zlotick.errors import ConfigError
 
 DEFAULT_FILE = Path("zlotick.toml")
 DEFAULT_ORIGIN = "default"
+_MOST_MEANT = 3  # names in one "did you mean"
 _FIELD = re.compile(r"(.+?)(?:\[(\d+)\])?")
 MAX_FILE_BYTES = 1_000_000  # a settings file or a secret is small; /dev/zero is neither
 
@@ -301,17 +302,24 @@ def _plain(value: object) -> object:
 
 
 def _expected(option: Option, value: object) -> str:
-    hint = _closest(str(value), option.choices) if option.choices else ""
-    meaning = f" ({option.description})" if "matches" in option.kind else ""
-    return option.kind + meaning + hint
+    if not option.choices:
+        return option.kind
+    items = [text for each in _items(value) if (text := str(each)) not in option.choices]
+    return option.kind + (_closest(items[0], option.choices) if items else "")
+
+
+def _items(value: object) -> list[object]:
+    """The items of a list, also of one that is JSON in a text; else the value itself."""
+    value = _json(value) if isinstance(value, str) else value
+    return value if isinstance(value, list) else [value]
 
 
 def _closest(word: str, known: Iterable[str]) -> str:
-    """The remedy for a typo: the nearest name, or one elsewhere with the same last part."""
+    """The remedy for a typo: the nearest name, or those elsewhere with the same last part."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1)
     close = close or [name for name in names if name.endswith("." + word.rpartition(".")[2])]
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean {' or '.join(map(repr, close[:_MOST_MEANT]))}?" if close else ""
 
 
 def _given(option: Option, value: object) -> str:

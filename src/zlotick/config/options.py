@@ -18,7 +18,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from zlotick.config.secrets import Secret
-from zlotick.config.settings import Settings
+from zlotick.config.settings import WORDS, Settings
 
 ENV_PREFIX = "ZLOTICK_"
 
@@ -95,7 +95,7 @@ def _walk(struct: type[msgspec.Struct], defaults: msgspec.Struct, prefix: str) -
         yield Option(
             name=name,
             env=ENV_PREFIX + name.upper().replace(".", "__"),
-            kind=_kind(info),
+            kind=_kind(info, default),
             default=default,
             description=(described or {}).get("description", ""),
             choices=_choices(info),
@@ -112,10 +112,12 @@ def _sections(struct: type[msgspec.Struct], prefix: str) -> Iterator[tuple[str, 
             yield from _sections(field.type, f"{prefix}{field.name}.")
 
 
-def _kind(info: mi.Type) -> str:
+def _kind(info: mi.Type, default: object = None) -> str:
     match info:
+        case mi.Metadata(extra=extra) if extra and WORDS in extra:
+            return str(extra[WORDS])  # a pattern is for machines
         case mi.Metadata(type=inner):
-            return _kind(inner)
+            return _kind(inner, default)
         case mi.BoolType():
             return "true or false"
         case mi.IntType():
@@ -126,8 +128,6 @@ def _kind(info: mi.Type) -> str:
             return "text"
         case mi.StrType(pattern=None):
             return "text, not empty"
-        case mi.StrType(pattern=pattern):
-            return f"text that matches {pattern}"
         case mi.LiteralType(values=values):
             return " | ".join(map(str, values))
         case mi.EnumType():
@@ -135,13 +135,20 @@ def _kind(info: mi.Type) -> str:
         case mi.ListType(item_type=mi.StructType(cls=cls)):
             return f"tables with {', '.join(cls.__struct_fields__)}"
         case mi.ListType(item_type=item):
-            example = ", ".join(f'"{choice}"' for choice in _choices(item) or ("a", "b"))
+            if _has_words(item):
+                return f"a list, each {_kind(item)}"
+            given = default if isinstance(default, list) and _choices(item) else []
+            example = ", ".join(f'"{each}"' for each in given or ("a", "b"))
             return f"a list of {_kind(item)}, such as [{example}]"
         case mi.UnionType(types=types):
             return " or ".join(_kind(one) for one in types if not isinstance(one, mi.NoneType))
         case mi.CustomType(cls=cls):
             return "secret text" if cls is Secret else "a path"
     raise TypeError(f"settings have no kind of option for {info}")
+
+
+def _has_words(info: mi.Type) -> bool:
+    return isinstance(info, mi.Metadata) and WORDS in (info.extra or {})
 
 
 def _range(info: mi.IntType | mi.FloatType) -> str:
@@ -158,6 +165,8 @@ def _choices(info: mi.Type) -> tuple[str, ...]:
             return _choices(inner)
         case mi.LiteralType(values=values):
             return tuple(map(str, values))
+        case mi.ListType(item_type=item):
+            return _choices(item)
         case mi.EnumType(cls=cls):
             return tuple(str(member.value) for member in cls)
         case mi.UnionType(types=types):

@@ -16,7 +16,12 @@ from zlotick.config.alerts import AlertsConfig
 from zlotick.config.secrets import DefaultSecret, Secret, keep_secret
 from zlotick.dataclassed import Dataclassed
 
-Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$")]
+WORDS = "words"
+"""The key of what a pattern means, for people."""
+
+Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", extra={WORDS: "a day such as 2018-11-12"})]
+_ADDRESS = Meta(pattern="^https?://", extra={WORDS: "an address that begins with http:// or https://"})
+_MAYBE_DAY = Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", extra={WORDS: "a day such as 2025-04-30, or empty"})
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Name = Annotated[str, Meta(min_length=1)]
 ServerMode = Literal["auto", "embedded", "external", "off"]
@@ -38,7 +43,9 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
     profile: Annotated[
         str,
         Meta(
-            pattern="^[a-z0-9_-]{1,32}$", description="keeps runs apart: replayed data never meets live data"
+            pattern="^[a-z0-9_-]{1,32}$",
+            description="keeps runs apart: replayed data never meets live data",
+            extra={WORDS: "1 to 32 lower-case letters, digits, _ or -"},
         ),
     ] = "default"
     log_level: Annotated[
@@ -76,6 +83,7 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
         Meta(
             pattern="^$|^[1-9][0-9]* (DAYS?|WEEKS?|MONTHS?|YEARS?)$",
             description="drop rows older than this, such as '2 YEARS'; empty: keep for ever",
+            extra={WORDS: "a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty"},
         ),
     ] = ""
     jar_path: Annotated[Path | None, Meta(description="a questdb.jar already here (no download)")] = None
@@ -88,9 +96,7 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
 class PocketbaseConfig(Dataclassed, msgspec.Struct):
     """Where PocketBase is, and how zlotick comes by one."""
 
-    url: Annotated[str, Meta(pattern="^https?://", description="PocketBase address")] = (
-        "http://localhost:8090"
-    )
+    url: Annotated[str, _ADDRESS, Meta(description="PocketBase address")] = "http://localhost:8090"
     admin_email: Annotated[Name, Meta(description="superuser's e-mail, for the set-up only")] = (
         "admin@example.com"
     )
@@ -209,9 +215,7 @@ class MarketConfig(msgspec.Struct, kw_only=True):
 class WebSourceConfig(msgspec.Struct, kw_only=True):
     """What is common to the sources on the web."""
 
-    base_url: Annotated[
-        str, Meta(pattern="^https?://", description="address; a mirror or a test server may stand in")
-    ]
+    base_url: Annotated[str, _ADDRESS, Meta(description="address; a mirror or a test server may stand in")]
     interval: Annotated[
         float, Meta(gt=0, description="seconds between two requests, never less than the source's floor")
     ] = 60
@@ -222,30 +226,28 @@ class WebSourceConfig(msgspec.Struct, kw_only=True):
 class GpwConfig(WebSourceConfig, kw_only=True):
     """The exchange's own quotation table, about 15 minutes delayed: the live primary."""
 
-    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://www.gpw.pl"
+    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.gpw.pl"
 
 
 class BankierConfig(WebSourceConfig, kw_only=True):
     """A listing page of all shares: the fallback."""
 
-    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://www.bankier.pl"
+    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.bankier.pl"
 
 
 class StooqConfig(WebSourceConfig, kw_only=True):
     """The guide's first source. It answers programs with a puzzle for browsers since 2026."""
 
-    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = "https://stooq.pl"
+    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://stooq.pl"
 
 
 class AlphaVantageConfig(WebSourceConfig, kw_only=True):
     """The guide's second source: 25 calls a day, end of day. A cross-check, never the primary."""
 
-    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = (
-        "https://www.alphavantage.co"
-    )
+    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.alphavantage.co"
     api_key: Annotated[Secret, Meta(description="your key")] = DefaultSecret("")
     symbols: Annotated[
-        list[Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}=\S{1,32}$")]],
+        list[Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}=\S{1,32}$", extra={WORDS: "TICKER=NAME"})]],
         Meta(description="ticker=the source's name of it; only these are asked"),
     ] = []
     daily_budget: Annotated[int, Meta(ge=1, description="calls a day that your plan allows")] = 25
@@ -254,9 +256,7 @@ class AlphaVantageConfig(WebSourceConfig, kw_only=True):
 class YahooConfig(WebSourceConfig, kw_only=True):
     """One symbol a call, personal use only: a last resort for missing symbols."""
 
-    base_url: Annotated[str, Meta(pattern="^https?://", description="address")] = (
-        "https://query1.finance.yahoo.com"
-    )
+    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://query1.finance.yahoo.com"
     pause: Annotated[float, Meta(ge=0, description="seconds between two calls of one cycle")] = 3
     max_symbols: Annotated[int, Meta(ge=1, le=100, description="symbols asked in one cycle")] = 5
 
@@ -274,12 +274,8 @@ class ReplayConfig(msgspec.Struct, kw_only=True):
     speed: Annotated[float, Meta(ge=1, le=3600, description="market seconds for each second")] = 60
     loop: Annotated[bool, Meta(description="begin again at the end")] = False
     seed: Annotated[int, Meta(description="the same seed walks the same path through each bar")] = 80
-    first_day: Annotated[
-        str, Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", description="first session; empty: the file's first")
-    ] = ""
-    last_day: Annotated[
-        str, Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", description="last session; empty: the file's last")
-    ] = ""
+    first_day: Annotated[str, _MAYBE_DAY, Meta(description="first session; empty: the file's first")] = ""
+    last_day: Annotated[str, _MAYBE_DAY, Meta(description="last session; empty: the file's last")] = ""
 
 
 class SimulatorConfig(msgspec.Struct, kw_only=True):
