@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.cli.progress import say
 from zlotick.cli.shown import json_text
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError, Refusal, ZlotickError
@@ -87,7 +88,7 @@ def check(
     mark = "❌" if harmful else "✅"
     print(f"{mark} {total - len(harmful)} of {total} stocks are listed as we know them.")
     if stocks.is_old:
-        print(f"⚠ {stocks.origin} is {stocks.age_days} days old: {OLD_REMEDY}.")
+        say(f"⚠ {stocks.origin} is {stocks.age_days} days old: {OLD_REMEDY}.")
     if save:
         _write(save, csv_text(corrected(stocks, differences)), force)
         print(f"✅ Written: {save}\nNow set universe.file to it.")
