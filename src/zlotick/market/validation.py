@@ -1,10 +1,7 @@
 """Which quotes may be published: every rule has a name, every rejection says field, value and rule. Pure.
 
-A *session* of a quote is the Warsaw date of its event time. Some values are impossible and rejected for good. Others
-are only *doubtful*: a jump of the price, a volume that is less than before, a last trade that is taken back, another
-reference price. One bad print must not be published, and must not silence a stock either. So a doubtful value is
-held back, visibly, and accepted as soon as another provider says the same, or the same provider repeats it in
-:data:`LOOKS` answers. It is then marked (:class:`~zlotick.model.Review`).
+A *session* of a quote is the Warsaw date of its event time. Impossible values are rejected for good; doubtful ones
+are held back until they are settled (:mod:`zlotick.market.doubts`).
 """
 
 from __future__ import annotations
@@ -14,65 +11,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import msgspec
 
 from zlotick.market import dating
 from zlotick.market.arithmetic import change_of_floats
-from zlotick.market.canonical import Clock, Moment, Reason, Rejection, check_prices, is_exact, keepable, typed
-from zlotick.market.sessions import Calendar, session_date
-from zlotick.model import RejectedQuote, Review, StockUpdate, utc_text, utc_time
+from zlotick.market.canonical import Clock, Reason, Rejection, check_prices, is_exact, keepable, typed
+from zlotick.market.doubts import Doubts
+from zlotick.market.sessions import Calendar
+from zlotick.model import RejectedQuote, StockUpdate, utc_time
 
-__all__ = ["LOOKS", "Reason", "Validator"]
+__all__ = ["Reason", "Validator"]
 
-LOOKS = 3
-"""Answers of one provider that must repeat a doubtful value before it is believed."""
-
-RECENT = timedelta(days=7)
-"""A price of an earlier session says something about the next one's for so long."""
-
-_TICK, _FREE_TICKS = 0.01, 3
-"""Below 1 PLN one tick can be 100 %: a move of so many ticks is no jump."""
-
-_SAME_PRICE = 0.005  # two providers agree on a price within this share
-_SAME_REFERENCE = 0.01  # and on a previous close within this one (bankier computes it from a rounded change)
-_LEAP = 10  # times the volume before, and
-_LEAP_VALUE = 50_000_000  # PLN within
-_LEAP_WITHIN = timedelta(minutes=10)
 _CHANGES_KEPT = 100_000
 _TOLD_BY = operator.attrgetter(*(name for name in StockUpdate.__struct_fields__ if name != "received_at"))
 _MINUTE = len("2025-04-30T09:00")
-
-
-class _Known(NamedTuple):
-    """What the next quote of the same symbol and source is compared with."""
-
-    told: Moment  # the time by the source's own word
-    published: str  # its timestamp, which never goes back
-    price: float
-    volume: int | None
-    previous_close: float | None
-
-
-class _Held(NamedTuple):
-    """A doubtful quote that waits for a confirmation."""
-
-    reason: Reason
-    quote: _Known
-    looks: int
-    received_at: str | None
-
-
-class _Doubt(NamedTuple):
-    reason: Reason
-    detail: str
-    review: Review  # what the quote is called when it is accepted after all
-    repetition_helps: bool = True
-    others_help: bool = True
-
-
-_Key = tuple[str, str]  # source, symbol
 
 
 class Validator:
@@ -91,29 +44,23 @@ class Validator:
         future_tolerance: timedelta = timedelta(minutes=5),
     ) -> None:
         self._universe = universe_symbols
-        self._jump_limit = jump_limit_percent
         self._calendar = calendar or Calendar()
         self._future_tolerance = future_tolerance
-        self._known: dict[_Key, _Known] = {}
-        self._newest: dict[str, _Key] = {}  # whose quote of the symbol was accepted last
-        self._held: dict[_Key, _Held] = {}
-        self._sources: set[str] = set()
+        self._doubts = Doubts(jump_limit_percent)
         self._trading_minute = ""  # the last one that was looked up: quotes of one cycle have few
-        self._given: dict[_Key, tuple[StockUpdate, StockUpdate]] = {}  # as it came, and as it was accepted
+        self._given: dict[
+            tuple[str, str], tuple[StockUpdate, StockUpdate]
+        ] = {}  # as it came, and as it was accepted
         self._changes: dict[tuple[float, float | None], tuple[float | None, float | None]] = {}
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
         """Take up where a former run ended: its last accepted quotes."""
-        for quote in last.values():
-            moment = utc_time(quote.timestamp)
-            self._remember(quote, Moment(utc_text(moment), session_date(moment)), quote.volume)
+        self._doubts.restore(last)
 
     def forget(self, source: str) -> None:
         """The source begins its material again: its time and volumes may go back once."""
-        self._known = {key: known for key, known in self._known.items() if key[0] != source}
-        self._held = {key: held for key, held in self._held.items() if key[0] != source}
+        self._doubts.forget(source)
         self._given = {key: given for key, given in self._given.items() if key[0] != source}
-        self._newest = {symbol: key for symbol, key in self._newest.items() if key[0] != source}
 
     def check(
         self, quotes: Sequence[StockUpdate], now: datetime
@@ -138,7 +85,7 @@ class Validator:
                 check_prices(quote)
                 moment = clock.moment("timestamp", quote.timestamp)
                 self._check_hours(quote)
-                quote = self._judge(quote, moment)
+                quote = self._doubts.settle(quote, moment)
             except Rejection as no:
                 rejected.append(RejectedQuote(no.reason.value, no.detail, keepable(given)))
             else:
@@ -150,7 +97,7 @@ class Validator:
         """The quote that was accepted last, if a provider repeats it: most quotes of a cycle are such."""
         key = (given.data_source, given.symbol)
         before = self._given.get(key)
-        if before is None or self._newest.get(given.symbol) != key or key in self._held:
+        if before is None or not self._doubts.is_newest(*key):
             return None
         if _TOLD_BY(before[0]) != _TOLD_BY(given):
             return None
@@ -196,161 +143,6 @@ class Validator:
             return quote
         return msgspec.structs.replace(quote, change=changes[0], change_percent=changes[1])
 
-    # Doubts
-
-    def _judge(self, quote: StockUpdate, moment: Moment) -> StockUpdate:
-        """The quote as it may be published. Raises Rejection while it is held back."""
-        key = (quote.data_source, quote.symbol)
-        known = self._known.get(key)
-        doubt = self._doubt(quote, moment, known)
-        review = None
-        if doubt is not None:
-            if not self._is_settled(key, quote, moment, doubt):
-                raise Rejection(doubt.reason, f"{doubt.detail}; held back until it is confirmed")
-            review = doubt.review
-        self._held.pop(key, None)
-        volume = quote.volume
-        if volume is None and known and known.told.session == moment.session:
-            volume = known.volume  # an unknown volume does not forget the session's
-        # A trade that was taken back replaces the row of that trade: the time of a row never goes back.
-        timestamp = quote.timestamp
-        if known and known.told.session == moment.session:
-            timestamp = max(timestamp, known.published)
-        if timestamp != quote.timestamp or review is not quote.review:
-            quote = msgspec.structs.replace(quote, timestamp=timestamp, review=review)
-        self._remember(quote, moment, volume)
-        return quote
-
-    def _remember(self, quote: StockUpdate, moment: Moment, volume: int | None) -> None:
-        key = (quote.data_source, quote.symbol)
-        self._sources.add(quote.data_source)
-        self._known[key] = _Known(moment, quote.timestamp, quote.price, volume, quote.previous_close)
-        newest = self._newest.get(quote.symbol)
-        if newest is None or newest not in self._known or moment.text >= self._known[newest].told.text:
-            self._newest[quote.symbol] = key
-
-    def _doubt(self, quote: StockUpdate, moment: Moment, known: _Known | None) -> _Doubt | None:
-        return (
-            (known and self._backwards(quote, moment, known))
-            or (known and self._volume(quote, moment, known))
-            or self._reference(quote, moment)
-            or self._jump(quote, moment)
-        )
-
-    def _backwards(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
-        if moment.text >= known.told.text:
-            return None
-        detail = f"timestamp {moment.text} of {quote.symbol} is before the last one, {known.told.text}"
-        same_session = moment.session == known.told.session
-        return _Doubt(Reason.BACKWARDS, detail, Review.CORRECTED, same_session, others_help=same_session)
-
-    def _volume(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
-        if quote.volume is None or known.volume is None or moment.session != known.told.session:
-            return None
-        if quote.volume < known.volume:
-            detail = (
-                f"volume {quote.volume} of {quote.symbol} is less than {known.volume} before in the session"
-            )
-            return _Doubt(Reason.VOLUME, detail, Review.CORRECTED)
-        leap = quote.volume > known.volume * _LEAP and known.volume > 0
-        if (
-            leap
-            and (quote.volume - known.volume) * quote.price > _LEAP_VALUE
-            and self._is_soon(moment, known)
-        ):
-            detail = f"volume {quote.volume} of {quote.symbol} leaps from {known.volume} within minutes"
-            return _Doubt(Reason.VOLUME, detail, Review.CONFIRMED)
-        return None
-
-    @staticmethod
-    def _is_soon(moment: Moment, known: _Known) -> bool:
-        return utc_time(moment.text) - utc_time(known.told.text) <= _LEAP_WITHIN
-
-    def _reference(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
-        """The previous close is one number all session long, whoever reports it."""
-        newest = self._newest_known(quote.symbol)
-        if newest is None or quote.previous_close is None or (quote.origin and not quote.origin.ages):
-            return None
-        source, known = newest
-        if known.previous_close is None or known.told.session != moment.session:
-            return None
-        if _near(quote.previous_close, known.previous_close, _SAME_REFERENCE):
-            return None
-        detail = (
-            f"previous_close {quote.previous_close} of {quote.symbol} differs from {known.previous_close}, "
-            f"known in this session from {source}"
-        )
-        own = source == quote.data_source
-        return _Doubt(Reason.REFERENCE, detail, Review.CORRECTED, repetition_helps=own)
-
-    def _jump(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
-        newest = self._newest_known(quote.symbol)
-        base, credible = quote.previous_close, True
-        if newest is not None:
-            source, known = newest
-            if known.told.session == moment.session:
-                base = known.price
-                # Another provider may be 100 times off all day long: then its reference price is, too.
-                credible = source == quote.data_source or (
-                    quote.previous_close is not None and known.previous_close is not None
-                )
-            elif base is None and moment.session - known.told.session <= RECENT:
-                base = known.price
-        if base is None or not self._jumps(quote.price, base):
-            return None
-        percent = abs(quote.price / base - 1) * 100
-        detail = f"price {quote.price} of {quote.symbol} is {percent:.1f}% away from {base}"
-        remedy = f"the limit is {self._jump_limit:g}% (providers.jump_limit_percent)"
-        return _Doubt(Reason.JUMP, f"{detail}; {remedy}", Review.CONFIRMED, repetition_helps=credible)
-
-    def _jumps(self, price: float, base: float) -> bool:
-        if base < 1 and abs(price - base) <= _FREE_TICKS * _TICK + 1e-9:
-            return False
-        return abs(price / base - 1) * 100 > self._jump_limit
-
-    def _newest_known(self, symbol: str) -> tuple[str, _Known] | None:
-        key = self._newest.get(symbol)
-        known = self._known.get(key) if key else None
-        return None if key is None or known is None else (key[0], known)
-
-    def _is_settled(self, key: _Key, quote: StockUpdate, moment: Moment, doubt: _Doubt) -> bool:
-        """Whether a doubtful quote was repeated or confirmed; else it is held back."""
-        told = _Known(moment, quote.timestamp, quote.price, quote.volume, quote.previous_close)
-        held = self._held.get(key)
-        self._sources.add(key[0])
-        looks = 1
-        if held is not None and held.reason is doubt.reason and self._repeats(told, held.quote):
-            # The same answer may stand for several cycles: only a new one says it again.
-            looks = held.looks + (quote.received_at is None or quote.received_at != held.received_at)
-        self._held[key] = _Held(doubt.reason, told, looks, quote.received_at)
-        if doubt.repetition_helps and looks >= LOOKS:
-            return True
-        return doubt.others_help and self._is_confirmed(key, told, doubt.reason)
-
-    def _repeats(self, told: _Known, held: _Known) -> bool:
-        less = held.volume is not None and told.volume is not None and told.volume < held.volume
-        return held.told.session == told.told.session and not less and not self._jumps(told.price, held.price)
-
-    def _is_confirmed(self, key: _Key, told: _Known, reason: Reason) -> bool:
-        """Whether another provider says the same in this session, be its own quote held back or not."""
-        for other in ((source, key[1]) for source in self._sources if source != key[0]):
-            held = self._held.get(other)
-            quotes = [self._known.get(other), held.quote if held else None]
-            if any(quote is not None and _says_same(told, quote, reason) for quote in quotes):
-                return True
-        return False
-
-
-def _says_same(told: _Known, other: _Known, reason: Reason) -> bool:
-    """Whether another provider's quote says what is doubted of this one."""
-    if told.told.session != other.told.session or not _near(told.price, other.price, _SAME_PRICE):
-        return False
-    if reason is Reason.VOLUME:
-        return _both_near(told.volume, other.volume)
-    if reason is Reason.REFERENCE:
-        return _both_near(told.previous_close, other.previous_close)
-    return reason is Reason.JUMP or told.told.text[:_MINUTE] == other.told.text[:_MINUTE]
-
 
 def _contradictions(quotes: Sequence[StockUpdate]) -> frozenset[str]:
     """The symbols that came more than once, with different values."""
@@ -365,11 +157,3 @@ def _contradictions(quotes: Sequence[StockUpdate]) -> frozenset[str]:
         for quote in named
         if quote.symbol in several and first.setdefault(quote.symbol, quote) != quote
     )
-
-
-def _near(a: float, b: float, share: float) -> bool:
-    return abs(a - b) <= share * abs(b)
-
-
-def _both_near(a: float | None, b: float | None) -> bool:
-    return a is not None and b is not None and _near(a, b, _SAME_REFERENCE)
