@@ -31,7 +31,7 @@ SOURCE = "import-1h"
 
 def read() -> tuple[Reader, Bars]:
     reader = Reader(datetime.now(UTC).date())
-    for file in text_files([FILE]):
+    for file in text_files([FILE]).files:
         reader.read(file.name, file.lines())
     [bars] = reader.bars.values()
     return reader, bars

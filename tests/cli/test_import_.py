@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -104,6 +105,44 @@ def test_a_folder_of_stooq_files_with_some_wrong_lines(
     ]
     sources = ask(questdb_server, "SELECT data_source, count() AS rows FROM stock_data ORDER BY data_source")
     assert [tuple(row.values()) for row in sources] == [("stooq-bulk-1d", 2), ("stooq-bulk-1h", 2)]
+
+
+def test_a_whole_archive_of_stooq_s(
+    tmp_path: Path, settings: dict[str, str], questdb_server: QuestDBConfig
+) -> None:
+    """ "As they are": thousands of lines of its indicators were rejections, so each import ended as a failure. An
+    archive in capitals was read as text."""
+    line = "{},D,20240411,000000,510,515,510,515,1000,0\n"
+    with zipfile.ZipFile(tmp_path / "D_PL_TXT.ZIP", "w") as archive:
+        for name in ("wse stocks/11B", "nc stocks/AAT", "wse indices/WIG20", "wse stocks indicators/11B_PE"):
+            ticker = name.rpartition("/")[2]
+            archive.writestr(f"data/daily/pl/{name}.TXT", STOOQ + line.format(ticker))
+        archive.writestr("data/readme.html", "")
+    done = run_import(settings, tmp_path / "D_PL_TXT.ZIP")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:-1] == [
+        "✅ stooq-bulk-1d: 6 rows of 3 bars, 3 symbols, 1 days, 2024-04-11 to 2024-04-11",
+        f"Passed over 1 file that is not .txt, .csv, .gz or .zip: {tmp_path}/D_PL_TXT.ZIP:data/readme.html",
+        "Passed over 1 series that is no stock's prices (an indicator, an index): 11B_PE",
+    ]
+
+
+def test_the_file_of_stooq_s_download_button(
+    tmp_path: Path, settings: dict[str, str], questdb_server: QuestDBConfig
+) -> None:
+    """The commonest file of all was refused, without a word that only the symbol lacks."""
+    file = tmp_path / "abs_d.csv"
+    file.write_text(
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n2024-04-11,60,61.5,59.5,61,1.2E+03\n"
+    )
+    refused = run_import(settings, file)
+    assert refused.returncode == 1
+    assert "is of one stock, without its symbol; add --symbol" in refused.stdout
+    assert run_import(settings, file, "--symbol", "abs d").returncode == 2
+    done = run_import(settings, file, "--symbol", "abs")
+    assert done.returncode == 0, done.stderr
+    [day] = ask(questdb_server, "SELECT symbol, open, high, low, close, data_source FROM candles_1d")
+    assert tuple(day.values()) == ("ABS", 60.0, 61.5, 59.5, 61.0, "import-1d")
 
 
 def test_a_killed_import_is_finished_by_the_next(

@@ -12,7 +12,7 @@ from zlotick.history.files import LONGEST_LINE, fingerprint, text_files
 
 
 def read(*paths: Path) -> dict[str, list[str]]:
-    return {file.name: list(file.lines()) for file in text_files(paths)}
+    return {file.name: list(file.lines()) for file in text_files(paths).files}
 
 
 def test_text_gzip_zip_and_folders_of_them(tmp_path: Path) -> None:
@@ -28,6 +28,35 @@ def test_text_gzip_zip_and_folders_of_them(tmp_path: Path) -> None:
         f"{tmp_path}/b.csv.gz": ["three"],
         f"{tmp_path}/in/c.zip:data/hourly/pl/wse stocks/11b.txt": ["four"],
     }
+
+
+def test_the_case_of_a_name_s_end_makes_no_difference(tmp_path: Path) -> None:
+    """Windows and some sites write 11B.TXT and D_PL_TXT.ZIP: archives were read as text, the rest was passed over."""
+    (tmp_path / "11B.TXT").write_text("one\n")
+    (tmp_path / "BARS.CSV.GZ").write_bytes(gzip.compress(b"two\n"))
+    with zipfile.ZipFile(tmp_path / "D_PL_TXT.ZIP", "w") as archive:
+        archive.writestr("data/ABS.TXT", "three\n")
+        archive.writestr("data/ABS.CSV.GZ", gzip.compress(b"four\n"))
+    every = [["one"], ["two"], ["four"], ["three"]]
+    assert list(read(tmp_path).values()) == every
+    assert list(read(*sorted(tmp_path.iterdir())).values()) == every
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    """A file that was not read went unmentioned. What begins with a dot is nobody's bars: macOS leaves `._11b.txt`."""
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "notes.pdf").touch()
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "b.txt").touch()
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("readme.md", "")
+        archive.writestr("__MACOSX/._d.txt", "")
+        archive.writestr("empty/", "")
+        archive.writestr("d.txt", "")
+    found = text_files([tmp_path])
+    assert [file.name for file in found.files] == [f"{tmp_path}/a.txt", f"{tmp_path}/c.zip:d.txt"]
+    assert found.passed_over == [f"{tmp_path}/c.zip:readme.md", f"{tmp_path}/notes.pdf"]
 
 
 def test_a_line_without_end_comes_in_pieces(tmp_path: Path) -> None:

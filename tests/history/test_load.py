@@ -49,7 +49,7 @@ def read(lines: Iterable[str]) -> tuple[Reader, Bars]:
 
 
 def lines_of(name: str) -> list[str]:
-    [file] = text_files([SHARED / name])
+    [file] = text_files([SHARED / name]).files
     return list(file.lines())
 
 

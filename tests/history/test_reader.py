@@ -107,6 +107,71 @@ def test_another_header_rejects_the_file() -> None:
     )
 
 
+def test_quoted_cells_are_what_they_quote() -> None:
+    """RFC 4180, as R's write.csv and databases write it: replay read it, an import refused the header."""
+    plain = reader_of(HOURLY, "11B,2024-04-11,10:00,1,2,0.5,1.5,7")
+    columns = ",".join(f'"{name}"' for name in HOURLY.split(","))
+    for header, line in [
+        (columns, '"11B","2024-04-11","10:00",1,2,0.5,1.5,7'),
+        (columns.upper(), '"11B","2024-04-11","10:00","1","2","0.5","1.5","7"'),
+    ]:
+        quoted = reader_of(header, line)
+        assert not quoted.rejected.counts
+        assert bars_of(quoted, "import", Period.HOUR) == bars_of(plain, "import", Period.HOUR)
+
+
+@pytest.mark.parametrize(
+    "line", ['"11B,2024-04-11,10:00,1,2,0.5,1.5,7', '11B,"2024-04-11\n",10:00,1,2,0.5,1.5,7']
+)
+def test_a_wrong_quotation_is_rejected(line: str) -> None:
+    assert sum(reader_of(HOURLY, line).rejected.counts.values()) == 1
+
+
+def test_numbers_may_have_powers_of_ten() -> None:
+    """Spreadsheets write 1.5E+06: it was "must be a number of shares" for its plus sign."""
+    reader = reader_of(DAILY, "11B,2024-04-11,1.2e-05,2E+0,1E-05,1.5e00,1.5E+06")
+    [bar] = bars_of(reader, "import", Period.DAY)
+    assert bar[4:] == (0.000012, 2.0, 0.00001, 1.5, 1_500_000)
+
+
+def test_stooq_s_other_series_are_passed_over_and_told() -> None:
+    """Each line of thousands of a whole bulk archive was a rejection, so that true ones drowned in them."""
+    lines = [
+        f"{ticker},D,20240411,000000,17,17,17,17,0,0" for ticker in ("11B_PE", "wig_banki", "10PLY.B", "^SPX")
+    ]
+    reader = reader_of(STOOQ, *lines, *lines, "11B,D,20240411,000000,510,520,500,501,9000,0")
+    assert reader.no_stocks == {"11B_PE", "WIG_BANKI", "10PLY.B", "^SPX"}
+    assert not reader.rejected.counts
+    assert [bar.symbol for bar in bars_of(reader, "stooq-bulk", Period.DAY)] == ["11B"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Date,Open,High,Low,Close,Volume",
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen",
+        "Data,Otwarcie,Najwyższy,Najniższy,Zamknięcie,Wolumen",
+    ],
+)
+def test_a_file_of_one_stock(header: str) -> None:
+    """Stooq's download button: the message named three headers, but not that only the symbol lacks."""
+    line = "2024-04-11,510,520,500,501,9000"
+    reader = Reader(DAY, "ABS")
+    reader.read("abs_d.csv", [header, line])
+    assert not reader.rejected.counts
+    [bar] = bars_of(reader, "import", Period.DAY)
+    assert (bar.symbol, bar.day, *bar[4:]) == ("ABS", DAY, 510, 520, 500, 501, 9000)
+    [told] = reader_of(header, line).rejected.examples["header"]
+    assert "is of one stock, without its symbol; add --symbol, such as --symbol ABS" in told
+
+
+def test_a_symbol_is_not_put_over_those_of_a_file() -> None:
+    reader = Reader(DAY, "ABS")
+    reader.read("bars.csv", [DAILY, "11B,2024-04-11,510,520,500,501,9000"])
+    assert not reader.bars
+    assert "leave --symbol out" in reader.rejected.examples["header"][0]
+
+
 def test_two_bars_of_one_time_the_first_counts_and_the_place_of_the_other_is_told() -> None:
     reader = reader_of(HOURLY, "11B,2024-04-11,10:00,1,1,1,1,7", "11B,2024-04-11,10:30,1,1,1,1,7")
     reader.read("again.csv", [HOURLY, "11B,2024-04-11,10:00,1,1,1,1,7"])

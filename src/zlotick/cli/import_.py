@@ -19,10 +19,13 @@ from zlotick.cli.progress import log_to_stderr, progress, say
 
 if TYPE_CHECKING:  # commands import what they need when they run
     from zlotick.config import QuestDBConfig, Settings
+    from zlotick.history.files import TextFile
     from zlotick.history.load import Loaded
     from zlotick.history.reader import Reader
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
+_NAMED = 3
+"""Of what was passed over."""
 
 
 def import_(
@@ -33,6 +36,9 @@ def import_(
         str | None,
         Parameter(help="What data_source begins with; default: stooq-bulk or import, as the file is."),
     ] = None,
+    symbol: Annotated[
+        str | None, Parameter(help="The stock of files that have no column for it: ABS.")
+    ] = None,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
     """Put bars of files into QuestDB's history: Stooq's bulk files, or our own CSV.
@@ -40,7 +46,9 @@ def import_(
     Stooq's files (d_pl_txt, h_pl_txt, 5_pl_txt) as they are: text, folder or
     zip. Our own have the columns symbol,date,time_end,open,high,low,close,volume
     (hourly) or symbol,date,open,high,low,close,volume (daily), and may end in .gz.
-    Times are Warsaw's and the end of the bar.
+    A file of one stock may leave the symbol out, when --symbol names it: so has
+    Stooq's download button daily bars (Date,Open,High,Low,Close,Volume, or Data,
+    Otwarcie, ...). Times are Warsaw's and the end of the bar.
 
     The rows get a data_source of their own that names the length of the bars,
     such as stooq-bulk-1h, so that they never mix with live quotes or with other
@@ -51,17 +59,23 @@ def import_(
     if there is none, it starts the embedded one for as long as it takes.
 
     Exit code 1 when something was rejected; the rest is imported all the same.
+    Files of another kind and Stooq's indicators (11B_PE) are passed over and told.
 
     Examples:
 
         zlotick import h_pl_txt.zip
         zlotick import bars.csv.gz --source broker
+        zlotick import abs_d.csv --symbol ABS
     """
     from zlotick.config.profile import keep_private
     from zlotick.errors import ConfigError
+    from zlotick.history.files import text_files
+    from zlotick.market.universe import TICKER
 
     if source is not None and not _NAME.fullmatch(source):
         raise ConfigError([f"--source '{source}' must be 1 to 32 of a-z, 0-9, - and _"])
+    if symbol is not None and not TICKER.fullmatch(symbol := symbol.upper()):
+        raise ConfigError([f"--symbol '{symbol}' must be 1 to 16 of A-Z and 0-9"])
     loaded = settings.load().settings
     if loaded.questdb.mode == "off":
         raise ConfigError(["questdb.mode is off, but history is kept in QuestDB; set it to auto"])
@@ -69,14 +83,17 @@ def import_(
     keep_private()
     log_to_stderr()
     _let_sigterm_interrupt()
-    reader = _read(files)
+    found = text_files(files)
+    reader = _read(found.files, symbol)
     results = asyncio.run(_load(loaded, reader, files, source)) if reader.bars else []
-    for line in summary(results, reader, time.monotonic() - started):
+    for line in summary(results, reader, found.passed_over, time.monotonic() - started):
         print(line)
     return 1 if reader.rejected.counts else 0
 
 
-def summary(results: Sequence[Loaded], reader: Reader, seconds: float) -> Iterator[str]:
+def summary(
+    results: Sequence[Loaded], reader: Reader, passed_over: Sequence[str], seconds: float
+) -> Iterator[str]:
     """What was imported, and what was not and why."""
     for done in results:
         if done.bars:
@@ -94,20 +111,37 @@ def summary(results: Sequence[Loaded], reader: Reader, seconds: float) -> Iterat
         yield from (f"   {example}" for example in examples)
         if count > len(examples):
             yield f"   and {count - len(examples):,} more"
+    yield from _told_as_passed_over(passed_over, sorted(reader.no_stocks))
     if not any(done.bars for done in results):
         yield "Nothing to import: no bar was found"
     yield f"Took {seconds:.1f} s"
 
 
-def _read(paths: Sequence[Path]) -> Reader:
-    from zlotick.history.files import text_files
+def _told_as_passed_over(files: Sequence[str], series: Sequence[str]) -> Iterator[str]:
+    if files:
+        what = "file that is" if len(files) == 1 else "files that are"
+        yield f"Passed over {len(files):,} {what} not .txt, .csv, .gz or .zip: {_few(files)}"
+    if series:
+        one = len(series) == 1
+        what = (
+            "is no stock's prices (an indicator, an index)"
+            if one
+            else "are no stocks' prices (indicators, indices)"
+        )
+        yield f"Passed over {len(series):,} series that {what}: {_few(series)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+
+
+def _read(files: Sequence[TextFile], symbol: str | None) -> Reader:
     from zlotick.history.reader import Reader
     from zlotick.market.sessions import WARSAW
 
-    reader = Reader(datetime.now(WARSAW).date())
-    found = text_files(paths)
-    with progress("Reading", sum(file.size for file in found), "bytes") as advance:
-        for file in found:
+    reader = Reader(datetime.now(WARSAW).date(), symbol)
+    with progress("Reading", sum(file.size for file in files), "bytes") as advance:
+        for file in files:
             reader.read(file.name, file.lines())
             advance(file.size)
     return reader
@@ -120,7 +154,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
     from zlotick.journal.lock import OwnerLock
     from zlotick.stores.questdb import QuestDBConnector
 
-    files = await asyncio.to_thread(fingerprint, paths)
+    files = f"{await asyncio.to_thread(fingerprint, paths)} {reader.symbol or ''}"
     results = []
     async with _questdb(settings) as config:
         connector = QuestDBConnector(config, timeout=30.0)

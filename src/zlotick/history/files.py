@@ -1,4 +1,7 @@
-"""Which files to read, and their lines: text files, gzip files, zip archives, and folders of them. Pure but for reading."""
+"""Which files to read, and their lines: text files, gzip files, zip archives, and folders of them. Pure but for reading.
+
+Names end in capitals on some systems (``11B.TXT``, ``D_PL_TXT.ZIP``): it makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from io import TextIOWrapper
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
 from zlotick.errors import HistoryError
@@ -24,7 +29,7 @@ class TextFile(NamedTuple):
 
     name: str
     size: int  # in bytes, packed
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
 
     def lines(self) -> Iterator[str]:
         """Its lines, without their ends. Raises HistoryError that names the file."""
@@ -42,26 +47,43 @@ class TextFile(NamedTuple):
             raise HistoryError(f"{self.name}: cannot be read: {error}") from error
 
 
-def text_files(paths: Iterable[Path]) -> list[TextFile]:
-    """Every text file of the paths, in order: of folders and archives all that end in .txt, .csv or that and .gz.
+class Found(NamedTuple):
+    """What there is at the paths, each in order. Names that begin with a dot are not looked at."""
+
+    files: list[TextFile]
+    passed_over: list[str]
+    """Names of files that end in something else."""
+
+
+def text_files(paths: Iterable[Path]) -> Found:
+    """Every text file of the paths: of folders and archives all that end in .txt, .csv or that and .gz.
 
     Raises HistoryError that names the path.
     """
-    found: list[TextFile] = []
+    found = Found([], [])
     for path in paths:
         try:
-            if path.is_dir():
-                inside = sorted(
-                    p for p in path.rglob("*") if p.name.endswith((*_TEXT, ".zip")) and p.is_file()
-                )
-                if not inside:
-                    raise HistoryError(f"{path}: the folder has no file that ends in .txt, .csv, .gz or .zip")
-                found += [one for each in inside for one in _files_of(each)]
-            else:
-                found += _files_of(path)
+            _look(path, found)
         except OSError as error:
             raise HistoryError(f"{path}: cannot be read: {error.strerror or error}") from error
     return found
+
+
+def _look(path: Path, found: Found) -> None:
+    if not path.is_dir():
+        _take(path, found)
+        return
+    before = len(found.files)
+    for inside in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in inside.relative_to(path).parts)
+        if hidden or not inside.is_file():
+            continue
+        if inside.name.lower().endswith((*_TEXT, ".zip")):
+            _take(inside, found)
+        else:
+            found.passed_over.append(str(inside))
+    if len(found.files) == before:
+        raise HistoryError(f"{path}: the folder has no file that ends in .txt, .csv, .gz or .zip")
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
@@ -75,32 +97,46 @@ def fingerprint(paths: Iterable[Path]) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def _files_of(path: Path) -> list[TextFile]:
-    if path.suffix == ".zip":
-        return _members(path)
-
-    def opened() -> IO[bytes]:
-        if path.suffix == ".gz":
-            return cast("IO[bytes]", gzip.open(path, "rb"))
-        return path.open("rb")
-
-    return [TextFile(str(path), path.stat().st_size, opened)]
+def plain(name: str, raw: IO[bytes]) -> IO[bytes]:
+    """The bytes of a file, unpacked if its name says that it is packed."""
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if name.lower().endswith(".gz") else raw
 
 
-def _members(path: Path) -> list[TextFile]:
+def _take(path: Path, found: Found) -> None:
+    """A file, whatever its name, or what is in an archive."""
+    if path.suffix.lower() == ".zip":
+        _take_members(path, found)
+    else:
+        opened = partial(_opened, path)
+        found.files.append(TextFile(str(path), path.stat().st_size, opened))
+
+
+def _take_members(path: Path, found: Found) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [i for i in archive.infolist() if i.filename.endswith((".txt", ".csv"))]
+        # Open until its last member is forgotten: to read the list of thousands again for each takes minutes.
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise HistoryError(f"{path}: is no zip archive, or is damaged ({error})") from error
-    if not infos:
-        raise HistoryError(f"{path}: the archive has no file that ends in .txt or .csv")
-    return [_member(path, info) for info in sorted(infos, key=lambda info: info.filename)]
+    before = len(found.files)
+    for info in sorted(archive.infolist(), key=lambda info: info.filename):
+        name = f"{path}:{info.filename}"
+        if info.is_dir() or PurePosixPath(info.filename).name.startswith("."):
+            continue  # macOS puts such twins into its archives
+        if info.filename.lower().endswith(_TEXT):
+            found.files.append(TextFile(name, info.compress_size, partial(_opened_member, archive, info)))
+        else:
+            found.passed_over.append(name)
+    if len(found.files) == before:
+        raise HistoryError(f"{path}: the archive has no file that ends in .txt, .csv or .gz")
 
 
-def _member(path: Path, info: zipfile.ZipInfo) -> TextFile:
-    def opened() -> IO[bytes]:
-        with zipfile.ZipFile(path) as archive:
-            return archive.open(info)  # keeps the file open for itself
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as raw:
+        yield plain(path.name, raw)
 
-    return TextFile(f"{path}:{info.filename}", info.compress_size, opened)
+
+@contextmanager
+def _opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    with archive.open(info) as raw:
+        yield plain(info.filename, raw)

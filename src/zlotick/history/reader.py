@@ -10,12 +10,12 @@ with PER D, 60 or 5, and our own, hourly and daily::
     symbol,date,time_end,open,high,low,close,volume
     symbol,date,open,high,low,close,volume
 
-Times are Warsaw's and the end of the bar, prices PLN. Adjusted history has fractions of shares: volumes are rounded.
+A file of one stock has no column for it, such as that of Stooq's download button (``Date,Open,High,Low,Close,Volume``,
+or the same in Polish): the reader is told which stock it is. Times are Warsaw's and the end of the bar, prices PLN.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,17 +24,27 @@ from datetime import date, datetime, time
 from functools import lru_cache
 from typing import NamedTuple
 
-from zlotick.history.bars import Bar, Bars, Period, day_of
+from zlotick.history.bars import Bar, Bars, Period
+from zlotick.market.bar_text import (
+    HOURLY,
+    NUMBER,
+    Wrong,
+    cells_of,
+    columns_of,
+    day_of,
+    interval_of,
+    symbol_of,
+    volume_of,
+)
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import TICKER
-
-EARLIEST = date(1991, 4, 16)
-"""GPW's first session."""
 
 EXAMPLES = 3
 """Of each reason for a rejection so many are kept in words; the rest are counted."""
 
 
+STOOQ_BULK = "stooq-bulk"
+"""The kind of Stooq's bulk files."""
 SECONDS = {Period.HOUR: 3600, Period.FIVE_MINUTES: 300}
 SESSION = (time(9, 0), time(17, 5))
 """What a daily bar stands for."""
@@ -55,14 +65,6 @@ class Rejected:
             examples.append(text)
 
 
-class _Wrong(Exception):
-    """What is wrong with a line."""
-
-    def __init__(self, field: str, value: str, rule: str) -> None:
-        self.field = field
-        super().__init__(f"{field} {value[:60]!r} {rule}")
-
-
 class Texts(NamedTuple):
     """The fields of a line, as texts in one form for all formats."""
 
@@ -78,15 +80,24 @@ class Texts(NamedTuple):
 
 
 _STOOQ = "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>"
-_HOURLY = "symbol,date,time_end,open,high,low,close,volume"
+_HOURLY = ",".join(HOURLY)
 _DAILY = "symbol,date,open,high,low,close,volume"
+_POLISH = {
+    "data": "date",
+    "otwarcie": "open",
+    "najwyzszy": "high",
+    "najnizszy": "low",
+    "zamkniecie": "close",
+    "wolumen": "volume",
+}
+_WITHOUT_MARKS = str.maketrans("ęż", "ez")
 _STOOQ_PERIODS = {"D": Period.DAY, "60": Period.HOUR, "5": Period.FIVE_MINUTES}
 
 
 def _stooq(cells: list[str]) -> Texts:
     ticker, period, day, end, *rest = cells
     if period not in _STOOQ_PERIODS:
-        raise _Wrong("<PER>", period, "must be D, 60 or 5")
+        raise Wrong("<PER>", period, "must be D, 60 or 5")
     day, end = f"{day[:4]}-{day[4:6]}-{day[6:]}", f"{end[:2]}:{end[2:4]}" if end[4:] in ("", "00") else end
     return Texts(ticker.upper(), _STOOQ_PERIODS[period], day, "" if period == "D" else end, *rest[:5])
 
@@ -100,14 +111,43 @@ def _daily(cells: list[str]) -> Texts:
     return Texts(symbol, Period.DAY, day, "", *rest)
 
 
-_FORMATS: dict[str, Callable[[list[str]], Texts]] = {_STOOQ: _stooq, _HOURLY: _hourly, _DAILY: _daily}
+Form = Callable[[list[str]], Texts]
+
+_FORMATS: dict[str, Form] = {_STOOQ: _stooq, _HOURLY: _hourly, _DAILY: _daily}
+_BY_COLUMNS = {columns_of(header.split(",")): form for header, form in _FORMATS.items()}
+# Stooq's other tickers: indicators such as 11B_PE, indices such as WIG_BANKI, foreign series.
+_NO_STOCK = re.compile(r"(?=.*[A-Z])[A-Z0-9._^&-]{1,32}")
+
+
+def _form(header: list[str], symbol: str | None) -> Form:
+    """How the lines below a header are read. Raises Wrong."""
+    columns = columns_of(header)
+    if form := _BY_COLUMNS.get(columns):
+        if symbol:
+            raise Wrong("header", ",".join(header), "has a column for the symbol; leave --symbol out")
+        return form
+    columns = tuple(_POLISH.get(name.translate(_WITHOUT_MARKS), name) for name in columns)
+    of_one = _BY_COLUMNS.get(("symbol", *columns))
+    if of_one is None:
+        raise Wrong("header", ",".join(header), f"must be {' or '.join(map(repr, _FORMATS))}")
+    if symbol is None:
+        raise Wrong(
+            "header",
+            ",".join(header),
+            "is of one stock, without its symbol; add --symbol, such as --symbol ABS",
+        )
+    return lambda cells: of_one([symbol, *cells])
 
 
 class Reader:
     """Reads one file after another."""
 
-    def __init__(self, today: date) -> None:
+    def __init__(self, today: date, symbol: str | None = None) -> None:
+        self.symbol = symbol
+        """Of the files that have no column for it."""
         self.rejected = Rejected()
+        self.no_stocks: set[str] = set()
+        """Tickers of Stooq's that are no stocks' prices: passed over."""
         self.bars: dict[tuple[str, Period], Bars] = {}
         """By the kind of file (stooq-bulk, import) and the period."""
         self._today = today
@@ -117,19 +157,18 @@ class Reader:
         """Read a file: its bars are kept, its wrong lines rejected. Raises what ``lines`` raises."""
         self._files.append(name)
         numbered = enumerate(lines, 1)
-        header = next((line for _, line in numbered), None)
+        header = next((cells_of(line) for _, line in numbered), None)
         if header is None:
             return  # Stooq's archives have empty files
-        form = _FORMATS.get(header.strip())
-        if form is None:
-            formats = " or ".join(f"'{known}'" for known in _FORMATS)
-            self.rejected.add("header", f"{name}:1: header {header[:100]!r} must be {formats}")
+        try:
+            form = _form(header, self.symbol)
+        except Wrong as wrong:
+            self.rejected.add(wrong.field, f"{name}:1: {wrong}")
             return
-        width = header.count(",") + 1
-        kind = "stooq-bulk" if form is _stooq else "import"
+        kind = STOOQ_BULK if form is _stooq else "import"
         for number, line in numbered:
             if line:
-                self._line(kind, form, width, line, number)
+                self._line(kind, form, len(header), line, number)
 
     def overlaps(self, bar: Bar, file: int, line: int) -> None:
         """Reject a bar that is there already, or begins before the one before it has ended."""
@@ -139,91 +178,62 @@ class Reader:
             "overlap", f"{self._files[file]}:{line}: {bar.symbol} bar that ends {at:%F %H:%M} {rule}"
         )
 
-    def _line(
-        self, kind: str, form: Callable[[list[str]], Texts], width: int, line: str, number: int
-    ) -> None:
-        cells = line.split(",")
+    def _line(self, kind: str, form: Form, width: int, line: str, number: int) -> None:
+        cells = cells_of(line)
         try:
             if len(cells) != width:
-                raise _Wrong("columns", str(len(cells)), f"must be {width}")  # noqa: TRY301  gets its place below
+                raise Wrong("columns", str(len(cells)), f"must be {width}")  # noqa: TRY301  gets its place below
             texts = form(cells)
             bar = self._bar(texts)
-        except _Wrong as wrong:
+        except Wrong as wrong:
+            if kind == STOOQ_BULK and wrong.field == "symbol" and _NO_STOCK.fullmatch(cells[0].upper()):
+                self.no_stocks.add(cells[0].upper())
+                return
             self.rejected.add(wrong.field, f"{self._files[-1]}:{number}: {wrong}")
             self._note_incomplete(kind, form, [*cells, *[""] * width][:width])
         else:
             self._of(kind, Period(texts.period)).append(bar, len(self._files) - 1, number)
 
     def _bar(self, texts: Texts) -> Bar:
-        if not TICKER.fullmatch(texts.symbol):
-            raise _Wrong("symbol", texts.symbol, "must be 1 to 16 of A-Z and 0-9")
+        symbol = symbol_of(texts.symbol)
         day, start, end = _interval(texts.period, texts.day, texts.end)
         if day > self._today:
-            raise _Wrong("date", texts.day, "is in the future")
+            raise Wrong("date", texts.day, "is in the future")
         prices = [_price(field, getattr(texts, field)) for field in ("open", "high", "low", "close")]
         opened, high, low, close = prices
         if not (low <= opened <= high and low <= close <= high):
             range_ = f"{texts.low} {texts.open} {texts.close} {texts.high}"
-            raise _Wrong("range", range_, "(low open close high): low <= open, close <= high does not hold")
-        return Bar(texts.symbol, day, start, end, opened, high, low, close, _volume(texts.volume))
+            raise Wrong("range", range_, "(low open close high): low <= open, close <= high does not hold")
+        return Bar(symbol, day, start, end, opened, high, low, close, volume_of(texts.volume))
 
     def _of(self, kind: str, period: Period) -> Bars:
         if (kind, period) not in self.bars:
             self.bars[kind, period] = Bars(period)
         return self.bars[kind, period]
 
-    def _note_incomplete(self, kind: str, form: Callable[[list[str]], Texts], cells: list[str]) -> None:
+    def _note_incomplete(self, kind: str, form: Form, cells: list[str]) -> None:
         """Of which session a rejected line tells, as far as that can be read."""
-        with suppress(_Wrong):
+        with suppress(Wrong):
             texts = form(cells)
-            session = texts.symbol, _day(texts.day)
+            session = texts.symbol, day_of(texts.day)
             if TICKER.fullmatch(texts.symbol):
                 self._of(kind, Period(texts.period)).incomplete.add(session)
 
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-# Stooq's adjusted history has many decimals, and very small prices in powers of ten.
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,15})?([eE]-?[0-9]{1,2})?")
-
-
-def _day(text: str) -> date:
-    """Raises _Wrong."""
-    try:
-        day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
-    except ValueError:
-        day = None
-    if day is None or day < EARLIEST:
-        raise _Wrong("date", text, f"must be a date from {EARLIEST} on")
-    return day
-
-
-# A file repeats few different days, times and prices very often.
 @lru_cache(maxsize=65_536)
 def _interval(period: str, day_text: str, end_text: str) -> tuple[date, int, int]:
-    """The day, start and end of a bar. Raises _Wrong."""
-    day = _day(day_text)
-    if period == Period.DAY:
-        start, end = (datetime.combine(day, hour, WARSAW) for hour in SESSION)
-        return day, int(start.timestamp()), int(end.timestamp())
-    if not _TIME.fullmatch(end_text):
-        raise _Wrong("time", end_text, "must be the time of day at which the bar ends, such as 10:00")
-    end_at = int(datetime.combine(day, time.fromisoformat(end_text), WARSAW).timestamp())
-    start_at = end_at - SECONDS[Period(period)]
-    if day_of(start_at) != day:
-        raise _Wrong("time", end_text, "is the end of a bar that began the day before")
-    return day, start_at, end_at
+    """The day, start and end of a bar. Raises Wrong."""
+    if period != Period.DAY:
+        return interval_of(day_text, end_text, SECONDS[Period(period)])
+    day = day_of(day_text)
+    start, end = (datetime.combine(day, hour, WARSAW) for hour in SESSION)
+    return day, int(start.timestamp()), int(end.timestamp())
 
 
+# A file repeats few different prices very often.
 @lru_cache(maxsize=65_536)
 def _price(field: str, text: str) -> float:
-    price = float(text) if _NUMBER.fullmatch(text) else 0.0
-    if not (price > 0 and math.isfinite(price)):
-        raise _Wrong(field, text, "must be a price above 0")
+    price = float(text) if NUMBER.fullmatch(text) else 0.0
+    if not price > 0:
+        raise Wrong(field, text, "must be a price above 0")
     return price
-
-
-def _volume(text: str) -> int:
-    if not _NUMBER.fullmatch(text) or float(text) > 1e15:
-        raise _Wrong("volume", text, "must be a number of shares, 0 or above")
-    return round(float(text))
