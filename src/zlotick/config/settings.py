@@ -227,12 +227,14 @@ class GpwConfig(WebSourceConfig, kw_only=True):
     """The exchange's own quotation table, about 15 minutes delayed: the live primary."""
 
     base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.gpw.pl"
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 2_097_152
 
 
 class BankierConfig(WebSourceConfig, kw_only=True):
     """A listing page of all shares: the fallback."""
 
     base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.bankier.pl"
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 2_097_152
 
 
 class StooqConfig(WebSourceConfig, kw_only=True):

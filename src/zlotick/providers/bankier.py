@@ -14,6 +14,7 @@ import csv
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
+from functools import partial
 from importlib.resources import files
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -76,14 +77,17 @@ class BankierProvider(WebProvider):
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
         answer = await self._web.get(PATH)
-        found = read(
-            require_ok(answer),
-            charset_of(answer),
-            tickers(self._universe),
-            evidence(answer),
-            calendar=self._calendar,
-            recorded=self.recorded,
-            first_seen=self._first_seen,
+        found = await self._off_the_loop(
+            partial(
+                read,
+                require_ok(answer),
+                charset_of(answer),
+                tickers(self._universe),
+                evidence(answer),
+                calendar=self._calendar,
+                recorded=self.recorded,
+                first_seen=self._first_seen,
+            )
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -109,23 +113,22 @@ def read(
 
     ``recorded``: the last recorded quotes. Raises Refusal: challenge, format_changed (names the column), no_data, stale.
     """
-    table = pages.find_table(body, charset, "table.m-quotes-data-table", _COLUMNS, _OPTIONAL)
+    table = pages.find_table(body, charset, _COLUMNS, _OPTIONAL, of_class="m-quotes-data-table")
     rows: list[tuple[str, Texts]] = []
     times: list[time] = []
-    for row, cells in table.rows("name", "time"):
-        name = _short_name(table, cells)
+    for row in table.rows("name", "time"):
+        name = _short_name(table, row)
         if name in by_name and (texts := table.texts(row)):
             rows.append((by_name[name], texts))
-        times += _time_of_day(table.text(cells, "time"))
+        times += _time_of_day(table.text(row, "time"))
     source = Source(BankierProvider.name, answer, calendar, recorded or {}, DELAY, first_seen)
     return pages.reading(rows, _told, source, symbols=set(by_name.values()), times=times)
 
 
 def _short_name(table: Table, cells: Cells) -> str:
     """The short name that the row's link asks for, empty when it has none."""
-    link = cells[table.columns["name"]].css_first("a[href]")
     try:
-        query = urlsplit(link.attributes["href"] or "").query if link else ""
+        query = urlsplit(cells[table.columns["name"]].link or "").query
     except ValueError:
         return ""
     return parse_qs(query).get("symbol", [""])[0].upper()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, time
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from zlotick.config import WebSourceConfig
@@ -90,15 +91,18 @@ class GpwProvider(WebProvider):
     async def fetch_data(self) -> Quotes:
         """The quotes of the universe. Raises Refusal."""
         answer = await self._web.get(PATH, PARAMS)
-        found = read(
-            require_ok(answer),
-            charset_of(answer),
-            self._universe.symbols,
-            evidence(answer),
-            isin=self._isins,
-            calendar=self._calendar,
-            recorded=self.recorded,
-            first_seen=self._first_seen,
+        found = await self._off_the_loop(
+            partial(
+                read,
+                require_ok(answer),
+                charset_of(answer),
+                self._universe.symbols,
+                evidence(answer),
+                isin=self._isins,
+                calendar=self._calendar,
+                recorded=self.recorded,
+                first_seen=self._first_seen,
+            )
         )
         self._report.tell(found.skipped)
         return found.quotes
@@ -106,7 +110,7 @@ class GpwProvider(WebProvider):
     async def listing(self) -> list[Listed]:
         """Every instrument that the exchange lists now: what a universe is checked against. Raises Refusal."""
         answer = await self._web.get(PATH, PARAMS)
-        return listing(require_ok(answer), charset_of(answer))
+        return await self._off_the_loop(partial(listing, require_ok(answer), charset_of(answer)))
 
 
 def parse(
@@ -139,7 +143,7 @@ def read(
     over the ticker. ``recorded``: the last recorded quotes.
     Raises Refusal: challenge, format_changed (names the column), no_data, stale.
     """
-    table = pages.find_table(body, charset, "table", _COLUMNS, _OPTIONAL)
+    table = pages.find_table(body, charset, _COLUMNS, _OPTIONAL)
     rows, times = _ours(table, symbols)
     known = {} if isin is None else isin
     source = Source(GpwProvider.name, answer, calendar, recorded or {}, DELAY, first_seen)
@@ -152,12 +156,12 @@ def _ours(table: Table, symbols: AbstractSet[str]) -> tuple[list[tuple[str, Text
     """The rows of the symbols, and the times of every trade on the page, of whatever stock."""
     rows: list[tuple[str, Texts]] = []
     times: list[time] = []
-    for row, cells in table.rows("symbol", "time"):
-        symbol = table.text(cells, "symbol")
+    for row in table.rows("symbol", "time"):
+        symbol = table.text(row, "symbol")
         if symbol in symbols and (texts := table.texts(row)):
             rows.append((symbol, texts))
         try:
-            traded_at = pages.clock_time(table.text(cells, "time"))
+            traded_at = pages.clock_time(table.text(row, "time"))
         except Unreadable:
             continue  # it is told when the row is ours
         times += [traded_at] if traded_at else []
@@ -190,6 +194,6 @@ def _told(symbol: str, texts: Texts, isins: MutableMapping[str, str]) -> Told:
 
 def listing(body: bytes, charset: str) -> list[Listed]:
     """Every instrument of the page. Pure. Raises Refusal."""
-    table = pages.find_table(body, charset, "table", _COLUMNS)
+    table = pages.find_table(body, charset, _COLUMNS)
     words = ("symbol", "name", "isin")
-    return [Listed(*(table.text(cells, word) for word in words)) for _, cells in table.rows(*words)]
+    return [Listed(*(table.text(row, word) for word in words)) for row in table.rows(*words)]

@@ -11,11 +11,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import structlog
-from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market import dating
@@ -24,6 +22,7 @@ from zlotick.market.dating import Answer, Trade, Undated
 from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
 from zlotick.model import StaleReason, StockUpdate, utc_text, utc_time
 from zlotick.providers.base import Quotes
+from zlotick.providers.tables import WIDEST, Cell, RawTable, tables_of
 from zlotick.providers.web import text_of, unexpected
 
 log = structlog.stdlib.get_logger("zlotick.providers")
@@ -32,7 +31,7 @@ T = TypeVar("T")
 V = TypeVar("V", Decimal, int)
 
 NO_VALUE = frozenset({"", "-", "--", "\u2013", "\u2014"})
-_WIDEST, _DEEPEST = 200, 8  # columns and rows of a header that anybody would read
+_DEEPEST = 8  # rows of a header that anybody would read
 _PERCENT_ROUNDING = Decimal("0.02")  # the page's percent are rounded to 0.01
 
 # Thousands are parted by a space (made plain before), or not at all.
@@ -87,7 +86,7 @@ class Reading(NamedTuple):
     skipped: list[Skipped]
 
 
-Cells = list[LexborNode]
+Cells = Sequence[Cell]
 Texts = Mapping[str, str]
 
 
@@ -96,46 +95,40 @@ class Table(NamedTuple):
 
     columns: Mapping[str, int]
     width: int
-    body: LexborNode
+    body: Sequence[Cells]
 
     def text(self, cells: Cells, word: str) -> str:
         """The text of a wanted column."""
-        return cells[self.columns[word]].text().strip()
+        return cells[self.columns[word]].text.strip()
 
-    def rows(self, *words: str) -> Iterator[tuple[LexborNode, Cells]]:
-        """Each row with its first cells, as far as these columns: most rows are not ours, and cells cost time."""
+    def rows(self, *words: str) -> Iterator[Cells]:
+        """The rows that reach as far as these columns."""
         needed = max(self.columns[word] for word in words) + 1
-        for row in self.body.css("tbody > tr"):
-            cells = list(islice(row.iter(), needed))
-            if len(cells) == needed:
-                yield row, cells
+        return (row for row in self.body if len(row) >= needed)
 
-    def texts(self, row: LexborNode) -> Texts | None:
-        """The texts of the wanted columns; None for a row that is not as wide as the header: it is no row of data.
-
-        Hold these, not the cells: nodes by the thousand wake the garbage collector.
-        """
-        cells = list(row.iter())
-        if len(cells) != self.width:
-            return None
-        return {word: self.text(cells, word) for word in self.columns}
+    def texts(self, row: Cells) -> Texts | None:
+        """The texts of the wanted columns; None for a row that is not as wide as the header: it is no row of data."""
+        return {word: self.text(row, word) for word in self.columns} if len(row) == self.width else None
 
 
 def find_table(
     body: bytes,
     charset: str,
-    selector: str,
     wanted: Mapping[str, str],
     optional: Mapping[str, str] | None = None,
+    *,
+    of_class: str = "",
 ) -> Table:
-    """The first table that has every wanted column; ``optional`` ones are taken where the table has them once.
+    """The first table (of that class) that has every wanted column; ``optional`` ones are taken where it has them once.
 
     Both map our word for a column to a pattern of its header's text, in lower case and without any space.
     Raises Refusal: challenge, or format_changed that names what is missing, also for a page that was cut.
     """
-    missing = f"table '{selector}'"
+    missing = f"table of the class {of_class}" if of_class else "table"
     text = text_of(body, charset)
-    for table in LexborHTMLParser(text).css(selector):
+    for table in tables_of(text):
+        if of_class and of_class not in table.classes:
+            continue
         headers = _headers(table)
         columns = {word: _places(headers, pattern) for word, pattern in wanted.items()}
         lacking = [wanted[word] for word, places in columns.items() if len(places) != 1]
@@ -143,7 +136,7 @@ def find_table(
             _require_end(text)
             extra = {word: _places(headers, pattern) for word, pattern in (optional or {}).items()}
             columns |= {word: places for word, places in extra.items() if len(places) == 1}
-            return Table({word: places[0] for word, places in columns.items()}, len(headers), table)
+            return Table({word: places[0] for word, places in columns.items()}, len(headers), table.body)
         missing = f"single column '{lacking[0]}' (it has: {', '.join(filter(None, headers))[:300]!a})"
     raise unexpected(body, missing)
 
@@ -158,31 +151,26 @@ def _places(headers: Sequence[str], pattern: str) -> list[int]:
     return [place for place, text in enumerate(headers) if re.fullmatch(pattern, text)]
 
 
-def _headers(table: LexborNode) -> list[str]:
+def _headers(table: RawTable) -> list[str]:
     """The topmost text over each column, with all spans expanded."""
     texts: dict[int, str] = {}
     taken: set[tuple[int, int]] = set()
     for depth, row in enumerate(_header_rows(table)[:_DEEPEST]):
         column = 0
-        for cell in row.iter():
+        for cell in row:
             while (depth, column) in taken:
                 column += 1
-            end = min(column + _span(cell, "colspan"), _WIDEST)
+            end = min(column + cell.colspan, WIDEST)
+            text = "".join(cell.text.split()).lower()
             for place in range(column, end):
-                texts[place] = texts.get(place) or "".join(cell.text().split()).lower()
-                taken.update((below, place) for below in range(depth, depth + _span(cell, "rowspan")))
+                texts[place] = texts.get(place) or text
+                taken.update((below, place) for below in range(depth, depth + cell.rowspan))
             column = end
     return [texts[place] for place in sorted(texts)]
 
 
-def _header_rows(table: LexborNode) -> list[LexborNode]:
-    marked = table.css("thead > tr")
-    return marked or [row for row in table.css("tr") if all(cell.tag == "th" for cell in row.iter())]
-
-
-def _span(cell: LexborNode, name: str) -> int:
-    text = cell.attributes.get(name) or "1"
-    return int(text) if re.fullmatch("[1-9][0-9]?", text) else 1
+def _header_rows(table: RawTable) -> Sequence[Cells]:
+    return table.head or [row for row in table.body if all(cell.tag == "th" for cell in row)]
 
 
 def number(text: str) -> Decimal | None:

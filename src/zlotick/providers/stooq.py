@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import ClassVar
 
 from zlotick.config import StooqConfig
@@ -140,7 +141,9 @@ class StooqProvider(WebProvider):
         # A blank is sent as the + that stands between symbols.
         params = {"s": " ".join(symbols).lower(), "f": _FIELDS, "h": "", "e": "csv"}
         answer = await self._web.get(PATH, params)
-        found = read(_body(answer), evidence(answer), calendar=self._calendar, symbols=symbols)
+        found = await self._off_the_loop(
+            partial(read, _body(answer), evidence(answer), calendar=self._calendar, symbols=symbols)
+        )
         self._skipped += found.skipped
         self._absent |= found.quotes.absent
         return found.quotes
@@ -183,7 +186,9 @@ def read(
 
     source = Source(StooqProvider.name, answer, calendar, {}, DELAY)
     try:
-        return pages.reading([row for row in rows if row[0]], told_of, source, symbols=symbols)
+        asked = frozenset(symbols)  # whatever else is listed would be told in the log, line by line
+        wanted = [row for row in rows if (row[0] in asked if asked else row[0])]
+        return pages.reading(wanted, told_of, source, symbols=symbols)
     except Refusal as refusal:
         if refusal.reason is RefusalReason.NO_DATA:
             raise Refusal(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, TypeVar
 
 from zlotick.config import WebSourceConfig
+from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import utc_now
 from zlotick.providers.base import StockDataProvider
 from zlotick.providers.pages import FirstSeen, Report
 from zlotick.providers.web import Web
+
+T = TypeVar("T")
 
 
 class WebProvider(StockDataProvider):
@@ -30,12 +35,34 @@ class WebProvider(StockDataProvider):
         calendar: Calendar = GPW,
     ) -> None:
         self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
+        self._config = config
         self._universe = universe
         self._web = web
         self._clock = clock
         self._calendar = calendar
         self._report = Report(self.name)
         self._first_seen = FirstSeen()
+        self._reading: asyncio.Future[Any] | None = None
+
+    async def _off_the_loop(self, read: Callable[[], T]) -> T:
+        """What ``read`` makes of an answer, in a thread: whatever a source sends, the event loop goes on.
+
+        A thread cannot be stopped. One that runs over the time of a request is left to itself and its result dropped;
+        the next waits until it has ended, so a provider never has two. It does end: reading costs a time that
+        grows with the length of the answer, and that has a limit. Raises Refusal.
+        """
+        timeout = self._config.timeout
+        try:
+            async with asyncio.timeout(timeout):
+                while self._reading and not self._reading.done():
+                    await asyncio.wait([self._reading])
+                reading = asyncio.get_running_loop().run_in_executor(None, read)
+                reading.add_done_callback(_seen)
+                self._reading = reading
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            detail = f"its answer could not be read within {timeout:g} s"
+            raise Refusal(RefusalReason.TIMEOUT, detail) from None
 
     async def close(self) -> None:
         """Give back the connection."""
@@ -44,3 +71,9 @@ class WebProvider(StockDataProvider):
     def market_time(self) -> datetime:
         """Now, or the recorded moment."""
         return self._clock()
+
+
+def _seen(reading: asyncio.Future[T]) -> None:
+    """An error that has nobody left to go to is no bug to be reported."""
+    if not reading.cancelled():
+        reading.exception()

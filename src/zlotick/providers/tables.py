@@ -1,0 +1,192 @@
+"""The tables of a web page, as rows of texts. Pure. Its time grows with the page's length and nothing else.
+
+A tree of a hostile page costs the square of its depth, or of the attributes of one tag, in every parser that was
+measured. So none is made: libxml2's events are taken as they come, in portions, and a page that is nested deeper than
+any table of quotes is given up at the portion where it is. In a thread, the event loop goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zlotick.errors import Refusal, RefusalReason
+
+_DEEPEST = 200  # elements within each other
+_NESTED = 8  # tables within each other
+WIDEST = 200  # columns that anybody would read
+_MOST = 50_000  # tables, rows and cells together; the page of the exchange has 10,000
+_PORTION = 16_384  # bytes
+_LONGEST = (
+    16  # portions of one tag or comment: its attributes are told all at once, which holds the event loop up
+)
+
+_SECTIONS = frozenset({"thead", "tbody", "tfoot"})
+_CELLS = frozenset({"td", "th"})
+
+
+@dataclass(slots=True)
+class Cell:
+    """A cell; ``link`` is where its first link leads."""
+
+    tag: str
+    colspan: int
+    rowspan: int
+    begin: int  # its first piece of text
+    text: str = ""
+    link: str | None = None
+
+
+@dataclass(slots=True)
+class RawTable:
+    """A table's own rows by where they stand; a table within a cell is one of its own."""
+
+    classes: frozenset[str]
+    head: list[list[Cell]] = field(default_factory=list)
+    body: list[list[Cell]] = field(default_factory=list)
+    _section: str = ""
+    _row: list[Cell] | None = None
+    cell: Cell | None = None
+
+    def section(self, tag: str) -> None:
+        """Rows are of this section from here on."""
+        self._row, self._section = None, tag
+
+    def new_row(self) -> None:
+        """A row begins."""
+        self._row = []
+        if self._section != "tfoot":
+            (self.head if self._section == "thead" else self.body).append(self._row)
+
+    def end_row(self) -> None:
+        """The row has ended."""
+        self._row = None
+
+    def add(self, cell: Cell) -> None:
+        """A cell begins."""
+        if self._row is None:
+            self.new_row()
+        assert self._row is not None
+        if len(self._row) == WIDEST:
+            raise _strange(f"a row has more than {WIDEST} cells")
+        self._row.append(cell)
+        self.cell = cell
+
+
+def tables_of(text: str) -> list[RawTable]:
+    """The tables in the order they begin. Raises Refusal (format_changed) for a page that no source would send."""
+    from lxml import (
+        etree,  # 6 ms and 5 MB that only these sources need; imported in the thread that reads the page
+    )
+
+    reader = _Reader()
+    parser = etree.HTMLParser(encoding="utf-8", target=reader)
+    page = text.encode()
+    silent = 0
+    try:
+        for begin in range(0, len(page), _PORTION):
+            reader.told = False
+            parser.feed(page[begin : begin + _PORTION])
+            silent = 0 if reader.told else silent + 1
+            if silent == _LONGEST:
+                raise _strange(f"a tag or comment is longer than {_LONGEST * _PORTION} bytes")
+        parser.close()
+    except etree.LxmlError:  # there is not a single element
+        return []
+    return reader.tables
+
+
+class _Reader:
+    """What libxml2 tells of a page, in order. It mends some of what is not closed; the rest is mended here."""
+
+    def __init__(self) -> None:
+        self.tables: list[RawTable] = []
+        self.told = False  # anything
+        self._open: list[RawTable] = []
+        self._pieces: list[str] = []  # of the text of the open cells
+        self._depth = self._parts = 0
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.told = True
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _strange(f"its elements are nested deeper than {_DEEPEST}")
+        if tag == "table":
+            self._begin(attributes)
+        elif self._open:
+            self._within(self._open[-1], tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self.told = True
+        self._depth -= 1
+        if not self._open:
+            return
+        table = self._open[-1]
+        if tag == "table":
+            self._end_cell(table)
+            self._open.pop()
+        elif tag in _CELLS:
+            self._end_cell(table)
+        elif tag == "tr":
+            self._end_cell(table)
+            table.end_row()
+        elif tag in _SECTIONS:
+            self._end_cell(table)
+            table.section("")
+
+    def data(self, text: str) -> None:
+        self.told = True
+        if self._open and self._open[-1].cell:
+            self._pieces.append(text)
+
+    def close(self) -> None:
+        while self._open:
+            self.end("table")
+
+    def _begin(self, attributes: Mapping[str, str]) -> None:
+        if self._open and self._open[-1].cell is None:  # a table in a table, but in no cell, ends it
+            self._open.pop()
+        if len(self._open) == _NESTED:
+            raise _strange(f"its tables are nested deeper than {_NESTED}")
+        self._count()
+        self._open.append(RawTable(frozenset(attributes.get("class", "").split())))
+        self.tables.append(self._open[-1])
+
+    def _within(self, table: RawTable, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag in _CELLS:
+            self._end_cell(table)
+            self._count()
+            spans = _span(attributes, "colspan"), _span(attributes, "rowspan")
+            table.add(Cell(tag, *spans, len(self._pieces)))
+        elif tag == "tr":
+            self._end_cell(table)
+            self._count()
+            table.new_row()
+        elif tag in _SECTIONS:
+            self._end_cell(table)
+            table.section(tag)
+        elif tag == "a" and table.cell and table.cell.link is None:
+            table.cell.link = attributes.get("href")
+
+    def _end_cell(self, table: RawTable) -> None:
+        """The text of a cell is also that of the cell around its table."""
+        if cell := table.cell:
+            cell.text = "".join(self._pieces[cell.begin :])
+            table.cell = None
+            if len(self._open) == 1:
+                self._pieces.clear()
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MOST:
+            raise _strange(f"it has more than {_MOST} rows and cells")
+
+
+def _span(attributes: Mapping[str, str], name: str) -> int:
+    text = attributes.get(name)
+    return int(text) if text and re.fullmatch("[1-9][0-9]?", text) else 1
+
+
+def _strange(why: str) -> Refusal:
+    return Refusal(RefusalReason.FORMAT_CHANGED, f"the page is no page of quotes: {why}")
