@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,15 @@ def fails_with(monkeypatch):
         cli.app.command(version)
 
     return arrange
+
+
+def test_a_system_without_zone_data():
+    """Alpine and minimal images: every command ended in ZoneInfoNotFoundError, as only Windows got the package."""
+    done = run("universe", "show", env=os.environ | {"PYTHONTZPATH": "/nonexistent"})
+    assert (done.returncode, done.stderr) == (0, "")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    [required] = [line for line in project["dependencies"] if line.startswith("tzdata")]
+    assert ";" not in required
 
 
 def test_help_lists_the_commands_and_imports_none():

@@ -15,9 +15,11 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from zlotick.alerts.courier import Send, Target
 from zlotick.config import AlertsConfig, Secret
+from zlotick.connections.proxy import proxy_for
 from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.model import Alert, plain
 
@@ -81,9 +83,12 @@ def _webhook(url: Secret, secret: Secret) -> Send:
         if secret.reveal():
             headers["X-Zlotick-Signature"] = signature(secret, sent)
         try:
+            address = URL(url.reveal())
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.post(url.reveal(), data=sent, headers=headers, allow_redirects=False) as answer,
+                session.post(
+                    address, proxy=proxy_for(address), data=sent, headers=headers, allow_redirects=False
+                ) as answer,
             ):
                 _judge(answer.status)
         except (aiohttp.ClientError, OSError, ValueError) as error:

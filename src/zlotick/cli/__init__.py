@@ -73,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
+    if any(name.lower().endswith("_proxy") for name in os.environ):
+        from zlotick.connections.proxy import spare_loopback
+
+        spare_loopback(os.environ)
     tokens = list(sys.argv[1:] if argv is None else argv)
     if tokens and tokens[0] in _SUMMARIES:
         teach(app[tokens[0]])

@@ -40,7 +40,7 @@ _ADVICE = {
     ),
     RefusalReason.UNREACHABLE: Advice(
         "The source gives no usable answer: no network, a firewall, or its server is down.",
-        "Check the network, the name server and the proxy; open the source's page in a browser. Some sources "
+        "Check the network, the name server and the proxy (HTTPS_PROXY); open the source's page in a browser. Some sources "
         "do not answer data centres, so try from a home connection.",
     ),
     RefusalReason.TIMEOUT: Advice(

@@ -20,6 +20,7 @@ import msgspec
 from yarl import URL
 
 from zlotick.config import Secret, WebSourceConfig
+from zlotick.connections.proxy import proxy_for
 from zlotick.errors import ConfigError, Refusal, RefusalReason
 from zlotick.market import dating
 from zlotick.model import utc_now, utc_text, utc_time
@@ -91,6 +92,7 @@ Observer = Callable[[Answer | NoAnswer], None]
 
 class HttpWeb:
     """The network: never two requests at once, no retries, no redirects, no cookies.
+    By the proxy of the environment, if it names one.
 
     ``user_agent`` says honestly who asks, with the contact of the user if one is configured.
     Raises ConfigError when the base address is none.
@@ -141,7 +143,8 @@ class HttpWeb:
 
     async def _ask(self, url: URL, shown: str) -> Answer:
         try:
-            async with self._connected().get(url, allow_redirects=False) as response:
+            proxy = _proxy(url)
+            async with self._connected().get(url, proxy=proxy, allow_redirects=False) as response:
                 packed = await self._body(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = unpacked(packed, headers.get("content-encoding", ""), self._config.max_body_bytes)
@@ -185,6 +188,13 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _no_connection(error) from None
+
+
+def _proxy(url: URL) -> URL | None:
+    try:
+        return proxy_for(url)
+    except ValueError as error:
+        raise Refusal(RefusalReason.UNREACHABLE, str(error)) from None
 
 
 def _no_connection(error: Exception) -> Refusal:
