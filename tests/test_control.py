@@ -1,4 +1,6 @@
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -89,8 +91,40 @@ async def test_the_socket_of_a_killed_process_is_replaced(tmp_path: Path) -> Non
     await server.stop()
 
 
-def test_a_long_home_gets_a_short_address(tmp_path: Path) -> None:
+async def test_a_long_folder_has_its_socket_inside_too(tmp_path: Path) -> None:
+    """Its socket was in /tmp under a name that anybody could compute: another user could take it first, and was then
+    believed, or kept the service from starting."""
+
+    async def good() -> int:
+        return 1
+
     home = tmp_path / ("x" * 120)
-    assert len(str(socket_path(home))) < 100
-    assert socket_path(home) != socket_path(home / "y")
-    assert socket_path(Path("/srv/z")) == Path("/srv/z/control.sock")
+    home.mkdir()
+    server = ControlServer(socket_path(home), {"good": good})
+    await server.start()
+    try:
+        assert [path.name for path in home.iterdir()] == ["control.sock"]
+        assert server.path.stat().st_mode & 0o077 == 0
+        assert await ask(server.path, "good") == 1
+    finally:
+        await server.stop()
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+async def test_another_user_s_socket_is_not_believed(tmp_path: Path) -> None:
+    """A stranger's program at the socket's place could hand out tokens and texts of its own."""
+    path = socket_path(tmp_path)
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(path))
+        os.seteuid(65534)
+        try:
+            stranger.listen()
+        finally:
+            os.seteuid(0)
+        with pytest.raises(ZlotickError, match=r"another user \(uid 65534\)") as refused:
+            await ask(path, "gateway-token")
+        assert not isinstance(refused.value, Transient)
+        os.chown(tmp_path, 65534, -1)  # root asks the service of the folder's owner
+        with pytest.raises(Transient, match="start it first"):
+            await ask(path, "gateway-token", timeout=0.2)

@@ -1,16 +1,18 @@
 """The control socket: how another local process asks the running service (the journal has one owner).
 
-One JSON object a line each way, over a Unix socket that only the user can open (0600 in the profile's folder).
+One JSON object a line each way, over a Unix socket that only the user can open (0600 in the profile's folder). It is
+in that folder always: a name elsewhere, such as in /tmp, another user could take first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
+import socket
 import stat
-import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,13 @@ log = structlog.stdlib.get_logger("zlotick.control")
 Command = Callable[[], Awaitable[Any]]
 _MAX_LINE = 65_536
 _MAX_ANSWER = 64 * 1024 * 1024
+_MAX_ADDRESS = 100
+"""Bytes of a Unix socket's address that every system takes (unix(7): 108)."""
 
 
 def socket_path(home: Path) -> Path:
-    """The socket of a profile: in its folder, or in the temporary folder where that path is too long.
-
-    A Unix socket's address holds about 100 bytes (unix(7): 108).
-    """
-    inside = home / "control.sock"
-    if len(os.fsencode(inside)) <= 100:
-        return inside
-    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"zlotick-{os.getuid()}-{digest}.sock"
+    """The socket of a profile."""
+    return home / "control.sock"
 
 
 class ControlServer:
@@ -54,14 +51,13 @@ class ControlServer:
         Raises ZlotickError when the socket cannot be made.
         """
         try:
-            await asyncio.to_thread(self.path.unlink, missing_ok=True)
-            self._server = await asyncio.start_unix_server(self._accept, self.path, limit=_MAX_LINE)
-            await asyncio.to_thread(self.path.chmod, stat.S_IRUSR | stat.S_IWUSR)
+            listener = await asyncio.to_thread(_bound, self.path)
+            self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=_MAX_LINE)
         except OSError as error:
             why = error.strerror or error
-            raise ZlotickError(
-                f"the control socket {self.path} cannot be made: {why}; move it away"
-            ) from error
+            long = len(os.fsencode(self.path)) > _MAX_ADDRESS
+            remedy = "move it away" + ", or choose a shorter service.data_dir" * long
+            raise ZlotickError(f"the control socket {self.path} cannot be made: {why}; {remedy}") from error
 
     async def stop(self) -> None:
         """Stop listening, and answering: what a command uses is closed next."""
@@ -104,7 +100,8 @@ async def ask(path: Path, command: str, *, timeout: float = 60) -> Any:  # noqa:
     """Ask the running service. Raises Transient when it does not run or breaks off, ZlotickError when it says no."""
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(path, limit=_MAX_ANSWER)
+            connected = await asyncio.to_thread(_connected, path, timeout)
+            reader, writer = await asyncio.open_unix_connection(sock=connected, limit=_MAX_ANSWER)
             try:
                 writer.write(command.encode() + b"\n")
                 line = await reader.readline()
@@ -119,3 +116,62 @@ async def ask(path: Path, command: str, *, timeout: float = 60) -> Any:  # noqa:
     if "error" in answer:
         raise ZlotickError(answer["error"])
     return answer["answer"]
+
+
+def _bound(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        with _address(path) as address:
+            listener.bind(address)
+        path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _connected(path: Path, seconds: float) -> socket.socket:
+    """Raises OSError; ZlotickError when somebody else listens there, whose answers are not believed."""
+    connected = socket.socket(socket.AF_UNIX)
+    try:
+        connected.settimeout(seconds)
+        with _address(path) as address:
+            connected.connect(address)
+        _check(_owner(connected, path), path)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def _owner(connected: socket.socket, path: Path) -> int:
+    """The user who listens at the other end."""
+    if not hasattr(socket, "SO_PEERCRED"):  # not Linux
+        return path.stat().st_uid
+    credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return int(user)
+
+
+def _check(owner: int, path: Path) -> None:
+    """Ourselves or root are believed; root itself also asks the service of the folder's owner."""
+    if owner in (0, os.getuid()) or (os.getuid() == 0 and owner == path.parent.stat().st_uid):
+        return
+    raise ZlotickError(
+        f"{path} is the control socket of another user (uid {owner}), who is not asked: "
+        "run the command as the user of the service, or choose a folder of your own (service.data_dir)"
+    )
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """The socket's address, for as long as it is used: the folder of a long path is reached by a handle (Linux)."""
+    if len(os.fsencode(path)) <= _MAX_ADDRESS:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.alerts.walks import alert, ids
+from tests.alerts.walks import alert, ids, rule
 
 from zlotick.alerts import tables
 from zlotick.alerts.book import Book
 from zlotick.alerts.inspection import past_alerts
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.tables import Routes
-from zlotick.alerts.watch import Findings
+from zlotick.alerts.watch import Findings, Standing
 from zlotick.errors import AlertError, AlreadyRunning
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Alert, Position
@@ -165,6 +166,36 @@ async def test_files_that_are_no_book_are_left_alone(tmp_path: Path, content: st
         await book.open()
     await book.close()
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM state",
+        "UPDATE state SET offset = x'00'",
+        "UPDATE state SET epoch = x'ff'",
+        "UPDATE state SET offset = 'text'",
+        "UPDATE state SET epoch = CAST(x'ff' AS TEXT)",
+        "UPDATE rules SET standing = x'00'",
+        "UPDATE memories SET memory = x'00'",
+    ],
+)
+async def test_a_damaged_row_is_told_with_the_remedy(tmp_path: Path, damage: str) -> None:
+    """A row of another type than it was written with ended the start with a TypeError and a traceback."""
+    path = tmp_path / "alerts.sqlite"
+    book = Book(path)
+    await book.open()
+    try:
+        await book.adopt([Standing(rule(), "config", 1)], [])
+        found = Findings([], {("r", "ABC"): Memory(held=True)})
+        await book.record(found, Position("e", 2), Routes())
+        await book.kept()
+        with closing(sqlite3.connect(path)) as db:
+            db.executescript(damage)
+        with pytest.raises(AlertError, match=r"alerts\.sqlite.*move it aside"):
+            await book.kept()
+    finally:
+        await book.close()
 
 
 @pytest.mark.may_block  # a look from outside is for a command, which has no loop

@@ -114,6 +114,52 @@ def test_check_makes_no_folder(capsys):
     assert not Path("kept").exists()
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (0o600, []),
+        (0o644, ["can be read"]),
+        (0o622, ["can be changed"]),
+        (0o666, ["can be changed", "can be read"]),
+    ],
+)
+def test_check_warns_of_a_file_that_others_can_use(capsys, mode, said):
+    """A file with passwords in it, open to everybody, was "valid" and nothing else."""
+    file = Path("zlotick.toml")
+    file.write_text("[questdb]\npassword = 'hunter2'\n")
+    file.chmod(mode)
+    assert main(["config", "check"]) == 0
+    warnings = capsys.readouterr().out.splitlines()[1:]
+    assert [
+        line.startswith("⚠ zlotick.toml") and text in line for line, text in zip(warnings, said, strict=True)
+    ] == [True for _ in said]
+    assert all("questdb.password" in line for line in warnings if "can be read" in line)
+    file.write_text("[gateway]\nport = 9765\n")
+    assert main(["config", "check"]) == 0
+    assert "can be read" not in capsys.readouterr().out
+
+
+def test_a_secret_on_the_command_line_is_warned_of(capsys):
+    """ps shows it to every user of the machine, and it was taken without a word."""
+    assert main(["config", "check", "--set", "questdb.password=hunter2", "--set", "gateway.port=9765"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("⚠") == 1
+    assert "ZLOTICK_QUESTDB__PASSWORD_FILE" in err
+    assert "hunter2" not in err
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(capsys):
+    """config show printed it whole."""
+    for name in ("stooq", "gpw"):
+        assert (
+            main(["config", "show", "--set", f"providers.{name}.base_url=https://user:hunter2@mirror"]) == 2
+        )
+        out, err = capsys.readouterr()
+        assert f"providers.{name}.base_url" in err
+        assert "without user and password" in err
+        assert "hunter2" not in out + err
+
+
 @pytest.mark.parametrize("command", ["show", "check"])
 def test_wrong_settings_are_exit_code_2_and_the_whole_report(capsys, command):
     Path("zlotick.toml").write_text("[gateway]\nhots = 1\n")

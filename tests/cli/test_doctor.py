@@ -89,6 +89,16 @@ def test_every_problem_of_the_settings_is_a_finding(capsys):
     assert captured.err == ""
 
 
+def test_a_settings_file_that_others_can_read(capsys, settings):
+    file = Path("zlotick.toml")
+    file.write_text("[questdb]\npassword = 'hunter2'\n")
+    file.chmod(0o644)
+    code, rows = findings(capsys, *settings)
+    assert (code, rows["settings file"]["verdict"]) == (0, "warning")
+    assert "questdb.password" in rows["settings file"]["text"]
+    assert rows["settings file"]["remedy"] == "Keep it for yourself: chmod go= zlotick.toml."
+
+
 def test_the_list_of_stocks(capsys, settings):
     Path("mine.csv").write_text(f"symbol,name,isin,as_of\nPKN,,,{today() - timedelta(101)}\n")
     code, rows = findings(capsys, *settings)

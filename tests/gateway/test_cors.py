@@ -26,6 +26,14 @@ async def test_an_allowed_page_reads_answers_errors_and_the_stream() -> None:
                 assert "Access-Control-Allow-Credentials" not in response.headers
 
 
+async def test_no_answer_can_be_used_as_a_script_or_picture_of_another_page() -> None:
+    async with calling(origins=[SITE]) as caller:
+        for path in ("/quotes", "/quotes/XYZ", "/nothing", "/stream", "/openapi.json", "/../../health"):
+            async with caller.answer(path) as response:
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 async def test_an_answer_to_no_page_is_not_kept_for_one() -> None:
     async with calling(origins=[SITE]) as caller, caller.answer("/quotes") as response:
         assert response.headers["Vary"] == "Origin"

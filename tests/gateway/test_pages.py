@@ -46,6 +46,15 @@ def test_programs_and_pages_of_this_machine_may_connect(origin: str | None) -> N
         "",
         "http://[::1",
         "http://h:port",
+        # What urlsplit takes for this machine, and no browser sends:
+        "http://evil.example@localhost",
+        "http://[::1]evil.example",
+        "http://evil.example%00.localhost",
+        "http://evil.example/.localhost",
+        "http://localhost:99999",
+        "http://localhost:0",
+        "http://localhost:",
+        "http://localhost/",
         "evil",
     ],
 )

@@ -36,6 +36,25 @@ async def test_websocket_at_both_paths_and_a_page_beside_it(
             assert (await answer.json())["error"]["code"] == 400
 
 
+async def test_a_body_without_an_end_is_cut_soon() -> None:
+    """No resource takes a body, and one was read for ten seconds all the same: a gigabyte from one client."""
+    head = b"POST /api/v1/quotes HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving() as gateway, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(head)
+        assert b" 405 " in await reader.readline()
+        with pytest.raises(ConnectionError):
+            await _send_chunks_without_end(writer)
+        writer.close()
+
+
+async def _send_chunks_without_end(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"5\r\nhello\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
 async def test_the_greeting_tells_what_the_health_check_of_the_guide_reads() -> None:
     async with serving() as gateway:
         gateway.restore({"ABS": quote("ABS")}, Position("e1", 7))

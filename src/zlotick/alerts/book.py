@@ -182,7 +182,8 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
-        damaged = not isinstance(error, sqlite3.OperationalError)
+        # Text that is no UTF-8 is an OperationalError to sqlite3, like a full disk.
+        damaged = not isinstance(error, sqlite3.OperationalError) or "UTF-8" in str(error)
         if damaged:
             raise AlertError(f"{path}: {error}: {_MOVE_ASIDE}") from error
         raise AlertDiskError(f"{path}: {error}: check its disk: space, quota, permissions") from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.watch import Findings, Key, Standing
 from zlotick.model import Alert, Position
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x7A6C616C  # "zlal"
 VERSION = 1
@@ -103,7 +105,8 @@ class Counts(msgspec.Struct, frozen=True):
 
 def place(db: sqlite3.Connection) -> Position | None:
     """Where the reading of the journal is; None before it began."""
-    epoch, offset = db.execute("SELECT epoch, offset FROM state").fetchone()
+    row = db.execute("SELECT epoch, offset FROM state").fetchone()
+    epoch, offset = msgspec.convert(row, tuple[str, int])
     return Position(epoch, offset) if offset >= 0 else None
 
 
@@ -122,13 +125,13 @@ def begin_at(db: sqlite3.Connection, to: Position) -> None:
 def standing(db: sqlite3.Connection) -> list[Standing]:
     """The rules that were in force last."""
     rows = db.execute("SELECT standing FROM rules ORDER BY id")
-    return [msgspec.json.decode(text, type=Standing) for (text,) in rows]
+    return [_decoded(text, Standing) for (text,) in rows]
 
 
 def memories(db: sqlite3.Connection) -> dict[Key, Memory]:
     """What they remember."""
     rows = db.execute("SELECT rule, symbol, memory FROM memories")
-    return {(rule, symbol): msgspec.json.decode(text, type=Memory) for rule, symbol, text in rows}
+    return {(rule, symbol): _decoded(text, Memory) for rule, symbol, text in rows}
 
 
 def adopt(db: sqlite3.Connection, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
@@ -223,7 +226,10 @@ def waiting(db: sqlite3.Connection, target: str) -> Waiting | None:
         "WHERE target = ? AND NOT aside ORDER BY deliveries.alert LIMIT 1",
         (target,),
     ).fetchone()
-    return row and Waiting(row[0], _alert(row[1]), *row[2:])
+    if row is None:
+        return None
+    number, text, note, attempts = msgspec.convert(row, tuple[int, str, str, int])
+    return Waiting(number, _decoded(text, Alert), note, attempts)
 
 
 def delivered(db: sqlite3.Connection, target: str, number: int) -> None:
@@ -242,7 +248,7 @@ def failed(db: sqlite3.Connection, target: str, number: int, error: str, give_up
 def recent(db: sqlite3.Connection, limit: int) -> list[Alert]:
     """Alerts, newest first."""
     rows = db.execute("SELECT alert FROM alerts ORDER BY number DESC LIMIT ?", (limit,))
-    return [_alert(text) for (text,) in rows]
+    return [_decoded(text, Alert) for (text,) in rows]
 
 
 def history(db: sqlite3.Connection, limit: int) -> list[Raised]:
@@ -250,7 +256,7 @@ def history(db: sqlite3.Connection, limit: int) -> list[Raised]:
     rows = db.execute(
         "SELECT number, alert, sent FROM alerts ORDER BY number DESC LIMIT ?", (limit,)
     ).fetchall()
-    return [Raised(_alert(text), sent == 0, _undelivered(db, number)) for number, text, sent in rows]
+    return [Raised(_decoded(text, Alert), sent == 0, _undelivered(db, number)) for number, text, sent in rows]
 
 
 def _undelivered(db: sqlite3.Connection, number: int) -> list[Delivery]:
@@ -262,7 +268,8 @@ def _undelivered(db: sqlite3.Connection, number: int) -> list[Delivery]:
 
 def counts(db: sqlite3.Connection) -> Counts:
     """The book in numbers."""
-    raised, dropped = db.execute("SELECT raised, dropped FROM state").fetchone()
+    row = db.execute("SELECT raised, dropped FROM state").fetchone()
+    raised, dropped = msgspec.convert(row, tuple[int, int])
     by_target = "SELECT target, count(*) FROM deliveries WHERE aside = ? GROUP BY target"
     (suppressed,) = db.execute("SELECT count(*) FROM alerts WHERE sent = 0").fetchone()
     return Counts(
@@ -284,5 +291,6 @@ def _json(value: msgspec.Struct) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _alert(text: str) -> Alert:
-    return msgspec.json.decode(text, type=Alert)
+def _decoded(text: object, kind: type[T]) -> T:
+    """What a column holds. In a damaged file it may be anything: then this raises one of msgspec's errors."""
+    return msgspec.json.decode(msgspec.convert(text, str), type=kind)

@@ -17,6 +17,7 @@ from cyclopts import App, Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.progress import log_on_stderr
 from zlotick.config import Loaded, Option, describe, fields_of, sections, value_of
+from zlotick.config.exposed import exposed_file
 from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
 from zlotick.errors import ConfigError, ZlotickError
 
@@ -68,6 +69,8 @@ def check(*, options: SettingsOptions = NO_OPTIONS) -> None:
     origins = {origin.rpartition(":")[0] or origin for origin in loaded.origins.values()}
     sources = sorted(origins - {DEFAULT_ORIGIN}) or ["all defaults"]
     print(f"✅ The settings are valid ({', '.join(sources)}).")
+    for one in exposed_file(loaded):
+        print(f"⚠ {one.text}. {one.remedy}.")
 
 
 @config.command

@@ -35,22 +35,23 @@ def doctor(
         zlotick doctor
         zlotick doctor --offline --json
     """
-    from zlotick.cli.checkup.examination import examine, of_settings
+    from zlotick.cli.checkup.examination import examine, of_file, of_settings
 
     findings: list[Finding] = []
 
     def tell(group: list[Finding]) -> None:
         findings.extend(group)
-        if not json:
+        if group and not json:
             print("\n".join(map(_lines, group)), flush=True)
 
     with log_on_stderr():
         try:
-            loaded = settings.load().settings
+            loaded = settings.load()
         except ConfigError as error:
             tell(of_settings(error))
         else:
-            asyncio.run(examine(loaded, offline, tell))
+            tell(of_file(loaded))
+            asyncio.run(examine(loaded.settings, offline, tell))
     print(json_text(findings) if json else _summary(findings))
     return 1 if any(one.verdict == "wrong" for one in findings) else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from zlotick.config import Loaded, load
+from zlotick.config.exposed import exposed_assignments
 
 _GROUP = Group("Settings", sort_key=100)
 
@@ -39,6 +41,8 @@ class SettingsOptions:
         ``flags`` are a command's own options as ``section.key=value`` texts, stronger than ``--set``;
         ``preset`` is what the command presupposes, weaker than ``--set``.
         """
+        for one in exposed_assignments(self.assignments):
+            print(f"⚠ {one.text}. {one.remedy}.", file=sys.stderr)
         return load(self.config, overrides=(*self.assignments, *flags), preset=preset)
 
 

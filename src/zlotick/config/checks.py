@@ -14,11 +14,13 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
+
 from zlotick.config.admission import admission
 from zlotick.config.alert_checks import TICKER, alerts
 from zlotick.config.options import Violation
 from zlotick.config.secrets import DefaultSecret
-from zlotick.config.settings import Settings
+from zlotick.config.settings import Settings, WebSourceConfig
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
@@ -144,6 +146,10 @@ def _is_day(text: str) -> bool:
 
 
 def _providers(s: Settings) -> Iterator[Violation]:
+    for name, source in msgspec.structs.asdict(s.providers).items():
+        if isinstance(source, WebSourceConfig) and not _address(source.base_url):
+            must = "must be an address such as https://mirror.example.org, without user and password in it"
+            yield (f"providers.{name}.base_url",), must
     if len(set(s.providers.order)) < len(s.providers.order):
         yield ("providers.order",), "must name each provider once"
     if "alpha_vantage" in s.providers.order and not s.providers.alpha_vantage.api_key:

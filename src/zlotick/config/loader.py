@@ -37,6 +37,8 @@ class Loaded:
 
     settings: Settings
     origins: dict[str, str]
+    file: Path | None = None
+    """The settings file that was read."""
 
 
 def load(
@@ -70,13 +72,15 @@ class _Reading:
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
+    file: Path | None = None
 
     def take_file(self, file: Path | None) -> None:
         if file is None and not os.path.lexists(DEFAULT_FILE):
             return
-        path = _printable(str(file or DEFAULT_FILE))
+        self.file = file or DEFAULT_FILE
+        path = _printable(str(self.file))
         try:
-            text = _text_of(file or DEFAULT_FILE)
+            text = _text_of(self.file)
             table = tomllib.loads(text)
         except RecursionError:
             self.problems.append(f"{path}: is nested too deeply to be settings")
@@ -201,7 +205,8 @@ class _Reading:
                 self._refuse(option, f"{given}: {must}", "; ".join(origins) or DEFAULT_ORIGIN)
         if self.problems:
             raise ConfigError(self.problems)
-        return Loaded(settings, {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()})
+        found = {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()}
+        return Loaded(settings, found, self.file)
 
     def _origin(self, name: str) -> str | None:
         """Where a value comes from; that of its table where a field was not given."""

@@ -19,6 +19,7 @@ _PERMISSION = {
     "Access-Control-Max-Age": "600",
 }
 _READABLE = "ETag, Retry-After"
+_SWITCHING = 101
 
 
 def is_preflight(request: web.Request) -> bool:
@@ -30,6 +31,13 @@ def is_preflight(request: web.Request) -> bool:
 def permission() -> web.Response:
     """The answer to that."""
     return web.Response(status=204, headers=_PERMISSION)
+
+
+async def keep_apart(_: web.Request, response: web.StreamResponse) -> None:
+    """Aiohttp's signal: no page may use an answer as its script, style or picture, whatever is in it."""
+    if response.status != _SWITCHING:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
 
 
 async def share(request: web.Request, response: web.StreamResponse) -> None:

@@ -7,14 +7,18 @@ point a name of its own to 127.0.0.1 and then read its "own host", which shows i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from zlotick.config import GatewayConfig
 from zlotick.config.admission import is_loopback
 
 _PORTS = {"http": 80, "https": 443}
+_PLACE = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
+_MAX_PORT = 65_535
 _SHOWN = 100
 
 
@@ -42,24 +46,40 @@ class Pages:
 
     def _knows(self, host: str) -> bool:
         """Whether nobody on the web can have made this name point here."""
-        name = _hostname(f"//{host}").rstrip(".")
-        return self._any_name or "." not in name or _local(name) or _is_address(name) or name in self._names
+        if self._any_name:
+            return True
+        place = _place(host)
+        if place is None:
+            return False
+        name = place.name.rstrip(".")
+        return "." not in name or _local(name) or _is_address(name) or name in self._names
 
     def _allows(self, origin: str, host: str) -> bool:
         if origin in self._origins:
             return True
-        page = _split(origin)
-        if page.scheme not in _PORTS or not page.hostname:
+        scheme, _, rest = origin.partition("://")
+        page = _place(rest)
+        if scheme not in _PORTS or page is None:
             return False
-        return _local(page.hostname) or _same_place(page, _split(f"//{host}"))
+        return _local(page.name) or _same_place(page, _place(host), _PORTS[scheme])
 
 
-def _same_place(page: SplitResult, here: SplitResult) -> bool:
-    default = _PORTS[page.scheme]
-    try:
-        return page.hostname == here.hostname and (page.port or default) == (here.port or default)
-    except ValueError:  # a port that is no number
-        return False
+class _Place(NamedTuple):
+    name: str
+    port: int | None
+
+
+def _place(text: str) -> _Place | None:
+    """A host with or without a port, exactly: urlsplit reads ``evil.example@localhost`` and more, as no browser does."""
+    found = _PLACE.fullmatch(text)
+    port = int(found[2]) if found and found[2] else None
+    if not found or (port is not None and not 0 < port <= _MAX_PORT):
+        return None
+    return _Place(found[1].strip("[]"), port)
+
+
+def _same_place(page: _Place, here: _Place | None, default: int) -> bool:
+    return here is not None and (page.name, page.port or default) == (here.name, here.port or default)
 
 
 def _local(name: str) -> bool:
@@ -74,12 +94,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _hostname(address: str) -> str:
-    return _split(address).hostname or ""
-
-
-def _split(address: str) -> SplitResult:
+def _hostname(origin: str) -> str:
+    """Of an origin in the settings, whose form was checked there."""
     try:
-        return urlsplit(address)
+        return urlsplit(origin).hostname or ""
     except ValueError:  # half an IPv6 address
-        return urlsplit("")
+        return ""

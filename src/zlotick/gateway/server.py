@@ -18,7 +18,7 @@ from zlotick.gateway.api import HttpApi, errors_as_json
 from zlotick.gateway.arrivals import Arrivals
 from zlotick.gateway.auth import Guard, TokenVerifier
 from zlotick.gateway.context import GatewayContext
-from zlotick.gateway.cors import share
+from zlotick.gateway.cors import keep_apart, share
 from zlotick.gateway.dashboard import ASSETS, Dashboard
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.door import Door
@@ -40,6 +40,11 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 FIRST_REQUEST_TIMEOUT = 5.0
 """Seconds until a connection that sends no (further) request is closed. WebSockets are not meant."""
+
+
+BODY_TIMEOUT = 0.5
+"""Seconds for which the body of an answered request is still read, and thrown away: no resource takes one. Without
+them a client might not see the answer; aiohttp's own 10 s are a gigabyte of an endless one."""
 
 
 class Gateway:
@@ -79,6 +84,7 @@ class Gateway:
             logger=HTTP_LOG,
             keepalive_timeout=FIRST_REQUEST_TIMEOUT,
             shutdown_timeout=1.0,
+            lingering_time=BODY_TIMEOUT,
         )
         await self._runner.setup()
         await self._listen(sockets)
@@ -253,6 +259,7 @@ def _application(
     app = web.Application(middlewares=[errors_as_json, door.judge])
     app.on_response_prepare.append(share_deflate)
     app.on_response_prepare.append(share)
+    app.on_response_prepare.append(keep_apart)
     app.add_routes([web.get("/", root), web.get("/ws", sessions.converse), web.get(ASSETS, board.asset)])
     app.add_routes(web_routes(routes))
     return app

@@ -9,7 +9,8 @@ from datetime import date
 from zlotick import preparation
 from zlotick.cli.checkup import service
 from zlotick.cli.checkup.sources import ask_sources
-from zlotick.config import Settings
+from zlotick.config import Loaded, Settings
+from zlotick.config.exposed import exposed_file
 from zlotick.embedded.inspection import inspect_pocketbase, inspect_questdb
 from zlotick.errors import ConfigError
 from zlotick.market.sessions import GPW
@@ -29,6 +30,13 @@ REST_DEADLINE = 9.5  # of the slowest of the rest: each source has a shorter one
 def of_settings(error: ConfigError) -> list[Finding]:
     """Without settings nothing else can be looked at, but for what zlotick is made of."""
     return [*(Finding("settings", Verdict.WRONG, problem) for problem in error.problems), software()]
+
+
+def of_file(loaded: Loaded) -> list[Finding]:
+    """What others can do with the settings file; nothing when all is well."""
+    return [
+        Finding("settings file", Verdict.WARNING, one.text, f"{one.remedy}.") for one in exposed_file(loaded)
+    ]
 
 
 async def examine(settings: Settings, offline: bool, tell: Tell) -> None:
