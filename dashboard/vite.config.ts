@@ -30,6 +30,7 @@ const sizes: Plugin = {
 };
 
 export default defineConfig({
+  base: "./", // the page may be served under a path of a proxy
   resolve: { alias: { "@zlotick/client": here("../clients/js/src/index.ts") } },
   server: { proxy: { "/api": "http://localhost:8765", "/ws": { target: "ws://localhost:8765", ws: true } } },
   plugins: [notice, sizes],

@@ -171,7 +171,7 @@ def labelled(origin: str | None, delay: int | None = None, source: str = "gpw") 
     ("origin", "delay", "word", "why"),
     [
         ("live", 0, "Live", "Live quotes. Source: gpw."),
-        ("delayed", 900, "Delayed 15 min", "15 min after the exchange. Source: gpw."),
+        ("delayed", 900, "Delayed 15 min", "Quotes are 15 min behind the exchange. Source: gpw."),
         ("end_of_day", None, "End of day", "Closing prices of a day"),
         ("simulated", None, "Simulated", "invented"),
         ("replayed", None, "Replayed", "not today's market"),

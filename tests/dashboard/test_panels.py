@@ -181,7 +181,7 @@ async def test_an_alert_is_told_at_once_listed_and_leads_to_its_chart(tmp_path: 
     )
     async with serving(tmp_path, rule=rule) as (source, manager):
         await page.goto(f"http://localhost:{manager.gateway.port}/")
-        await expect(page.locator(".alerts")).to_contain_text("No rule has come true yet.")
+        await expect(page.locator(".alerts")).to_contain_text("No alerts yet.")
         source.quote = quote(NOON + timedelta(seconds=30), 66.5)
         sentence = "ABS: price 66.50, above 66.00"
         await expect(page.get_by_role("status").get_by_text(sentence)).to_be_visible()

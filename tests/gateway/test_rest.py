@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -24,7 +25,8 @@ from yarl import URL
 from zlotick.errors import Fatal, JournalError, Transient
 from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.alerts import alert_told
-from zlotick.gateway.exports import Places
+from zlotick.gateway.exports import EXPORTS_OF_ONE, Places
+from zlotick.gateway.protocol import BadMessage
 from zlotick.gateway.rest import NO_ALERTS
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.market.universe import Member
@@ -469,6 +471,7 @@ def test_whatever_is_asked_the_answer_is_json_of_a_documented_code(
 
 async def test_one_client_cannot_have_all_exports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zlotick.gateway.exports.EXPORTS_OF_ONE", 2)
+    monkeypatch.setattr("zlotick.gateway.exports.WAIT", 0.05)
     shelf = Shelf(rows=100_000)
     path = "/history/ABS?limit=100000"
     async with calling(Stored(shelf=shelf)) as caller:
@@ -490,9 +493,39 @@ async def test_exports_have_a_bound_together(monkeypatch: pytest.MonkeyPatch) ->
         assert (response.status, response.headers["Retry-After"]) == (503, "5")
 
 
-def test_places_are_given_back_and_forgotten() -> None:
+async def test_a_few_more_questions_wait_for_their_turn() -> None:
+    """Two tabs of the board asked for six courses at once: 429 for its own requests, and no lines for a minute."""
+    places, most, running = Places(), 0, 0
+
+    async def ask() -> None:
+        nonlocal most, running
+        async with places.taken("192.0.2.1"):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(ask() for _ in range(20)))
+    assert (most, running) == (EXPORTS_OF_ONE, 0)
+    assert not places._of
+
+
+async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zlotick.gateway.exports.WAITING_OF_ONE", 0)
+    places = Places()
+    async with AsyncExitStack() as stack:
+        for _ in range(EXPORTS_OF_ONE):
+            await stack.enter_async_context(places.taken("192.0.2.1"))
+        with pytest.raises(BadMessage, match="exports of yours are running"):
+            await stack.enter_async_context(places.taken("192.0.2.1"))
+        await stack.enter_async_context(places.taken("192.0.2.2"))
+    assert not places._of
+
+
+async def test_places_are_given_back_and_forgotten() -> None:
     places = Places()
     for _ in range(100):
-        with pytest.raises(ZeroDivisionError), places.taken("192.0.2.1"):
-            1 / 0  # noqa: B018
+        with pytest.raises(ZeroDivisionError):
+            async with places.taken("192.0.2.1"):
+                1 / 0  # noqa: B018
     assert not places._of

@@ -32,7 +32,7 @@ export function Help() {
       </dl>
       <p class="muted">{t("notForRedistribution")}</p>
       <p class="muted">
-        zlotick {greeting.value?.server.version} · <a href="/assets/licenses.md">{t("licences")}</a>
+        zlotick {greeting.value?.server.version} · <a href="assets/licenses.md">{t("licences")}</a>
       </p>
       <button type="button" autofocus onClick={() => dialog.current?.close()}>
         {t("close")}

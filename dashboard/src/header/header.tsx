@@ -36,11 +36,11 @@ function Controls() {
         lang={other}
         aria-label={`${other.toUpperCase()}: ${t("language")}`}
         title={t("language")}
-        onClick={() => (locale.value = other)}
+        onClick={() => locale.change(() => other)}
       >
         {other.toUpperCase()}
       </button>
-      <button type="button" aria-label={themeWords} title={themeWords} onClick={() => (theme.value = NEXT[theme.value])}>
+      <button type="button" aria-label={themeWords} title={themeWords} onClick={() => theme.change(() => NEXT[theme.value])}>
         {MARK[theme.value]}
       </button>
       <button type="button" aria-label={t("help")} title={`${t("help")} (?)`} onClick={() => (helpOpen.value = true)}>

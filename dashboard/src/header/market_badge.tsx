@@ -35,8 +35,7 @@ function Clock() {
 
 function Countdown() {
   if (!market.value || !untilPhase.value) return null; // at its end only the server knows whether it is over
-  const phase = t(`phase_${market.value.next_phase}` as Key);
   const { days, clock } = countdown(untilPhase.value);
   const left = days ? `${t("days", { count: days })} ${clock}` : clock;
-  return <span class="countdown muted">{t("nextPhase", { phase, left })}</span>;
+  return <span class="countdown muted">{t(`next_${market.value.next_phase}` as Key, { left })}</span>;
 }

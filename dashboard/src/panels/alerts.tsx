@@ -8,8 +8,8 @@ import { sentence } from "./sentence.ts";
 import { p, word } from "./strings.ts";
 import "./panels.css";
 
-const EXAMPLE = `[[alerts.rules]]
-name = "ACG is dear"
+const example = (): string => `[[alerts.rules]]
+name = "${p("alertsExample")}"
 symbols = ["ACG"]
 condition = "price_above"
 threshold = 32.5`;
@@ -73,8 +73,8 @@ function Nothing() {
   return (
     <div class="notice">
       <p>{p(state === "off" ? "alertsOff" : "alertsNone")}</p>
-      <p>{p("alertsHow", { command: "zlotick alerts test" })}</p>
-      <pre>{EXAMPLE}</pre>
+      <p>{p("alertsHow", { file: "zlotick.toml", command: "zlotick alerts test" })}</p>
+      <pre>{example()}</pre>
     </div>
   );
 }

@@ -1,5 +1,6 @@
 /** The line to the gateway: what it tells goes into the store, at most once a frame. */
 import { RealtimeStreamClient, type Quote, type Subscription } from "@zlotick/client";
+import { addressOf } from "./api.ts";
 import { asOf, complete, greeting, heard, hold, line, questdb } from "./connection.ts";
 import { askAlerts, askProviders, nextCycle, providers, takeAlert } from "./events.ts";
 import { askMarket, keepTime } from "./market.ts";
@@ -16,8 +17,9 @@ const UNAUTHORIZED = new Set([4500, 4503]);
 
 /** A client of its own for who wants another subscription: the candles of one stock. */
 export function newClient(): RealtimeStreamClient {
-  const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-  return new RealtimeStreamClient(url, token.value ? { token: token.value } : {});
+  const url = addressOf("ws");
+  url.protocol = url.protocol.replace("http", "ws");
+  return new RealtimeStreamClient(url.href, token.value ? { token: token.value } : {});
 }
 
 /** What came since the last frame: the newest of each symbol. */

@@ -1,28 +1,49 @@
-/** What the reader chose, kept in the browser. A browser that keeps nothing (private mode) still has a board. */
-import { effect, signal, type Signal } from "@preact/signals";
+/**
+ * What the reader chose, kept in the browser and shared by its tabs. A browser that keeps nothing (private mode) still
+ * has a board.
+ */
+import { signal, type Signal } from "@preact/signals";
 import type { Locale } from "../i18n/index.ts";
 
 export type Theme = "system" | "light" | "dark";
 
-function kept<T>(name: string, initial: T, isGood: (value: unknown) => value is T): Signal<T> {
-  const key = `zlotick.${name}`;
-  const choice = signal(read(key, initial, isGood));
-  effect(() => {
+class Kept<T> {
+  private readonly key: string;
+  private readonly initial: T;
+  private readonly isGood: (value: unknown) => value is T;
+  private readonly choice: Signal<T>;
+
+  constructor(name: string, initial: T, isGood: (value: unknown) => value is T) {
+    this.key = `zlotick.${name}`;
+    this.initial = initial;
+    this.isGood = isGood;
+    this.choice = signal(this.read() ?? initial);
+    addEventListener("storage", ({ key }) => {
+      if (key === this.key || key === null) this.choice.value = this.read() ?? this.initial; // null: all was cleared
+    });
+  }
+
+  get value(): T {
+    return this.choice.value;
+  }
+
+  /** From what is kept now, which another tab may have changed. */
+  change(to: (before: T) => T): void {
+    this.choice.value = to(this.read() ?? this.choice.peek());
     try {
-      localStorage.setItem(key, JSON.stringify(choice.value));
+      localStorage.setItem(this.key, JSON.stringify(this.choice.peek()));
     } catch {
       // full or forbidden: the choice lasts as long as the page
     }
-  });
-  return choice;
-}
+  }
 
-function read<T>(key: string, initial: T, isGood: (value: unknown) => value is T): T {
-  try {
-    const value: unknown = JSON.parse(localStorage.getItem(key) ?? "null");
-    return isGood(value) ? value : initial;
-  } catch {
-    return initial;
+  private read(): T | null {
+    try {
+      const value: unknown = JSON.parse(localStorage.getItem(this.key) ?? "null");
+      return this.isGood(value) ? value : null;
+    } catch {
+      return null;
+    }
   }
 }
 
@@ -37,11 +58,15 @@ const areTickers = (value: unknown): value is readonly string[] =>
 const isLocale = isOneOf<Locale>("en", "pl");
 const spoken = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find(isLocale) ?? "en";
 
-export const locale = kept<Locale>("locale", spoken, isLocale);
-export const theme = kept<Theme>("theme", "system", isOneOf("system", "light", "dark"));
-export const watchList = kept<readonly string[]>("watchList", [], areTickers);
+export const locale = new Kept<Locale>("locale", spoken, isLocale);
+export const theme = new Kept<Theme>("theme", "system", isOneOf("system", "light", "dark"));
+export const watchList = new Kept<readonly string[]>("watchList", [], areTickers);
 
+/** What the star of this tab says counts: another tab may have set it meanwhile. */
 export function toggleWatched(symbol: string): void {
-  const list = watchList.value;
-  watchList.value = list.includes(symbol) ? list.filter((one) => one !== symbol) : [...list, symbol].sort();
+  const watched = watchList.value.includes(symbol);
+  watchList.change((list) => {
+    const others = list.filter((one) => one !== symbol);
+    return watched ? others : [...others, symbol].sort();
+  });
 }

@@ -1,7 +1,13 @@
+import { signal } from "@preact/signals";
 import { t } from "../i18n/index.ts";
 import { filter, rows, search, symbols, watchList, breadth } from "../store/index.ts";
 import type { Filter } from "./order.ts";
 import { focusRow } from "./table.tsx";
+
+/** Whether there may be keys to press: not on a phone. */
+const query = matchMedia("(min-width: 641px) and (hover: hover)");
+const keys = signal(query.matches);
+query.addEventListener("change", ({ matches }) => (keys.value = matches));
 
 export const FILTERS: readonly Filter[] = ["all", "watched", "up", "down"];
 
@@ -14,7 +20,7 @@ export function Toolbar() {
         id="search"
         type="search"
         value={search.value}
-        placeholder={`${t("searchHint")}  /`}
+        placeholder={keys.value ? `${t("searchHint")}  /` : t("searchHint")}
         aria-label={t("search")}
         autocomplete="off"
         spellcheck={false}

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -28,6 +27,9 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 EXPORTS = 32
 EXPORTS_OF_ONE = 4
 """At once, and of one address."""
+WAITING_OF_ONE = 32
+WAIT = 5.0
+"""Requests of one address that wait for a place, and for how many seconds."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -104,26 +106,70 @@ class CsvForm:
         return text.getvalue().encode()
 
 
-class Places:
-    """How many exports run: none may keep the store from everybody else."""
+class _Mine:
+    """The places of one address, and how many requests have one or wait for one."""
 
     def __init__(self) -> None:
-        self._of: Counter[str] = Counter()
+        self.free = asyncio.Semaphore(EXPORTS_OF_ONE)
+        self.requests = 0
+
+
+class Places:
+    """How many exports run: none may keep the store from everybody else.
+
+    A page opened in three tabs asks for more than its share at once, each time for a few rows: it waits a moment.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, _Mine] = {}
+        self._running = 0
+
+    @asynccontextmanager
+    async def taken(self, address: str) -> AsyncIterator[None]:
+        """A place for one client. Raises :class:`BadMessage` (429, 503) when there is none."""
+        with self._known(address) as mine:
+            await _turn(mine)
+            try:
+                with self._place_of_all():
+                    yield
+            finally:
+                mine.free.release()
 
     @contextmanager
-    def taken(self, address: str) -> Iterator[None]:
-        """A place for one client. Raises :class:`BadMessage` (429, 503) when there is none."""
-        if self._of[address] >= EXPORTS_OF_ONE:
-            text = f"{EXPORTS_OF_ONE} exports of yours are running; wait until one has ended"
-            raise BadMessage(ErrorCode.TOO_MANY_REQUESTS, text)
-        if self._of.total() >= EXPORTS:
+    def _known(self, address: str) -> Iterator[_Mine]:
+        mine = self._of.setdefault(address, _Mine())
+        if mine.requests >= EXPORTS_OF_ONE + WAITING_OF_ONE:
+            raise _too_many()
+        mine.requests += 1
+        try:
+            yield mine
+        finally:
+            mine.requests -= 1
+            if not mine.requests:
+                del self._of[address]
+
+    @contextmanager
+    def _place_of_all(self) -> Iterator[None]:
+        if self._running >= EXPORTS:
             raise BadMessage(ErrorCode.UNAVAILABLE, f"{EXPORTS} exports are running; try again in a moment")
-        self._of[address] += 1
+        self._running += 1
         try:
             yield
         finally:
-            self._of[address] -= 1
-            self._of += Counter()  # forget who has none
+            self._running -= 1
+
+
+async def _turn(mine: _Mine) -> None:
+    try:
+        async with asyncio.timeout(WAIT):
+            await mine.free.acquire()
+    except TimeoutError:
+        raise _too_many() from None
+
+
+def _too_many() -> BadMessage:
+    text = f"{EXPORTS_OF_ONE} exports of yours are running; wait until one has ended"
+    return BadMessage(ErrorCode.TOO_MANY_REQUESTS, text)
 
 
 async def export(

@@ -180,12 +180,11 @@ class Rest:
         self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form
     ) -> web.StreamResponse:
         address = str(request[ADMISSION].address)
-        with self._places.taken(address):
-            async with aclosing(pages):
-                first = await _first(pages)
-                if not first:  # a stock that left the universe keeps its history
-                    self._check(request.match_info["symbol"])
-                return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
+        async with self._places.taken(address), aclosing(pages):
+            first = await _first(pages)
+            if not first:  # a stock that left the universe keeps its history
+                self._check(request.match_info["symbol"])
+            return await export(request, form, first, pages, patience=EXPORT_PATIENCE)
 
     def _until_now(self, query: HistoryQuery) -> HistoryQuery:
         """A replay's rows of its earlier rounds are its future: they are left out."""

@@ -16,7 +16,7 @@ import {
   type TimeChartOptions,
   type UTCTimestamp,
 } from "lightweight-charts";
-import { warsawDate, warsawTime } from "../../i18n/format.ts";
+import { digitsOf, warsawDate, warsawTime } from "../../i18n/format.ts";
 import type { Bar, Hole } from "./candles.ts";
 
 export interface Look {
@@ -37,17 +37,25 @@ export type Kind = { candles: true } | { candles: false; base: number | null };
 type Point = Bar | Hole;
 /** So many points from the left edge, older ones are asked for. */
 const NEAR = 20;
+/** Half the width of a letter on the time axis, a little more than measured. */
+const HALF_LETTER = 3.5;
 
 export class Drawing {
   private readonly chart: IChartApi;
   private readonly prices: ISeriesApi<"Candlestick"> | ISeriesApi<"Baseline">;
   private readonly volumes: ISeriesApi<"Histogram">;
   private readonly kind: Kind;
+  private readonly base: number | null;
+  private look: Look;
   private points: readonly Point[] = [];
+  private digits = 2;
+  private relabelling = 0;
 
   constructor(box: HTMLElement, kind: Kind, look: Look) {
     this.kind = kind;
-    this.chart = createChart(box, { autoSize: true, ...options(look) });
+    this.base = kind.candles ? null : kind.base;
+    this.look = look;
+    this.chart = createChart(box, { autoSize: true, ...options(look, this.fits) });
     this.prices = kind.candles ? this.chart.addSeries(CandlestickSeries) : this.chart.addSeries(BaselineSeries);
     this.volumes = this.chart.addSeries(HistogramSeries, { priceLineVisible: false, lastValueVisible: false }, 1);
     this.chart.panes()[0]?.setStretchFactor(4);
@@ -55,23 +63,28 @@ export class Drawing {
       this.prices.createPriceLine({ price: kind.base, color: look.muted, lineWidth: 1, lineStyle: LineStyle.Dashed, axisLabelVisible: false });
     }
     this.restyle(look);
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.relabel());
+    this.chart.timeScale().subscribeSizeChange(() => this.relabel());
   }
 
   restyle(look: Look): void {
-    this.chart.applyOptions(options(look));
-    this.prices.applyOptions({ ...colours(this.kind, look), priceFormat: written(look.language, PRICES) });
-    this.volumes.applyOptions({ color: look.muted, priceFormat: written(look.language, SHARES) });
+    this.look = look;
+    this.chart.applyOptions(options(look, this.fits));
+    this.prices.applyOptions({ ...colours(this.kind, look), priceFormat: prices(look.language, this.digits) });
+    this.volumes.applyOptions({ color: look.muted, priceFormat: shares(look.language) });
     if (this.points.length) this.draw(this.points);
   }
 
   draw(points: readonly Point[]): void {
     this.points = points;
+    this.writeWith(digitsOf([this.base, ...points.flatMap(numbers)]));
     this.prices.setData(points.map((point) => this.price(point)) as never);
     this.volumes.setData(points.map(volume));
   }
 
   /** The newest candle as it is now. */
   update(bar: Bar): void {
+    this.writeWith(Math.max(this.digits, digitsOf(numbers(bar))));
     this.prices.update(this.price(bar) as never);
     this.volumes.update(volume(bar));
   }
@@ -97,7 +110,30 @@ export class Drawing {
   }
 
   remove(): void {
+    cancelAnimationFrame(this.relabelling);
     this.chart.remove();
+  }
+
+  private writeWith(digits: number): void {
+    if (digits === this.digits) return;
+    this.digits = digits;
+    this.prices.applyOptions({ priceFormat: prices(this.look.language, digits) });
+  }
+
+  /** Whether a label at that time has room: the library would cut it at the ends of the axis. */
+  private readonly fits = (time: Time, label: string): boolean => {
+    const scale = this.chart.timeScale();
+    const at = scale.timeToCoordinate(time);
+    const half = label.length * HALF_LETTER;
+    return at === null || (at >= half && at <= scale.width() - half);
+  };
+
+  /** The library remembers the labels it wrote; other ones have room now. */
+  private relabel(): void {
+    this.relabelling ||= requestAnimationFrame(() => {
+      this.relabelling = 0;
+      this.chart.timeScale().applyOptions({});
+    });
   }
 
   private price(point: Point): object {
@@ -108,6 +144,8 @@ export class Drawing {
     return { time, open, high, low, close };
   }
 }
+
+const numbers = (point: Point): number[] => ("close" in point ? [point.open, point.high, point.low, point.close] : []);
 
 function volume(point: Point): { time: UTCTimestamp; value?: number } {
   const time = point.time as UTCTimestamp;
@@ -133,14 +171,16 @@ function colours(kind: Kind, look: Look): object {
   };
 }
 
-function options(look: Look): DeepPartial<TimeChartOptions> {
+type Fits = (time: Time, label: string) => boolean;
+
+function options(look: Look, fits: Fits): DeepPartial<TimeChartOptions> {
   const moment = moments(look.language, look.daily);
   return {
     layout: { background: { color: "transparent" }, textColor: look.ink, attributionLogo: true, panes: { separatorColor: look.faint } },
     grid: { vertLines: { color: look.faint }, horzLines: { color: look.faint } },
     crosshair: { mode: CrosshairMode.Magnet },
     rightPriceScale: { borderColor: look.faint },
-    timeScale: { borderColor: look.faint, timeVisible: !look.daily, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look) },
+    timeScale: { borderColor: look.faint, timeVisible: !look.daily, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look, fits) },
     localization: { locale: look.language, timeFormatter: (time: Time) => moment(Number(time)) },
   };
 }
@@ -156,23 +196,34 @@ export function moments(language: string, daily: boolean): (time: number) => str
   return (time) => warsawDate(time * 1000, language, { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
-function tickMarks({ language, daily }: Look): (time: Time, kind: TickMarkType) => string {
+function tickMarks({ language, daily }: Look, fits: Fits): (time: Time, kind: TickMarkType) => string {
   const year = formatter(language, { year: "numeric" });
   const month = formatter(language, { month: "short" });
   const day = formatter(language, { day: "numeric", month: "short" });
   const clock = daily ? day : formatter(language, { hour: "2-digit", minute: "2-digit" });
+  const of = (kind: TickMarkType): ((time: number) => string) => {
+    if (kind === TickMarkType.Year) return year;
+    if (kind === TickMarkType.Month) return month;
+    return kind === TickMarkType.DayOfMonth ? day : clock;
+  };
   return (time, kind) => {
-    const seconds = Number(time); // ours always are
-    if (kind === TickMarkType.Year) return year(seconds);
-    if (kind === TickMarkType.Month) return month(seconds);
-    return (kind === TickMarkType.DayOfMonth ? day : clock)(seconds);
+    const label = of(kind)(Number(time)); // ours always are numbers
+    return fits(time, label) ? label : "";
   };
 }
 
-/** A finer step, and a price that never moved would stand in a scale of hundredths of a grosz. */
-const PRICES = { step: 0.01, format: { minimumFractionDigits: 2, maximumFractionDigits: 4 } };
-const SHARES = { step: 1, format: { notation: "compact", maximumFractionDigits: 1 } } as const;
+/**
+ * A grosz is the step, or what the prices need: with a coarser one a share of 0.0215 would have an axis without labels,
+ * with a finer one a price that never moved would stand in a scale of hundredths of a grosz.
+ */
+function prices(language: string, digits: number): PriceFormatCustom {
+  return written(language, 10 ** -digits, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
 
-function written(language: string, { step, format }: typeof PRICES | typeof SHARES): PriceFormatCustom {
-  return { type: "custom", minMove: step, formatter: new Intl.NumberFormat(language, format).format };
+function shares(language: string): PriceFormatCustom {
+  return written(language, 1, { notation: "compact", maximumFractionDigits: 1 });
+}
+
+function written(language: string, minMove: number, format: Intl.NumberFormatOptions): PriceFormatCustom {
+  return { type: "custom", minMove, formatter: new Intl.NumberFormat(language, format).format };
 }
