@@ -202,6 +202,21 @@ def test_when_there_is_nothing_to_write_nothing_is_written(
     assert not file.exists()
 
 
+@pytest.mark.parametrize("name", ["abs.xyz", "abs.csv.gz"])
+def test_a_name_that_tells_no_format_is_not_filled_with_csv(
+    zlotick: Command, tmp_path: Path, name: str
+) -> None:
+    """Any ending but the known ones gave CSV in silence, in a .gz too."""
+    file = tmp_path / name
+    refused = zlotick("history", "ABS", "--limit", "1", "--output", str(file))
+    assert refused.returncode == 2
+    assert f"'{file.suffix}' tells no format; end it in .csv, .json, " in refused.stderr
+    assert not file.exists()
+    assert zlotick("history", "ABS", "--limit", "1", "--output", str(file), "--format", "csv").returncode == 0
+    assert zlotick("history", "ABS", "--limit", "1", "--output", str(tmp_path / "ABS.JSON")).returncode == 0
+    assert json.loads((tmp_path / "ABS.JSON").read_text())["count"] == 1
+
+
 def test_a_file_that_is_there_stays_unless_forced(zlotick: Command, tmp_path: Path) -> None:
     file = tmp_path / "abs.csv"
     file.write_text("mine")

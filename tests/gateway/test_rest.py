@@ -200,7 +200,9 @@ async def test_one_quote() -> None:
             assert response.status == 304
         assert await caller.refusal("/quotes/ACG") == (404, "no quote of 'ACG' has come yet")
         code, message = await caller.refusal("/quotes/XYZ")
+        lower = await caller.refusal("/quotes/abs?_=1")
     assert (code, message) == (404, "unknown symbol 'XYZ'; /api/v1/symbols lists them")
+    assert lower == (404, "unknown symbol 'abs' (did you mean 'ABS'?); /api/v1/symbols lists them")
 
 
 async def test_alerts_do_not_pretend_that_somebody_looked() -> None:

@@ -127,10 +127,21 @@ async def test_a_subscription_in_the_query() -> None:
             assert [one["symbol"] for one in (await reader.event())["data"]] == ["ABS"]
 
 
+async def test_a_comma_too_many_and_a_cache_buster_are_let_pass() -> None:
+    """Both come from programs that put queries together: the 404 or 422 ends an EventSource for good."""
+    async with serving() as gateway:
+        gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+        async with streaming(gateway, "?symbols=ABS,&fields=symbol,price,&_=1732450000000") as reader:
+            assert [one["symbol"] for one in (await reader.event())["data"]] == ["ABS"]
+
+
 @pytest.mark.parametrize(
     ("query", "code", "words"),
     [
         ("?symbols=XYZ", 404, "unknown symbol 'XYZ'"),
+        ("?symbols=abs", 404, "unknown symbol 'abs' (did you mean 'ABS'?)"),
+        ("?symbols=", 404, "unknown symbol ''"),
+        ("?symbols=ABS,,", 404, "unknown symbol ''"),
         ("?channels=nonsense", 404, "unknown channel 'nonsense'"),
         ("?mode=half", 422, "mode 'half': must be one of changes, full"),
         ("?max_rate=1000", 422, "max_rate '1000': Expected `float` <= 50"),

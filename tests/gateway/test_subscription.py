@@ -124,7 +124,7 @@ def test_only_who_hears_alerts_is_told_apart_by_user() -> None:
 def test_unknown_names_are_404_and_empty_lists_422() -> None:
     assert refusal(channels=["news"]).code == 404
     bad = refusal(symbols=["ABS", "abs"])
-    assert (bad.code, bad.message) == (404, "unknown symbol 'abs'")
+    assert (bad.code, bad.message) == (404, "unknown symbol 'abs' (did you mean 'ABS'?)")
     assert refusal(symbols=[]).code == 422
     assert refusal(channels=[]).code == 422
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 import msgspec
 
+from zlotick.cli import WrongUsage
 from zlotick.errors import ZlotickError
 from zlotick.market.sessions import WARSAW
 from zlotick.model import utc_time
@@ -48,9 +49,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def default_format(output: Path | None) -> Format:
-    """By the file's suffix; a table for eyes and CSV for a pipe."""
+    """By the file's suffix, CSV without one; a table for eyes and CSV for a pipe. Raises WrongUsage."""
     if output is not None:
-        return _SUFFIXES.get(output.suffix.lower(), "csv")
+        suffix = output.suffix.lower()
+        if suffix and suffix not in _SUFFIXES:
+            raise WrongUsage(
+                f"--output {output}: '{suffix}' tells no format; end it in {', '.join(_SUFFIXES)}, or give --format"
+            )
+        return _SUFFIXES.get(suffix, "csv")
     return "table" if sys.stdout.isatty() else "csv"
 
 

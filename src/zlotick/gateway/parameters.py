@@ -1,6 +1,7 @@
 """Query parameters of the HTTP resources: typed, checked, and refused in plain words. Pure.
 
-An unknown parameter is refused too, as a misspelled one would be believed to be in force.
+An unknown parameter is refused too, as a misspelled one would be believed to be in force. But ``_``, by which programs
+keep caches from answering, says nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from zlotick.model import Alert, Position, utc_text
 
 MAX_ROWS = 100_000
 MAX_ALERTS = 1000
+_CACHE_BUSTER = "_"
 MAX_DIGITS = 18
 """Of an offset: what fits 64 bits."""
 
@@ -175,7 +177,7 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 def read(query: MultiMapping[str], kind: type[Kind]) -> Kind:
     """The parameters of a request. Raises :class:`BadMessage` that names the parameter, its value and the remedy."""
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
-    given = {name: _once(query, name, known) for name in query}
+    given = {name: _once(query, name, known) for name in query if name != _CACHE_BUSTER}
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -222,7 +224,8 @@ def _moment(name: str, text: str, *, whole_day: bool = False) -> datetime:
 
 
 def _items(text: str | None) -> list[str] | None:
-    return None if text is None else [item.strip() for item in text.split(",")]
+    """The items, of which the last may end in a comma too."""
+    return None if text is None else [item.strip() for item in text.removesuffix(",").split(",")]
 
 
 def _position(name: str, text: str | None) -> Position | None:

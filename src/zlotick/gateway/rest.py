@@ -18,6 +18,7 @@ from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.resources import Alerts, Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
 from zlotick.gateway.routes import JSON, ROOT, Route, json
+from zlotick.gateway.subscription import unknown_symbol
 from zlotick.market.history import History, HistoryQuery, Replay
 from zlotick.market.sessions import session_date
 from zlotick.market.universe import TICKER
@@ -207,9 +208,8 @@ class Rest:
 
     def _check(self, symbol: str) -> None:
         if not self._answers.knows_symbol(symbol):
-            raise BadMessage(
-                ErrorCode.NOT_FOUND, f"unknown symbol {shown(symbol)}; /api/v1/symbols lists them"
-            )
+            told = unknown_symbol(symbol, self._answers.knows_symbol)
+            raise BadMessage(ErrorCode.NOT_FOUND, f"{told}; /api/v1/symbols lists them")
 
 
 async def _first(pages: AsyncIterator[Sequence[msgspec.Struct]]) -> Sequence[msgspec.Struct]:

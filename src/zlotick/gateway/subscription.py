@@ -152,6 +152,13 @@ def _check_since(request: Subscribe, channels: tuple[str, ...]) -> None:
         raise _invalid(request, "since.offset: no offset is that large")
 
 
+def unknown_symbol(symbol: str, is_known: Callable[[str], bool]) -> str:
+    """The words for it; a ticker in lower case is the commonest slip."""
+    meant = symbol.strip().upper()
+    hint = f" (did you mean {shown(meant)}?)" if meant != symbol and is_known(meant) else ""
+    return f"unknown symbol {shown(symbol)}{hint}"
+
+
 def _symbols(request: Subscribe, is_known: Callable[[str], bool]) -> tuple[str, ...] | None:
     if request.symbols is None:
         return None
@@ -159,7 +166,7 @@ def _symbols(request: Subscribe, is_known: Callable[[str], bool]) -> tuple[str, 
         raise _invalid(request, "symbols: an empty list selects nothing; leave it out for all")
     for symbol in request.symbols:
         if not is_known(symbol):
-            raise BadMessage(ErrorCode.NOT_FOUND, f"unknown symbol {shown(symbol)}", request.id)
+            raise BadMessage(ErrorCode.NOT_FOUND, unknown_symbol(symbol, is_known), request.id)
     return tuple(sorted(set(request.symbols)))
 
 
