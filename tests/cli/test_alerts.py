@@ -183,3 +183,34 @@ async def test_a_running_service_is_asked_and_its_clients_are_told(tmp_path: Pat
     assert "zlotick_alerts_raised_total 1.0" in metrics
     assert 'zlotick_alert_rules{source="config"} 1.0' in metrics
     assert "rising: ABS: " in await process("history")  # the service is gone: its file tells
+
+
+EVIL = "A \x1b[31mRED\x1b[0m\x1b]0;pwned\x07\r\nfake line\u202egnp"
+
+
+def test_names_and_texts_of_others_command_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every PocketBase user names rules as he likes; raw, his name set the window's title and forged whole lines."""
+    rule = {
+        "name": EVIL, "condition": EVIL, "threshold": None, "phase": None, "symbols": [EVIL], "severity": EVIL,
+        "source": EVIL, "spoke": None, "unknown_symbols": [EVIL],
+    }  # fmt: skip
+    unusable = {"name": EVIL, "id": EVIL, "reason": EVIL}
+    raised = {"triggered_at": "2026-11-24T09:00:00Z", "severity": EVIL, "name": EVIL, "message": EVIL}
+    waiting = {"given_up": False, "error": EVIL, "attempts": 1, "target": EVIL}
+    answers = {
+        "alert-rules": {"rules": [rule], "unusable": [unusable], "trouble": [EVIL]},
+        "alert-history": [{"alert": raised, "suppressed": False, "undelivered": [waiting]}],
+    }
+
+    async def answered(_: Path, question: str, **__: object) -> object:
+        return answers[question]
+
+    monkeypatch.setattr("zlotick.control.ask", answered)
+    for command, lines in (("list", 5), ("history", 2)):
+        assert main(["alerts", command]) == 0
+        out = capsys.readouterr().out
+        assert "pwned" in out
+        assert out.replace("\n", "").isprintable()
+        assert len(out.splitlines()) == lines

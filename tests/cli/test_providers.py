@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import structlog
 from tests.gateway.serving import Service, serving
@@ -176,3 +177,32 @@ async def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
         await asyncio.to_thread(cli.main, ["providers", "try", "reuters"])
     assert caught.value.code == 2
     assert "reuters" in capsys.readouterr().err
+
+
+EVIL = "\x1b]0;PWNED\x07\x1b[31m\u202egnp\n✅ all is well"
+
+
+def printable(out: str) -> bool:
+    return out.replace("\n", "").isprintable() and "\n✅ all is well" not in out
+
+
+async def test_what_a_service_tells_of_its_sources_commands_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A refusal repeats words of a page: raw, they set the title of the owner's window and drew lines of their own."""
+    row = msgspec.structs.replace(REFUSING, name=f"x{EVIL}", refusal_detail=EVIL, refusal_reason=EVIL)
+    out = await board(capsys, row)
+    assert "PWNED" in out
+    assert printable(out)
+    document = await board(capsys, row, json=True)
+    assert printable(document)
+    assert json.loads(document)["providers"][0]["refusal_detail"] == EVIL
+
+
+@pytest.mark.parametrize("cell", [f"Na{EVIL}zwa", "Na&#27;]0;PWNED&#7;zwa&#x202e;"])
+async def test_a_page_s_own_words_command_no_terminal(capsys: pytest.CaptureFixture[str], cell: str) -> None:
+    page = gpw_page.page([gpw_page.stock("ABS")]).replace(">Nazwa<", f">{cell}<")
+    assert await tried(play.page(page)) == (1, 1)
+    out = capsys.readouterr().out
+    assert "pwned" in out.lower()
+    assert printable(out)

@@ -158,6 +158,7 @@ def test_nobody_forges_a_line(event, value, exception):
     first, *more = logs._render_text(None, "", fields).splitlines()
     assert LINE.fullmatch(first)
     assert all(line.startswith("    ") for line in more)
+    assert all(line.isprintable() for line in (first, *more))  # and turns none around: U+202E was let through
 
 
 def test_the_standard_library_goes_the_same_way(service):

@@ -4,6 +4,7 @@ import pytest
 from tests.terminal.market import MARKET, URL, arrival, feed, quote, state, told, updates
 
 from zlotick.errors import ZlotickError
+from zlotick.terminal import plain
 from zlotick.terminal.feed import Feed, Refused
 
 
@@ -107,3 +108,20 @@ def test_where_a_token_is_needed_the_remedy_is_told() -> None:
     listening.take(state("connected"))
     with pytest.raises(ZlotickError, match="--token-file"):
         listening.take(told("error", code=401, message="a token is needed first", retryable=False))
+
+
+def test_a_foreign_server_s_words_command_no_terminal() -> None:
+    """``zlotick watch --url`` shows the close reasons, errors and quotes of whoever answers there."""
+    evil = "\x1b]0;PWNED\x07\r\n\u202egnp"
+    listening = heard(state("connected"), told("snapshot_end"))
+    listening.take(told("error", code=400, message=evil, retryable=False))
+    assert "PWNED" in listening.connection()
+    assert listening.connection().isprintable()
+    listening.take(state("waiting", reason=evil, retry_in=1.0))
+    assert "PWNED" in listening.connection()
+    assert listening.connection().isprintable()
+    listening = heard(*arrival(quote("ABS", 1.0, data_source=evil, review=evil, origin=evil)))
+    for form in ("text", "csv"):
+        rows = listening.shown()
+        assert plain.snapshot(form, listening, rows, 200).replace("\n", "").isprintable()
+        assert plain.lines(form, rows).replace("\n", "").isprintable()

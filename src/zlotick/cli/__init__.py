@@ -18,7 +18,7 @@ from cyclopts import App
 
 from zlotick import __version__
 from zlotick.errors import ConfigError, ZlotickError
-from zlotick.telemetry.marks import ERRORS
+from zlotick.telemetry import marks
 
 OK = 0
 NOT_WELL = 1
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command (of ``sys.argv``, or ``argv`` without the program's name) and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=ERRORS)
+            stream.reconfigure(errors=marks.ERRORS)
     if any(name.lower().endswith("_proxy") for name in os.environ):
         from zlotick.connections.proxy import spare_loopback
 
@@ -117,7 +117,7 @@ def _say(error: ZlotickError) -> None:
         head = f"{count} problem{'s' * (count != 1)} in the settings:"
         lines = [head, *(f"  {problem}" for problem in error.problems)]
     with contextlib.suppress(OSError):
-        print("\n".join([f"❌ {lines[0]}", *lines[1:]]), file=sys.stderr)
+        print("\n".join(map(marks.shown, [f"❌ {lines[0]}", *lines[1:]])), file=sys.stderr)
 
 
 def _forget_stdout() -> None:

@@ -14,6 +14,7 @@ from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.progress import log_to_stderr, say
 from zlotick.cli.shown import json_text, table
 from zlotick.errors import ConfigError, Fatal, Transient
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # commands import what they need when they run
     from zlotick.alerts.courier import Target
@@ -60,7 +61,7 @@ def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) ->
     elif board is None:
         print("alerts are off: alerts.enabled is false, or there is neither a rule nor a PocketBase")
     else:
-        print("\n".join(_board(board)))
+        print("\n".join(map(shown, _board(board))))
 
 
 @alerts.command(name="test")
@@ -115,7 +116,7 @@ def history(
     if as_json:
         print(json_text(rows))
     else:
-        print("\n".join(line for row in rows for line in _past_row(row)) or "no alert was raised yet")
+        print("\n".join(shown(line) for row in rows for line in _past_row(row)) or "no alert was raised yet")
 
 
 # The rules
@@ -171,7 +172,7 @@ async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> i
     async for alert in rehearse(rules, material, market, jump_limit):
         found.append(alert)
         if not as_json:
-            print(_line(plain(alert)), flush=True)
+            print(shown(_line(plain(alert))), flush=True)
     for rule, symbols in unknown_symbols(rules, material.symbols() or ()).items():
         verb = "is" if len(symbols) == 1 else "are"
         say(f"rule {rule!r}: {', '.join(symbols)} {verb} not in the recorded session")
@@ -215,7 +216,7 @@ async def _try_targets(settings: Settings) -> int:
     )  # fmt: skip
     results = await asyncio.gather(*(_try(target, alert) for target in found))
     for target, problem in zip(found, results, strict=True):
-        print(f"❌ {target.name}: {problem}" if problem else f"✅ {target.name}: sent")
+        print(shown(f"❌ {target.name}: {problem}" if problem else f"✅ {target.name}: sent"))
     return 1 if any(results) else 0
 
 

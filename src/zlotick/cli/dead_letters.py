@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.telemetry.marks import shown
 
 
 def dead_letters(
@@ -34,6 +35,7 @@ def dead_letters(
         return 1 if any(counts["still_refused"] for counts in results.values()) else 0
     letters = asyncio.run(ask(path, "dead-letters"))
     for letter in letters:
-        print(f"{letter['reader']} {letter['symbol']} {letter['quote']['timestamp']}: {letter['reason']}")
+        row = f"{letter['reader']} {letter['symbol']} {letter['quote']['timestamp']}: {letter['reason']}"
+        print(shown(row))
     print(f"{len(letters)} rows put aside" if letters else "no rows are put aside")
     return 0

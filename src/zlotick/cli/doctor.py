@@ -11,6 +11,7 @@ from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.progress import log_on_stderr
 from zlotick.cli.shown import json_text
 from zlotick.errors import ConfigError
+from zlotick.telemetry.marks import shown_lines
 
 if TYPE_CHECKING:
     from zlotick.telemetry.machine import Finding
@@ -57,8 +58,10 @@ def doctor(
 
 
 def _lines(finding: Finding) -> str:
-    line = f"{_MARKS[finding.verdict]} {finding.name:<{_NAME_WIDTH}} {finding.text}"
-    return f"{line}\n{'':<{_NAME_WIDTH + 3}}{finding.remedy}" if finding.remedy else line
+    """What follows the first line is indented: no text passes for a finding."""
+    texts = [finding.text, finding.remedy] if finding.remedy else [finding.text]
+    told = shown_lines("\n".join(texts)).replace("\n", f"\n{'':<{_NAME_WIDTH + 3}}")
+    return f"{_MARKS[finding.verdict]} {finding.name:<{_NAME_WIDTH}} {told}"
 
 
 def _summary(findings: list[Finding]) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # a check that was not asked for imports nothing
     import aiohttp
@@ -67,14 +68,14 @@ async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
             async with session.get(f"{gateway.address('http')}/health") as response:
                 report = await response.json()
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError, ValueError) as error:
-        print(f"❌ WebSocket: {in_words(error)}")
+        print(shown(f"❌ WebSocket: {in_words(error)}"))
         return {}, False
     states = {name: str(data.get(f"{name}_status", "unknown")) for name in ("questdb", "pocketbase")}
     marks = {_MARKS.get(state, "⚠") for state in states.values()}
     mark = next(mark for mark in ("❌", "⚠", "✅") if mark in marks)
-    print(f"{mark} WebSocket: {' / '.join(states.values())}")
+    print(shown(f"{mark} WebSocket: {' / '.join(states.values())}"))
     for line in _told(report):
-        print(line)
+        print(shown(line))
     return states, bool(report.get("ready"))
 
 
@@ -96,11 +97,13 @@ async def _store(session: aiohttp.ClientSession, name: str, url: str, state: str
         async with session.get(url) as response:
             code = response.status
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        print(f"❌ {name}: {in_words(error)}")
+        print(shown(f"❌ {name}: {in_words(error)}"))
         return False
     if code not in (200, 204):
         print(f"❌ {name}: HTTP {code}")
         return False
     mark = _MARKS.get(state or "connected", "⚠")
-    print(f"{mark} {name}: Online" + ("" if mark == "✅" else f", but zlotick's connection is: {state}"))
+    print(
+        shown(f"{mark} {name}: Online" + ("" if mark == "✅" else f", but zlotick's connection is: {state}"))
+    )
     return mark != "❌"

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.progress import log_to_stderr, progress, say
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # commands import what they need when they run
     from zlotick.config import QuestDBConfig, Settings
@@ -87,7 +88,7 @@ def import_(
     reader = _read(found.files, symbol)
     results = asyncio.run(_load(loaded, reader, files, source)) if reader.bars else []
     for line in summary(results, reader, found.passed_over, time.monotonic() - started):
-        print(line)
+        print(shown(line))
     return 1 if reader.rejected.counts else 0
 
 

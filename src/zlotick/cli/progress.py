@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from zlotick.telemetry.marks import shown_lines
+
 _LINE_EVERY = 2.0
 
 
 def say(text: str) -> None:
     """Tell at once. A terminal that is gone is no reason to stop half-way."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(shown_lines(text), file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:

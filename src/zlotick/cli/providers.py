@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.shown import json_text, table
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:
     from zlotick.config import Settings
@@ -38,7 +39,7 @@ def show(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> 
         zlotick providers try gpw
     """
     board = asyncio.run(_ask(settings.load().settings))
-    print(json_text(board) if as_json else "\n".join(_board(board)))
+    print(json_text(board) if as_json else "\n".join(map(shown, _board(board))))
 
 
 @providers.command(name="try")
@@ -68,9 +69,9 @@ def try_(
     try:
         quotes = asyncio.run(_fetch(provider, universe, loaded.providers.timeout))
     except Refusal as refusal:
-        print(json_text(_refusal(name, refusal)) if as_json else "\n".join(_told(name, refusal)))
+        print(json_text(_refusal(name, refusal)) if as_json else "\n".join(map(shown, _told(name, refusal))))
         return 1
-    print(json_text(quotes) if as_json else "\n".join(_quotes(provider, quotes)))
+    print(json_text(quotes) if as_json else "\n".join(map(shown, _quotes(provider, quotes))))
     return 0
 
 
@@ -104,7 +105,8 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
     head = ("provider", "state", "quotes", "symbols", "last good fetch", "budget left")
     yield from table([head, *map(_row, rows)])
     if board["next_cycle"]:
-        yield f"\nnext cycle: {_local(board['next_cycle'])}"
+        yield ""
+        yield f"next cycle: {_local(board['next_cycle'])}"
     for row in rows:
         if row["refusal_reason"]:
             yield ""
@@ -155,13 +157,14 @@ def _quotes(provider: StockDataProvider, quotes: Sequence[StockUpdate]) -> Itera
     yield from table([head, *map(_quote, sorted(quotes, key=lambda quote: quote.symbol))])
     delay = provider.delay_seconds
     told = f", {delay / 60:g} minutes behind the exchange" if delay else ""
-    yield f"\n✅ {provider.name}: {len(quotes)} quotes, {provider.kind}{told}"
+    yield ""
+    yield f"✅ {provider.name}: {len(quotes)} quotes, {provider.kind}{told}"
 
 
 def _quote(quote: StockUpdate) -> tuple[str, ...]:
     numbers = (quote.price, quote.change_percent, quote.volume, quote.low, quote.high)
-    shown = ("-" if number is None else f"{number:.10g}" for number in numbers)
-    return (quote.symbol, *shown, _local(quote.exchange_time) if quote.exchange_time else "-")
+    texts = ("-" if number is None else f"{number:.10g}" for number in numbers)
+    return (quote.symbol, *texts, _local(quote.exchange_time) if quote.exchange_time else "-")
 
 
 def _told(name: str, refusal: Refusal) -> Iterable[str]:

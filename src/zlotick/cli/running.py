@@ -15,6 +15,7 @@ from zlotick.config import Settings
 from zlotick.config.profile import keep_private, make_profile
 from zlotick.manager import RealTimeStreamManager
 from zlotick.telemetry import logs
+from zlotick.telemetry.marks import shown_lines
 
 log = structlog.stdlib.get_logger("zlotick.cli")
 
@@ -52,7 +53,7 @@ def gateway_address(settings: Settings, scheme: str) -> str:
 
 def say(text: str = "") -> None:
     """Print at once, also into a pipe."""
-    print(text, flush=True)
+    print(shown_lines(text), flush=True)
 
 
 def run_service(

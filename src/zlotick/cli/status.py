@@ -12,6 +12,7 @@ from zlotick.cli.shown import json_text
 from zlotick.errors import Transient
 from zlotick.market.cadence import moment_told, pause_told
 from zlotick.model import utc_time
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:
     from zlotick.config import Settings
@@ -55,7 +56,7 @@ async def ask(settings: Settings) -> dict[str, Any]:
                 if message.get("type") == "status":
                     return message
                 if message.get("type") == "error":
-                    raise Transient(f"the zlotick at {address} says no: {message['message']}")
+                    raise Transient(f"the zlotick at {address} says no: {shown(message['message'])}")
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
         raise nobody(address, error) from error
 
@@ -76,7 +77,7 @@ def _table(message: dict[str, Any]) -> str:
         rows.append(("journal", f"offset {journal['position']['offset']}, {journal['entries']} entries"))
         rows += [(f"lag of {reader}", lag) for reader, lag in journal["lag"].items()]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(f"{shown(name):<{width}}  {shown(value)}" for name, value in rows)
 
 
 def _next_cycle(message: dict[str, Any]) -> str:

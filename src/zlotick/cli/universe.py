@@ -20,6 +20,7 @@ from zlotick.errors import ConfigError, Refusal, ZlotickError
 from zlotick.market.comparison import HARMLESS, Difference, Listed, compare, corrected
 from zlotick.market.sessions import WARSAW
 from zlotick.market.universe import OLD_AFTER_DAYS, OLD_REMEDY, Universe, csv_text, load
+from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # showing or importing a list needs no source
     from zlotick.providers.gpw import GpwProvider
@@ -82,7 +83,7 @@ def check(
     assert isinstance(gpw, GpwProvider)
     differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(gpw))))
     for difference in differences:
-        print(_line(difference))
+        print(shown(_line(difference)))
     harmful = {one.symbol for one in differences if one.change not in HARMLESS}
     total = len(stocks.symbols)
     mark = "❌" if harmful else "✅"
@@ -140,7 +141,7 @@ def _as_table(stocks: Universe) -> str:
     rows = [f"{one.symbol:<{width[0]}}  {one.name:<{width[1]}}  {one.isin or '-'}" for one in members]
     age = f"{len(members)} stocks, {stocks.origin}, as of {stocks.as_of} ({stocks.age_days} days ago)"
     warning = [f"⚠ The list is older than {OLD_AFTER_DAYS} days: {OLD_REMEDY}."] if stocks.is_old else []
-    return "\n".join([*rows, "", age, *warning])
+    return "\n".join(map(shown, [*rows, "", age, *warning]))
 
 
 def _as_json(stocks: Universe) -> str:

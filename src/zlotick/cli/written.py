@@ -17,6 +17,7 @@ from zlotick.cli import WrongUsage
 from zlotick.errors import ZlotickError
 from zlotick.market.sessions import WARSAW
 from zlotick.model import utc_time
+from zlotick.telemetry.marks import shown
 
 Format = Literal["table", "csv", "json", "ndjson", "parquet"]
 Row = dict[str, Any]
@@ -137,7 +138,7 @@ class _Table:
         return self._line({name: name for name in page[0]})
 
     def rows(self, page: Sequence[Row]) -> bytes:
-        return b"".join(self._line({name: _cell(name, row[name]) for name in row}) for row in page)
+        return b"".join(self._line({name: shown(_cell(name, row[name])) for name in row}) for row in page)
 
     def tail(self, count: int) -> bytes:
         return b""

@@ -7,13 +7,14 @@ import socket
 import ssl
 
 from zlotick.errors import Fatal, Transient, ZlotickError
+from zlotick.telemetry.marks import shown
 
 
 class StreamRefused(Fatal):
     """The server does not want this client back: a bad token, a forbidden address (close codes 4500-4999)."""
 
     def __init__(self, url: str, code: int, reason: str) -> None:
-        super().__init__(f"{url} refused the connection: {reason or 'no reason given'} ({code})")
+        super().__init__(f"{url} refused the connection: {shown(reason) or 'no reason given'} ({code})")
         self.code = code
         self.reason = reason
 
@@ -23,7 +24,7 @@ class StreamUnreachable(Transient):
 
     def __init__(self, url: str, attempts: int, reason: str) -> None:
         tried = "" if attempts == 1 else f" after {attempts} attempts"
-        super().__init__(f"{url} cannot be reached{tried}: {reason or 'the connection broke'}")
+        super().__init__(f"{url} cannot be reached{tried}: {shown(reason) or 'the connection broke'}")
         self.reason = reason
 
 

@@ -20,7 +20,7 @@ import structlog
 
 from zlotick.config import ServiceConfig
 from zlotick.model import utc_text
-from zlotick.telemetry.marks import fit
+from zlotick.telemetry.marks import fit, shown_json, shown_lines
 from zlotick.telemetry.sinks import Console, Sink, open_file
 
 FILE_NAME = "realtime_stream.log"
@@ -112,9 +112,6 @@ def _cut(text: str) -> str:
 # --- lines ----------------------------------------------------------------------------------------------------
 
 _CLOCK = logging.Formatter()
-_CONTROL = {
-    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if code != 10
-}
 
 
 def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
@@ -128,7 +125,7 @@ def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     head = f"{_CLOCK.formatTime(record)} - {record.name} - {record.levelname} - "
     line = " ".join(filter(None, (mark, message, pairs and f"({pairs})")))
     # Only our own line begins at the left margin: nobody's text can pass for a log line.
-    return head + "\n".join([line, *below]).translate(_CONTROL).replace("\n", "\n    ")
+    return head + shown_lines("\n".join([line, *below])).replace("\n", "\n    ")
 
 
 def _value(value: Any) -> str:
@@ -150,9 +147,10 @@ def _render_json(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     }
     line |= {key + "_" if key in line else key: value for key, value in event.items()}
     try:
-        return msgspec.json.encode(line).decode()
+        return shown_json(msgspec.json.encode(line).decode())
     except (ValueError, msgspec.MsgspecError):  # a lone surrogate, an integer beyond 64 bits
-        return msgspec.json.encode({key: fit(str(value), "utf-8") for key, value in line.items()}).decode()
+        fitting = {key: fit(str(value), "utf-8") for key, value in line.items()}
+        return shown_json(msgspec.json.encode(fitting).decode())
 
 
 # --- the way out ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The guide's marks (and ⚠) on a terminal that has no such characters.
+"""Texts on a terminal: without what would command it, and without what it has no characters for.
+
+Whatever was not written by us (a name, a server's reason, a page's words) passes through :func:`shown` before it is
+printed: an escape sequence could set a window's title or draw a line that looks like ours.
 
 Importing this module registers the codec error handler :data:`ERRORS`: a stream or ``str.encode`` that uses it
 writes ``[ok]`` for a mark and an escape for anything else that its encoding lacks. It never raises.
@@ -7,9 +10,36 @@ writes ``[ok]`` for a mark and an escape for anything else that its encoding lac
 from __future__ import annotations
 
 import codecs
+import json
 
 ERRORS = "zlotick.marks"
 MARKS = {"✅": "[ok]", "❌": "[error]", "🔄": "[..]", "📊": "[data]", "🔌": "[link]", "⚠": "[warn]"}
+
+
+def shown(text: object) -> str:
+    """As one line of printable characters: control, bidirectional and other invisible ones become their escapes."""
+    text = str(text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else _escape(char) for char in text)
+    )
+
+
+def shown_lines(text: str) -> str:
+    """The same, line by line."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def shown_json(text: str) -> str:
+    """A JSON document that means the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+def _escape(char: str) -> str:
+    return " " if char.isspace() and char > "\x9f" and char not in "\u2028\u2029" else ascii(char)[1:-1]
 
 
 def fit(text: str, encoding: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from zlotick.telemetry.marks import shown
 from zlotick.terminal import texts
 from zlotick.terminal.rows import Row
 
@@ -85,12 +86,12 @@ COLUMNS: dict[str, Column] = {
 
 def fit(width: int, names: Iterable[str] = COLUMNS) -> dict[str, int]:
     """The columns that fit, with their widths; what is left over is the name's."""
-    shown = list(names)
-    while len(shown) > 1 and _total(shown) > width:
-        shown.remove(max(shown, key=lambda name: COLUMNS[name].rank))
-    widths = {name: COLUMNS[name].width for name in shown}
+    fitting = list(names)
+    while len(fitting) > 1 and _total(fitting) > width:
+        fitting.remove(max(fitting, key=lambda name: COLUMNS[name].rank))
+    widths = {name: COLUMNS[name].width for name in fitting}
     if "name" in widths:
-        widths["name"] = min(_NAME_AT_MOST, widths["name"] + width - _total(shown))
+        widths["name"] = min(_NAME_AT_MOST, widths["name"] + width - _total(fitting))
     return widths
 
 
@@ -100,7 +101,8 @@ def cell(name: str, row: Row, width: int) -> str:
 
 
 def aligned(name: str, text: str, width: int) -> str:
-    """A text in its column; what is too long is cut."""
+    """A text in its column; what is too long is cut. The server may be anybody's."""
+    text = shown(text)
     cut = text if len(text) <= width else text[: width - 1] + "…"
     return cut.rjust(width) if COLUMNS[name].right else cut.ljust(width)
 

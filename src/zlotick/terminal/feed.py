@@ -8,6 +8,7 @@ from zlotick.client import Message, StateChanged
 from zlotick.client.messages import ErrorMessage
 from zlotick.errors import ZlotickError
 from zlotick.market.sessions import WARSAW
+from zlotick.telemetry.marks import shown
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.rows import REPLAYED, Row, Rows
 
@@ -56,7 +57,7 @@ class Feed:
             self._state = message
 
     def _refused(self, message: ErrorMessage) -> None:
-        self.complaint = message["message"]
+        self.complaint = shown(message["message"])
         if message["code"] == _NO_TOKEN:
             raise ZlotickError(
                 f"{self.url} asks for a token: make one there (zlotick token create), give --token-file"
@@ -70,7 +71,7 @@ class Feed:
 
     def market(self) -> str:
         """The word for what is shown, the market's time and phase."""
-        return f"{self.word()}  {self.clock.text()}"
+        return shown(f"{self.word()}  {self.clock.text()}")
 
     @property
     def held(self) -> bool:
@@ -93,7 +94,7 @@ class Feed:
             return f"connecting to {self.url}"
         if state["state"] == "connected":
             return self.complaint or f"connected to {self.url}"
-        reason = state["reason"] or "the connection broke"
+        reason = shown(state["reason"]) or "the connection broke"
         if state["retry_in"] is None:
             return f"disconnected: {reason}"
         return f"reconnecting ({reason}), attempt {state['attempt'] + 1} in {state['retry_in']:.0f} s"

@@ -13,6 +13,7 @@ import msgspec
 from zlotick.client import RealtimeStreamClient
 from zlotick.market.sessions import WARSAW
 from zlotick.model import utc_time
+from zlotick.telemetry.marks import shown, shown_json
 from zlotick.terminal.columns import COLUMNS, aligned, cell, fit
 from zlotick.terminal.feed import Feed
 from zlotick.terminal.rows import Row
@@ -79,7 +80,7 @@ def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
             "count": len(rows),
             "data": [_fields(row) for row in rows],
         }
-        return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+        return shown_json(msgspec.json.format(msgspec.json.encode(document)).decode()) + "\n"
     return "\n".join([feed.market(), feed.rows.breadth(), *_table(rows, width)]) + "\n"
 
 
@@ -88,7 +89,7 @@ def lines(form: Format, rows: Iterable[Row]) -> str:
     if form == "csv":
         return csv_lines(rows)
     if form == "json":
-        return "".join(f"{msgspec.json.encode(_fields(row)).decode()}\n" for row in rows)
+        return "".join(f"{shown_json(msgspec.json.encode(_fields(row)).decode())}\n" for row in rows)
     return "".join(f"{_line(row)}\n" for row in rows)
 
 
@@ -100,7 +101,9 @@ def csv_head() -> str:
 def csv_lines(rows: Iterable[Row]) -> str:
     """The fields of each row; an unknown one is empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(list(_fields(row).values()) for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [shown(value) if isinstance(value, str) else value for value in _fields(row).values()] for row in rows
+    )
     return text.getvalue()
 
 
@@ -119,5 +122,5 @@ def _table(rows: Iterable[Row], width: int) -> Iterable[str]:
 def _line(row: Row) -> str:
     time = f"{utc_time(row.quote['timestamp']).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
     widths = {name: COLUMNS[name].width for name in ("symbol", "last", "change", "percent", "volume")}
-    label = ", ".join(filter(None, (row.label, row.quote["data_source"], row.note)))
+    label = shown(", ".join(filter(None, (row.label, row.quote["data_source"], row.note))))
     return " ".join([time, *(cell(name, row, width) for name, width in widths.items()), label])

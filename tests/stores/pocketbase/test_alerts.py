@@ -156,6 +156,9 @@ async def test_a_rule_is_its_writers_and_stays_so(ann: User, bob: User, server: 
         ("threshold", "x" * 40),
         ("phase", "Open!"),
         ("name", "n" * 101),
+        ("name", "a \x1b[31mrule\x07"),
+        ("name", "two\nlines"),
+        ("name", "backwards \u202egnp"),
         ("symbols", ["S" * 5000]),
     ],
 )
