@@ -265,6 +265,22 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None  # whose it is; None: everybody's
 
 
+class UnusableRule(msgspec.Struct, frozen=True):
+    """A rule of PocketBase that is not asked, and why."""
+
+    id: str
+    name: str
+    reason: str
+    user: str | None = None
+
+
+class AlertsSeen(msgspec.Struct, frozen=True):
+    """What a user may see of alerts, or what everybody's are."""
+
+    alerts: list[Alert]  # newest first
+    unusable: list[UnusableRule] = []
+
+
 def utc_text(moment: datetime) -> str:
     """The canonical text of an aware datetime.
 

@@ -10,7 +10,7 @@ from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.control import Command
 from zlotick.gateway.context import GatewayContext
-from zlotick.model import FRESH, Alert, ConnectionStatus, Standing, plain, utc_text
+from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Standing, plain, utc_text
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
@@ -145,9 +145,9 @@ async def _alert_history(service: RealTimeStreamManager) -> list[dict[str, Any]]
     return await service.alerts.history() if service.alerts else None
 
 
-async def _recent_alerts(service: RealTimeStreamManager, limit: int) -> list[Alert]:
-    """All users' alerts, newest first."""
-    return await service.alerts.recent(limit) if service.alerts else []
+async def _recent_alerts(service: RealTimeStreamManager, user: str | None, limit: int) -> AlertsSeen:
+    """What a user may see of alerts."""
+    return await service.alerts.recent(user, limit) if service.alerts else AlertsSeen([])
 
 
 def _store_reasons(service: RealTimeStreamManager) -> dict[str, str]:

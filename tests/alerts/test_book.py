@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.alerts.walks import alert, ids, rule
 
-from zlotick.alerts import tables
+from zlotick.alerts import layout, queues
 from zlotick.alerts.book import Book
 from zlotick.alerts.inspection import past_alerts
+from zlotick.alerts.queues import Failure
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.tables import Routes
 from zlotick.alerts.watch import Findings, Standing
@@ -53,8 +54,8 @@ async def notes(book: Book, target: str) -> list[tuple[int, str]]:
     """What a target gets: the number in each message, and its note."""
     got = []
     while waiting := await book.waiting(target):
-        got.append((int(waiting.alert.id), waiting.note))
-        await book.delivered(target, waiting.number)
+        got += [(int(one.alert.id), one.note) for one in waiting]
+        await book.delivered(target, [one.number for one in waiting])
     return got
 
 
@@ -67,7 +68,7 @@ async def test_what_is_found_is_written_together_or_not_at_all(book: Book) -> No
         await book.record(bad, Position("e", 3), Routes(("pb",)))
     kept = await book.kept()
     assert (kept.place, kept.memories) == (Position("e", 2), {("r", "ABC"): Memory(held=True)})
-    assert ids(await book.recent(10)) == ids([alert(1)])
+    assert ids(await book.recent(None, 10)) == ids([alert(1)])
 
 
 async def test_an_alert_that_is_there_is_not_new(book: Book) -> None:
@@ -96,14 +97,14 @@ async def test_users_alerts_are_nothing_for_the_host_s_phone(book: Book) -> None
     routes = Routes(("pb",), ("phone",), 3)
     await raise_(book, routes, alert(1, user="somebody"), alert(2))
     assert await notes(book, "phone") == [(2, "")]
-    assert await notes(book, "pb") == [(1, ""), (2, "")]
+    assert await notes(book, "pb") == [(2, ""), (1, "")]  # the owner's first
     assert (await book.counts()).suppressed == 0
 
 
 async def test_too_many_waiting_are_dropped_oldest_first_and_counted(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "MAX_WAITING", 2)
+    monkeypatch.setattr(queues, "MAX_WAITING", 2)
     await raise_(book, Routes(("pb",)), *map(alert, range(1, 5)))
     assert (await book.counts()).dropped == 2
     assert await notes(book, "pb") == [(3, ""), (4, "")]
@@ -114,10 +115,10 @@ async def test_old_alerts_are_forgotten(book: Book, clock: Clock) -> None:
     clock.now += 86_400
     await raise_(book, Routes(("pb",)), alert(2))
     await book.retain(1.5)
-    assert len(await book.recent(10)) == 2
+    assert len(await book.recent(None, 10)) == 2
     clock.now += 86_400
     await book.retain(1.5)
-    assert ids(await book.recent(10)) == ids([alert(2)])
+    assert ids(await book.recent(None, 10)) == ids([alert(2)])
     counts = await book.counts()
     assert (counts.raised, counts.dropped, counts.waiting) == (2, 1, {"pb": 1})
 
@@ -130,12 +131,12 @@ async def test_what_waits_for_a_target_that_is_gone_is_given_up(book: Book) -> N
 
 async def test_history_tells_what_failed(book: Book) -> None:
     await raise_(book, Routes(("pb",)), alert(1))
-    await book.failed("pb", 1, "it answered 500", give_up=False)
-    await book.failed("pb", 1, "it answered 404", give_up=True)
+    await book.failed("pb", [Failure(1, "it answered 500", give_up=False)])
+    await book.failed("pb", [Failure(1, "it answered 404", give_up=True)])
     (row,) = await book.history(10)
     (delivery,) = row.undelivered
     assert (delivery.attempts, delivery.error, delivery.given_up) == (2, "it answered 404", True)
-    assert await book.waiting("pb") is None
+    assert await book.waiting("pb") == []
     assert (await book.counts()).given_up == {"pb": 1}
 
 
@@ -145,7 +146,7 @@ async def test_a_closed_book_says_so(tmp_path: Path) -> None:
     await book.close()
     await book.close()
     with pytest.raises(AlertError, match="closed"):
-        await book.recent(1)
+        await book.recent(None, 1)
 
 
 @pytest.mark.parametrize("content", ["text", "foreign", "newer"])
@@ -157,7 +158,7 @@ async def test_files_that_are_no_book_are_left_alone(tmp_path: Path, content: st
         with sqlite3.connect(file) as db:
             db.execute("CREATE TABLE other (x)")
             if content == "newer":
-                db.execute(f"PRAGMA application_id={tables.APPLICATION_ID}")
+                db.execute(f"PRAGMA application_id={layout.APPLICATION_ID}")
                 db.execute("PRAGMA user_version=99")
         db.close()
     before = file.read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -140,3 +140,63 @@ async def test_a_new_alert_wakes_it(book: Book) -> None:
         courier.wake()
         async with asyncio.timeout(30):
             await got.wait()
+
+
+def to_all(send_all: Callable[[list[str]], dict[int, str]]) -> Target:
+    """A target that takes several at once; by their ids."""
+
+    async def sent(alerts: Sequence[Alert]) -> dict[int, str]:
+        return send_all([one.id for one in alerts])
+
+    return replace(to(lambda _: None, transient_tries=None), send_all=sent)
+
+
+async def test_many_alerts_share_a_request(book: Book) -> None:
+    got: list[list[str]] = []
+
+    def send(one: list[str]) -> dict[int, str]:
+        got.append(one)
+        return {}
+
+    target = to_all(send)
+    await raise_(book, target, *range(1, 251))
+    async with delivering(book, target):
+        await until(book, lambda waiting, _: not waiting)
+    assert [len(one) for one in got] == [100, 100, 50]
+    assert [one for some in got for one in some] == [alert(n).id for n in range(1, 251)]
+
+
+async def test_what_is_refused_for_its_content_holds_nobody_up(book: Book) -> None:
+    """Bug: an alert whose user was deleted was tried twenty times, for an hour, and all others waited behind it."""
+    bad, got = {alert(2).id, alert(3).id}, list[str]()
+
+    def send(one: list[str]) -> dict[int, str]:
+        for index, identity in enumerate(one):
+            if identity in bad:
+                return {index: "user: it is not there"}  # PocketBase names one, and takes none
+        got.extend(one)
+        return {}
+
+    target = to_all(send)
+    await raise_(book, target, 1, 2, 3, 4)
+    async with delivering(book, target) as courier:
+        await until(book, lambda waiting, given_up: not waiting and given_up == {"t": 2})
+        assert (courier.put_aside, courier.trouble) == (2, "")
+    assert got == [alert(1).id, alert(4).id]
+
+
+async def test_a_request_that_fails_is_made_smaller(book: Book) -> None:
+    """A slow server may not manage many within the deadline: then fewer are sent, down to one."""
+    got: list[int] = []
+
+    def send(one: list[str]) -> dict[int, str]:
+        got.append(len(one))
+        if len(one) > 20:
+            raise Transient("too slow")
+        return {}
+
+    target = to_all(send)
+    await raise_(book, target, *range(1, 101))
+    async with delivering(book, target):
+        await until(book, lambda waiting, _: not waiting)
+    assert got[:4] == [100, 50, 25, 12]

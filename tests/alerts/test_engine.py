@@ -59,7 +59,7 @@ async def past(folder: Path) -> list[float | str | None]:
     book = Book(folder / FILE)
     await book.open()
     try:
-        return observed(await book.recent(1000))[::-1]
+        return observed(await book.recent(None, 1000))[::-1]
     finally:
         await book.close()
 

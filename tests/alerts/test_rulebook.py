@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ RECORD: dict[str, Any] = {
 
 
 def test_a_record_becomes_a_rule() -> None:
-    rules, unusable = of_records([RECORD])
+    rules, unusable = of_records([RECORD], 50)
     assert unusable == []
     assert rules == [
         AlertRule(
@@ -46,9 +47,9 @@ def test_a_record_becomes_a_rule() -> None:
 
 
 def test_empty_symbols_are_all_and_a_disabled_rule_is_none() -> None:
-    assert of_records([RECORD | {"symbols": []}])[0][0].symbols is None
-    assert of_records([RECORD | {"symbols": None}])[0][0].symbols is None
-    assert of_records([RECORD | {"enabled": False}]) == ([], [])
+    assert of_records([RECORD | {"symbols": []}], 50)[0][0].symbols is None
+    assert of_records([RECORD | {"symbols": None}], 50)[0][0].symbols is None
+    assert of_records([RECORD | {"enabled": False}], 50) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -65,15 +66,32 @@ def test_empty_symbols_are_all_and_a_disabled_rule_is_none() -> None:
     ],
 )
 def test_a_bad_record_is_told_and_the_others_go_on(change: dict[str, Any], reason: str) -> None:
-    rules, unusable = of_records([RECORD | change, RECORD])
+    rules, unusable = of_records([RECORD | change, RECORD], 50)
     assert [one.id for one in rules] == ["abcdefghij12345"]
     assert reason in unusable[0].reason
     assert unusable[0].name == "mine"
 
 
-def test_only_so_many_records_are_asked() -> None:
-    rules, unusable = of_records([RECORD | {"id": f"{n:015d}"} for n in range(MAX_RECORDS + 1)])
-    assert (len(rules), [one.id for one in unusable]) == (MAX_RECORDS, [f"{MAX_RECORDS:015d}"])
+def records(user: str, count: int) -> list[dict[str, Any]]:
+    return [RECORD | {"user": user, "id": f"{user or 'none'}{n:06d}"} for n in range(count)]
+
+
+def test_one_users_many_rules_leave_no_place_of_others_taken() -> None:
+    """Bug: the oldest 1000 rules of all users were asked, so 1000 of one user kept out every later user's."""
+    rules, unusable = of_records([*records("ann", 2000), *records("bob", 2), *records("", 3)], 50)
+    assert Counter(rule.user for rule in rules) == {"ann": 50, "bob": 2, None: 3}
+    assert [rule.id for rule in rules if rule.user == "ann"][-1] == "ann000049"
+    assert (len(unusable), unusable[0].id, {one.user for one in unusable}) == (1950, "ann000050", {"ann"})
+    assert unusable[0].reason.startswith("only 50 rules of a user are asked, the oldest")
+
+
+def test_where_users_are_too_many_everybodys_first_rules_are_asked() -> None:
+    crowd = [one for n in range(30) for one in records(f"u{n:02d}", 50)]
+    rules, unusable = of_records([*crowd, *records("late", 3), *records("", MAX_RECORDS + 1)], 50)
+    found = Counter(rule.user for rule in rules)
+    assert found.pop(None) == MAX_RECORDS  # the owner's own place
+    assert (found.total(), found["late"], min(found[f"u{n:02d}"] for n in range(30))) == (MAX_RECORDS, 3, 33)
+    assert len(unusable) == 30 * 50 + 3 - MAX_RECORDS + 1
 
 
 def test_the_settings_rules_are_known_by_their_names() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ class Store:
             raise self.records
         return self.records
 
-    async def record_alert(self, alert: Alert) -> None:
-        self.alerts.append(alert)
+    async def record_alerts(self, alerts: Sequence[Alert]) -> dict[int, str]:
+        self.alerts += alerts
+        return {}
 
 
 RECORD = {"id": "abcdefghij12345", "name": "pb", "condition": "price_above", "threshold": 100}
@@ -99,7 +100,7 @@ async def test_rules_of_pocketbase_come_change_and_go(tmp_path: Path) -> None:
             return bool(store.alerts)
 
         await eventually(recorded)
-        assert store.alerts == told == await alerts.recent(10)
+        assert store.alerts == told == (await alerts.recent(None, 10)).alerts
         store.records = []
         await eventually(lambda: has_rules(alerts, 0))
 
@@ -180,7 +181,7 @@ async def test_a_rule_written_in_pocketbase_raises_an_alert_there(
             await eventually(lambda: has_rules(alerts, 1))
             await journal.append(batch(quote(101)))
             await alerts.flush()
-            (raised,) = await alerts.recent(10)
+            (raised,) = (await alerts.recent(None, 10)).alerts
             stored = await as_superuser(pocketbase_server, "GET", f"alerts/records/{raised.id}")
     finally:
         await as_superuser(pocketbase_server, "DELETE", f"alert_rules/records/{record['id']}")

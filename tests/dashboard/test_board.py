@@ -24,7 +24,7 @@ from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.tokens import TokenFile
 from zlotick.market.universe import Member
 from zlotick.model import (
-    Alert,
+    AlertsSeen,
     ConnectionStatus,
     Origin,
     ProviderRow,
@@ -105,8 +105,8 @@ class Changeable(Answers):
         )
 
 
-async def _no_alerts(_: int) -> list[Alert]:
-    return []
+async def _no_alerts(_: str | None, limit: int) -> AlertsSeen:
+    return AlertsSeen([])
 
 
 @asynccontextmanager

@@ -16,10 +16,12 @@ import websockets
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway.alerts import may_see
 from zlotick.journal.base import JournalStats
 from zlotick.model import (
     Alert,
     AlertCondition,
+    AlertsSeen,
     ConnectionStatus,
     CycleReport,
     Entry,
@@ -29,6 +31,7 @@ from zlotick.model import (
     StaleReason,
     Standing,
     StockUpdate,
+    UnusableRule,
     UpdateBatch,
     now_text,
 )
@@ -126,6 +129,7 @@ class Service:
     home: Path | None = None
     pocketbase_url: str | None = None
     alerts: list[Alert] | None = None  # newest first; None: there is no engine
+    unusable: list[UnusableRule] = field(default_factory=list)
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         self.reads += 1
@@ -139,8 +143,8 @@ class Service:
             raise self.journal
         return self.journal
 
-    async def recent_alerts(self, limit: int) -> list[Alert]:
-        return (self.alerts or [])[:limit]
+    async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
+        return AlertsSeen([one for one in self.alerts or [] if may_see(user, one)][:limit], self.unusable)
 
     def context(self) -> GatewayContext:
         started = time.monotonic()

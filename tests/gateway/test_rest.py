@@ -30,7 +30,7 @@ from zlotick.gateway.protocol import BadMessage
 from zlotick.gateway.rest import NO_ALERTS
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
 from zlotick.market.universe import Member
-from zlotick.model import Alert, StockUpdate
+from zlotick.model import AlertsSeen, StockUpdate, UnusableRule
 
 PAGE = 100
 
@@ -237,8 +237,18 @@ async def test_alerts_newest_first_by_symbol_and_time() -> None:
     assert "user" not in answer["data"][0]
 
 
+async def test_rules_that_are_not_asked_are_told_with_the_alerts() -> None:
+    service = Stored(unusable=[UnusableRule("r1", "mine", "only 1 rules of a user are asked", "ann")])
+    service.alerts = []
+    async with calling(service) as caller:
+        _, answer = await caller.get("/alerts")
+    assert answer["unusable_rules"] == [
+        {"id": "r1", "name": "mine", "reason": "only 1 rules of a user are asked"}
+    ]
+
+
 async def test_alerts_that_cannot_be_read_are_503_and_why_is_for_the_log() -> None:
-    async def broken(_: int) -> list[Alert]:
+    async def broken(_: str | None, limit: int) -> AlertsSeen:
         raise JournalError("/home/me/alerts.sqlite: disk I/O error")
 
     class Broken(Stored):

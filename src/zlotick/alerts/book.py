@@ -17,9 +17,10 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
-from zlotick.alerts import tables
+from zlotick.alerts import layout, queues, tables
+from zlotick.alerts.queues import Failure, Waiting
 from zlotick.alerts.rules import Memory
-from zlotick.alerts.tables import Counts, Raised, Routes, Waiting
+from zlotick.alerts.tables import Counts, Raised, Routes
 from zlotick.alerts.watch import Findings, Key, Standing
 from zlotick.config.profile import make_folder
 from zlotick.errors import AlertDiskError, AlertError
@@ -91,23 +92,23 @@ class Book:
 
     async def keep_targets(self, targets: Sequence[str]) -> int:
         """Give up what waits for other targets than these; returns how much that was."""
-        return await self._run(tables.keep_targets, targets)
+        return await self._run(queues.keep_targets, targets)
 
-    async def waiting(self, target: str) -> Waiting | None:
-        """The oldest alert that a target has yet to get."""
-        return await self._run(tables.waiting, target)
+    async def waiting(self, target: str, limit: int = 1) -> list[Waiting]:
+        """What a target gets next, at most so many; see :func:`queues.waiting`."""
+        return await self._run(queues.waiting, target, limit)
 
-    async def delivered(self, target: str, number: int) -> None:
-        """The target has it."""
-        await self._run(tables.delivered, target, number)
+    async def delivered(self, target: str, numbers: Sequence[int]) -> None:
+        """The target has them."""
+        await self._run(queues.delivered, target, numbers)
 
-    async def failed(self, target: str, number: int, error: str, *, give_up: bool) -> None:
-        """It did not work; whether it is tried again."""
-        await self._run(tables.failed, target, number, error, give_up)
+    async def failed(self, target: str, failures: Sequence[Failure]) -> None:
+        """They did not work; whether they are tried again."""
+        await self._run(queues.failed, target, failures)
 
-    async def recent(self, limit: int) -> list[Alert]:
-        """Alerts, newest first."""
-        return await self._run(tables.recent, limit)
+    async def recent(self, user: str | None, limit: int) -> list[Alert]:
+        """The alerts that a user may see, newest first; None: everybody's."""
+        return await self._run(tables.recent, user, limit)
 
     async def history(self, limit: int) -> list[Raised]:
         """Alerts and what became of them, newest first."""
@@ -125,7 +126,8 @@ class Book:
         make_folder(self.path.parent)
         self._connection = db = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT)
         db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA foreign_keys=ON")
-        _prepare(db, self.path)
+        if not layout.prepare(db):
+            raise AlertError(f"{self.path} is no book of alerts that this zlotick knows: {_MOVE_ASIDE}")
         db.execute("PRAGMA journal_mode=WAL").fetchone()
 
     def _close(self) -> None:
@@ -160,19 +162,6 @@ class Book:
                 raise AlertError(f"{self.path} is closed") from None
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    (application_id,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (count,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not count and not application_id:
-        db.executescript(
-            f"BEGIN IMMEDIATE; {tables.TABLES} PRAGMA application_id={tables.APPLICATION_ID}; "
-            f"PRAGMA user_version={tables.VERSION}; COMMIT"
-        )
-    elif application_id != tables.APPLICATION_ID or version > tables.VERSION:
-        raise AlertError(f"{path} is no book of alerts that this zlotick knows: {_MOVE_ASIDE}")
-
-
 _MOVE_ASIDE = "move it aside, with its -wal file if there is one; the rules then begin anew"
 
 
@@ -188,7 +177,7 @@ def _translated(path: Path) -> Iterator[None]:
             raise AlertError(f"{path}: {error}: {_MOVE_ASIDE}") from error
         raise AlertDiskError(f"{path}: {error}: check its disk: space, quota, permissions") from error
     except TimeoutError as error:
-        raise AlertDiskError(f"{path} did not answer in time: check its disk") from error
+        raise AlertDiskError(f"{path} {error}") from error
     except OSError as error:
         raise AlertDiskError(
             f"{path}: {error}: its folder must be one that this user may write to"

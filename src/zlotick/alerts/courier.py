@@ -1,23 +1,33 @@
-"""A courier: brings the alerts that wait in the book to one target, oldest first, and waits while it is away."""
+"""A courier: brings the alerts that wait in the book to one target, and waits while it is away.
+
+Of each user the oldest come first; many users share a journey.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from zlotick.alerts.book import Book
-from zlotick.alerts.tables import Waiting
+from zlotick.alerts.queues import Failure, Waiting
 from zlotick.connections.backoff import backoff
 from zlotick.errors import AlertError, Fatal, Transient
 from zlotick.model import Alert
+
+MAX_AT_ONCE = 100
+"""Alerts that one request takes, where the target takes several."""
 
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
 Send = Callable[[Alert, str], Awaitable[None]]
 """Takes an alert and a note for people. Raises Transient or Fatal."""
+
+SendAll = Callable[[Sequence[Alert]], Awaitable[Mapping[int, str]]]
+"""Takes several. Returns those that the target refuses for what they say (index -> reason): then it took none of them,
+and the others may be offered again. Raises Transient or Fatal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,7 @@ class Target:
     send: Send
     transient_tries: int | None  # then the alert is put aside; None: never
     fatal_tries: int
+    send_all: SendAll | None = None  # instead of `send`, where it takes several at once
     first_delay: float = 1.0  # seconds before the second try; then longer and longer, with jitter
 
 
@@ -53,6 +64,7 @@ class Courier:
         self._send_timeout = send_timeout
         self._max_delay = max_delay
         self._look_every = look_every
+        self._at_once = self._most = MAX_AT_ONCE if target.send_all else 1
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -65,8 +77,8 @@ class Courier:
         while True:
             try:
                 self._news.clear()
-                waiting = await self._book.waiting(self.target.key)
-                if waiting is None:
+                waiting = await self._book.waiting(self.target.key, self._at_once)
+                if not waiting:
                     await self._wait()
                     continue
                 well = await self._deliver(waiting)
@@ -74,16 +86,17 @@ class Courier:
                 well = False
                 self._say(str(error))
             if well:
-                delays = self._ramp()
+                delays, self._at_once = self._ramp(), self._most
             else:
+                self._at_once = max(1, self._at_once // 2)  # one that cannot be sent holds up fewer others
                 await asyncio.sleep(next(delays))
 
-    async def _deliver(self, waiting: Waiting) -> bool:
-        """Whether to go on at once: it is delivered, or was put aside."""
+    async def _deliver(self, waiting: Sequence[Waiting]) -> bool:
+        """Whether to go on at once: they are delivered, or put aside."""
         error: Exception
         try:
             async with asyncio.timeout(self._send_timeout):
-                await self.target.send(waiting.alert, waiting.note)
+                refused = await self._send(waiting)
         except TimeoutError:
             error = Transient(f"no answer within {self._send_timeout:g} s")
         except (Transient, Fatal) as failure:
@@ -91,20 +104,42 @@ class Courier:
         except Exception as bug:  # noqa: BLE001  a bug in one target must not end all alerts
             error = Fatal(f"{type(bug).__name__} in zlotick or a library of it")
         else:
-            await self._book.delivered(self.target.key, waiting.number)
-            self._say("")
+            if refused:
+                await self._refused({waiting[index]: reason for index, reason in refused.items()})
+            else:
+                await self._book.delivered(self.target.key, [one.number for one in waiting])
+                self._say("")
             return True
         return await self._failed(waiting, error)
 
-    async def _failed(self, waiting: Waiting, error: Exception) -> bool:
+    async def _send(self, waiting: Sequence[Waiting]) -> Mapping[int, str]:
+        if self.target.send_all:
+            return await self.target.send_all([one.alert for one in waiting])
+        for one in waiting:
+            await self.target.send(one.alert, one.note)
+        return {}
+
+    async def _refused(self, reasons: Mapping[Waiting, str]) -> None:
+        """What they say will not change: to try them again would hold up all others."""
+        failures = [Failure(one.number, reason, give_up=True) for one, reason in reasons.items()]
+        await self._book.failed(self.target.key, failures)
+        self._count(list(reasons))
+
+    async def _failed(self, waiting: Sequence[Waiting], error: Exception) -> bool:
         tries = self.target.fatal_tries if isinstance(error, Fatal) else self.target.transient_tries
-        give_up = tries is not None and waiting.attempts + 1 >= tries
-        await self._book.failed(self.target.key, waiting.number, str(error), give_up=give_up)
+        last = [tries is not None and one.attempts + 1 >= tries for one in waiting]
+        failures = [
+            Failure(one.number, str(error), give_up) for one, give_up in zip(waiting, last, strict=True)
+        ]
+        await self._book.failed(self.target.key, failures)
         self._say(str(error))
-        if give_up:
-            self.put_aside += 1
-            log.error("Alert put aside", mark="❌", target=self.target.name, rule=waiting.alert.name)
-        return give_up
+        self._count([one for one, give_up in zip(waiting, last, strict=True) if give_up])
+        return all(last)
+
+    def _count(self, given_up: Sequence[Waiting]) -> None:
+        self.put_aside += len(given_up)
+        for one in given_up:
+            log.error("Alert put aside", mark="❌", target=self.target.name, rule=one.alert.name)
 
     def _say(self, trouble: str) -> None:
         """Once when it begins, once when it is over."""

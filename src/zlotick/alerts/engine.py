@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 
@@ -115,17 +115,11 @@ class AlertEngine:
                 for entry in entries:
                     await self._look_at(entry)
             if at_clock and (clock := self._clock()):
-                await self._record(self.watch.of_clock(clock, self._today), None)
+                await self._record(await _gathered(self.watch.of_clock(clock, self._today)), None)
             self.failing = ""
 
     async def _look_at(self, entry: Entry) -> None:
-        found = Findings()
-        for number, part in enumerate(self.watch.of_entry(entry, self._today), 1):
-            found.alerts += part.alerts
-            found.adjusted += part.adjusted
-            found.memories |= part.memories
-            if number % _RULES_AT_A_TIME == 0:
-                await asyncio.sleep(0)
+        found = await _gathered(self.watch.of_entry(entry, self._today))
         if self.watch.standing:
             await self._record(found, entry.position)
         self._cursor = entry.position.offset
@@ -167,6 +161,18 @@ class AlertEngine:
         if why != self.failing:
             self.failing = why
             log.error("Alerts cannot be recorded", mark="❌", error=why)
+
+
+async def _gathered(parts: Iterator[Findings]) -> Findings:
+    """What all rules found; the loop has its turns meanwhile."""
+    found = Findings()
+    for number, part in enumerate(parts, 1):
+        found.alerts += part.alerts
+        found.adjusted += part.adjusted
+        found.memories |= part.memories
+        if number % _RULES_AT_A_TIME == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 def _adjusted(one: Adjustment) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from zlotick.alerts import tables
+from zlotick.alerts import layout, tables
 from zlotick.alerts.book import FILE
 from zlotick.alerts.tables import Raised
 from zlotick.errors import AlertError
@@ -27,8 +27,19 @@ def past_alerts(home: Path, limit: int) -> list[Raised]:
     try:
         lock.acquire()
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            return tables.history(db, limit)
+            return _history(db, path, limit)
     except (sqlite3.Error, msgspec.MsgspecError, OSError) as error:
         raise AlertError(f"{path} cannot be read: {error}") from error
     finally:
         lock.release()
+
+
+def _history(db: sqlite3.Connection, path: Path, limit: int) -> list[Raised]:
+    """An earlier version's through a copy in memory: the file itself is brought up to date by the next service only."""
+    if db.execute("PRAGMA user_version").fetchone() == (layout.VERSION,):
+        return tables.history(db, limit)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        db.backup(copy)
+        if not layout.prepare(copy):
+            raise AlertError(f"{path} is no book of alerts that this zlotick knows")
+        return tables.history(copy, limit)

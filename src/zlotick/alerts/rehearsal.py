@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import chain
 
 from zlotick.alerts.rulebook import CONFIG
 from zlotick.alerts.rules import Clock
@@ -50,9 +51,6 @@ def _entry(changed: Sequence[StockUpdate], offset: int) -> Entry:
 
 def _raised(watch: Watch, entry: Entry, clock: Clock, today: date) -> Iterator[Alert]:
     """As the engine does it: the quotes, then the clock."""
-    for found in watch.of_entry(entry, today):
+    for found in chain(watch.of_entry(entry, today), watch.of_clock(clock, today)):
         watch.keep(found)
         yield from found.alerts
-    found = watch.of_clock(clock, today)
-    watch.keep(found)
-    yield from found.alerts

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
 
 from zlotick.config import AlertRuleConfig
 from zlotick.config.alerts import SessionPhase, faults
-from zlotick.model import AlertCondition, AlertRule, Severity, utc_text, utc_time
+from zlotick.model import AlertCondition, AlertRule, Severity, UnusableRule, utc_text, utc_time
 
 CONFIG, POCKETBASE = "config", "pocketbase"
 MAX_RECORDS = 1000
-"""Rules of PocketBase in force at once: each is asked of every quote."""
+"""Rules of users in force at once, and as many that PocketBase has of no user: each is asked of every quote."""
 
-
-class Unusable(msgspec.Struct, frozen=True):
-    """A rule that cannot be asked, and why."""
-
-    id: str
-    name: str
-    reason: str
+_OWN = f"only {MAX_RECORDS} rules without a user are asked, the oldest: delete or disable others"
+_MANY = "only {} rules of a user are asked, the oldest (alerts.max_rules_per_user): delete or disable others"
+_FULL = (
+    f"only {MAX_RECORDS} rules of all users are asked, everybody's first ones: the owner has too many users"
+)
 
 
 class _Record(msgspec.Struct):
@@ -61,20 +62,39 @@ def of_settings(rules: Iterable[AlertRuleConfig]) -> list[AlertRule]:
     ]
 
 
-def of_records(records: Sequence[Mapping[str, Any]]) -> tuple[list[AlertRule], list[Unusable]]:
-    """The enabled rules of PocketBase; a bad one is told, and leaves the others alone."""
+def of_records(
+    records: Sequence[Mapping[str, Any]], per_user: int
+) -> tuple[list[AlertRule], list[UnusableRule]]:
+    """The enabled rules of PocketBase that are asked, and those that are not.
+
+    A bad one leaves the others alone, and one user's many leave everybody else's.
+    """
     rules, unusable = [], []
     for record in records:
         try:
             if rule := _of_record(record):
                 rules.append(rule)
         except ValueError as error:
-            name, identity = (str(record.get(field, "")) for field in ("name", "id"))
-            unusable.append(Unusable(identity, name, str(error)))
-    late = [
-        Unusable(rule.id, rule.name, f"only {MAX_RECORDS} rules are asked") for rule in rules[MAX_RECORDS:]
-    ]
-    return rules[:MAX_RECORDS], unusable + late
+            identity, name, user = (str(record.get(field) or "") for field in ("id", "name", "user"))
+            unusable.append(UnusableRule(identity, name, str(error), user or None))
+    asked, late = _shared_out(rules, per_user)
+    return asked, unusable + late
+
+
+def _shared_out(rules: Sequence[AlertRule], per_user: int) -> tuple[list[AlertRule], list[UnusableRule]]:
+    """Everybody's first rules come before anybody's second ones; those of no user are the owner's."""
+    own = [rule for rule in rules if rule.user is None]
+    places = defaultdict[str | None, Iterator[int]](lambda: count(1))
+    placed = [(next(places[rule.user]), rule) for rule in rules if rule.user is not None]
+    fair = [rule for place, rule in sorted(placed, key=itemgetter(0)) if place <= per_user]
+    late = [_late(rule, _OWN) for rule in own[MAX_RECORDS:]]
+    late += [_late(rule, _MANY.format(per_user)) for place, rule in placed if place > per_user]
+    late += [_late(rule, _FULL) for rule in fair[MAX_RECORDS:]]
+    return own[:MAX_RECORDS] + fair[:MAX_RECORDS], late
+
+
+def _late(rule: AlertRule, reason: str) -> UnusableRule:
+    return UnusableRule(rule.id, rule.name, reason, rule.user)
 
 
 def unknown_symbols(rules: Iterable[AlertRule], symbols: Iterable[str]) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -46,7 +46,7 @@ class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
     spoke: str | None = None  # the moment of its last alert
 
 
-class Clock(msgspec.Struct, frozen=True):
+class Clock(msgspec.Struct, frozen=True, dict=True):
     """What is true of the market at a moment, without a quote."""
 
     moment: str  # of the market: a replay has the replayed one
@@ -55,8 +55,9 @@ class Clock(msgspec.Struct, frozen=True):
     standings: Mapping[str, Standing]  # of the symbols that are not simply fresh
     quotes: Mapping[str, StockUpdate]  # in force
 
+    @cached_property
     def stale(self) -> frozenset[str]:
-        """The symbols whose quotes are stale."""
+        """The symbols whose quotes are stale; found once, for many rules ask."""
         return frozenset(
             symbol for symbol, one in self.standings.items() if one.stale and symbol in self.quotes
         )
@@ -187,9 +188,8 @@ def _phase(rule: AlertRule, memory: Memory, clock: Clock) -> tuple[Memory, Obser
 
 
 def _stale(memory: Memory, clock: Clock, symbol: str | None) -> tuple[Memory, Observed | None]:
-    stale = clock.stale()
-    count = len(stale)
-    holds = symbol in stale if symbol else 0 < len(clock.quotes) <= count
+    count = len(clock.stale)
+    holds = symbol in clock.stale if symbol else 0 < len(clock.quotes) <= count
     if holds is bool(memory.held):
         return memory, None
     return replace(memory, held=holds), float(1 if symbol else count) if holds else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from zlotick.alerts import notify
 from zlotick.alerts.book import FILE, Book
 from zlotick.alerts.courier import Courier, Target
 from zlotick.alerts.engine import AlertEngine
-from zlotick.alerts.rulebook import CONFIG, POCKETBASE, Unusable, of_records, of_settings, unknown_symbols
+from zlotick.alerts.rulebook import CONFIG, POCKETBASE, of_records, of_settings, unknown_symbols
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.tables import Counts, Routes
 from zlotick.alerts.watch import Standing
@@ -22,7 +22,7 @@ from zlotick.alerts.wording import name_of
 from zlotick.config import AlertsConfig, Settings
 from zlotick.errors import AlertError, ConfigError, ZlotickError
 from zlotick.journal import Journal
-from zlotick.model import Alert, plain
+from zlotick.model import Alert, AlertsSeen, UnusableRule, plain
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.alerts")
@@ -44,8 +44,8 @@ class AlertStore(Protocol):
     async def alert_rules(self) -> list[dict[str, Any]]:
         """The records of ``alert_rules``."""
 
-    async def record_alert(self, alert: Alert) -> None:
-        """Keep an alert; idempotent by its id."""
+    async def record_alerts(self, alerts: Sequence[Alert]) -> Mapping[int, str]:
+        """Keep alerts, all or none; idempotent by their ids. Returns those refused (index -> reason): then none is kept."""
 
 
 def wanted(settings: Settings) -> bool:
@@ -100,7 +100,7 @@ class Alerts:
         self._rules_every = rules_every
         self._rules_timeout = rules_timeout
         self._flush_timeout = flush_timeout
-        self._unusable: list[Unusable] = []
+        self._unusable: list[UnusableRule] = []
         self._rules_trouble = ""
         self._book = Book(home / FILE)
         pocketbase = [_pocketbase(store)] if store else []
@@ -109,6 +109,7 @@ class Alerts:
             tuple(target.key for target in pocketbase),
             tuple(target.key for target in targets),
             config.max_per_hour,
+            config.max_per_hour_per_user,
         )
         self.engine = AlertEngine(journal, self._book, routes=routes, clock=clock, tell=self._tell)
 
@@ -150,15 +151,16 @@ class Alerts:
         """A cycle is over: there may be something new."""
         self.engine.wake()
 
-    async def recent(self, limit: int) -> list[Alert]:
-        """Alerts of all users, newest first."""
-        return await self._book.recent(limit)
+    async def recent(self, user: str | None, limit: int) -> AlertsSeen:
+        """What a user may see, newest first; None: everybody's."""
+        unusable = [one for one in self._unusable if user in (None, one.user)]
+        return AlertsSeen(await self._book.recent(user, limit), unusable[:limit])
 
     async def rules(self) -> dict[str, Any]:
         """The rules in force and those that cannot be, for the command line."""
         standing = sorted(self.engine.watch.standing.values(), key=lambda one: (one.source, one.rule.name))
         return {
-            "rules": [self._row(one) for one in standing],
+            "rules": self._rows(standing),
             "unusable": [plain(one) for one in self._unusable],
             "trouble": self.warnings(),
             "counts": plain(await self._book.counts()),
@@ -194,11 +196,14 @@ class Alerts:
             [f"{bad} alert rules of PocketBase cannot be used (zlotick alerts list)"] if bad else []
         )
 
-    def _row(self, one: Standing) -> dict[str, Any]:
-        unknown = unknown_symbols([one.rule], self._symbols()).get(one.rule.id, [])
-        spoke = self.engine.watch.spoke(one.rule.id)
-        row = {**plain(one.rule), "name": name_of(one.rule)}
-        return {**row, "source": one.source, "spoke": spoke, "unknown_symbols": unknown}
+    def _rows(self, standing: Sequence[Standing]) -> list[dict[str, Any]]:
+        unknown = unknown_symbols([one.rule for one in standing], self._symbols())
+        spoke = self.engine.watch.spoke()
+        return [
+            {**plain(one.rule), "name": name_of(one.rule), "source": one.source}
+            | {"spoke": spoke.get(one.rule.id), "unknown_symbols": unknown.get(one.rule.id, [])}
+            for one in standing
+        ]
 
     def _rule_samples(self) -> Samples:
         for source in (CONFIG, POCKETBASE):
@@ -227,7 +232,7 @@ class Alerts:
             try:
                 async with asyncio.timeout(self._rules_timeout):
                     records = await store.alert_rules()
-                rules, unusable = of_records(records)
+                rules, unusable = of_records(records, self._config.max_rules_per_user)
                 await self.engine.adopt(POCKETBASE, rules)
                 self._say_unusable(unusable)
                 self._say_trouble("")
@@ -235,11 +240,12 @@ class Alerts:
                 self._say_trouble(str(error) or f"no answer within {self._rules_timeout:g} s")
             await asyncio.sleep(max(1.0, self._rules_every - (time.monotonic() - started)))
 
-    def _say_unusable(self, unusable: list[Unusable]) -> None:
-        """Each once."""
-        for one in unusable:
-            if one not in self._unusable:
-                log.warning("Alert rule cannot be used", rule=one.name or one.id, reason=one.reason)
+    def _say_unusable(self, unusable: list[UnusableRule]) -> None:
+        """Each once, and of a user's many of one kind the first: one user cannot fill the log."""
+        known = set(self._unusable)
+        fresh = [one for one in unusable if one not in known]
+        for one in {(one.user, one.reason): one for one in reversed(fresh)}.values():
+            log.warning("Alert rule cannot be used", rule=one.name or one.id, reason=one.reason)
         self._unusable = unusable
 
     def _say_trouble(self, trouble: str) -> None:
@@ -250,16 +256,22 @@ class Alerts:
 
 def _pocketbase(store: AlertStore) -> Target:
     async def send(alert: Alert, note: str) -> None:
-        await store.record_alert(alert)
+        await store.record_alerts([alert])
 
     return Target(
-        key="pocketbase", name="PocketBase", send=send, transient_tries=None, fatal_tries=_FATAL_TRIES
+        key="pocketbase",
+        name="PocketBase",
+        send=send,
+        send_all=store.record_alerts,
+        transient_tries=None,
+        fatal_tries=_FATAL_TRIES,
     )
 
 
 def _totals(counts: Counts) -> Samples:
     for name, text, value in (
         ("raised", "Alerts raised, ever", counts.raised),
+        ("held", "Alerts not raised because their user had too many within the hour, ever", counts.held),
         ("dropped", "Deliveries of alerts given up unsent, ever", counts.dropped),
     ):
         yield Sample(f"zlotick_alerts_{name}", text, value, kind="counter")

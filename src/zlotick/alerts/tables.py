@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from zlotick.alerts import queues
+from zlotick.alerts.allowance import HOUR, Allowances
+from zlotick.alerts.layout import decoded
+from zlotick.alerts.queues import Delivery
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.watch import Findings, Key, Standing
 from zlotick.model import Alert, Position
 
-T = TypeVar("T")
-
-APPLICATION_ID = 0x7A6C616C  # "zlal"
-VERSION = 1
 MAX_ALERTS = 100_000
-MAX_WAITING = 10_000
-"""Alerts that may wait for one target; the oldest give way."""
+"""Alerts of the owner that are kept, and as many of all users together, each of them an equal share."""
 
-TABLES = """
-CREATE TABLE state (  -- one row
-    epoch TEXT NOT NULL,
-    offset INTEGER NOT NULL,  -- of the last journal entry that the rules were asked of; -1: none yet
-    raised INTEGER NOT NULL,  -- alerts, ever
-    dropped INTEGER NOT NULL  -- deliveries given up because too many were waiting, or their target is gone, ever
-);
-INSERT INTO state VALUES ('', -1, 0, 0);
-CREATE TABLE rules (
-    id TEXT PRIMARY KEY,
-    standing TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE memories (
-    rule TEXT NOT NULL,
-    symbol TEXT NOT NULL,
-    memory TEXT NOT NULL,
-    PRIMARY KEY (rule, symbol)
-) WITHOUT ROWID;
-CREATE TABLE alerts (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    raised_at REAL NOT NULL,  -- by our clock, seconds since 1970: a replayed alert has an old moment
-    sent INTEGER,  -- whether alerts.max_per_hour let it go to alerts.notify; NULL: it was not for there
-    alert TEXT NOT NULL
-);
-CREATE INDEX alerts_raised_at ON alerts (raised_at);
-CREATE TABLE deliveries (  -- what is not delivered (yet)
-    alert INTEGER NOT NULL REFERENCES alerts (number) ON DELETE CASCADE,
-    target TEXT NOT NULL,
-    note TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT NOT NULL DEFAULT '',
-    aside INTEGER NOT NULL DEFAULT 0,  -- 1: given up
-    PRIMARY KEY (target, alert)
-) WITHOUT ROWID;
-CREATE INDEX deliveries_alert ON deliveries (alert);
-"""
+Row = tuple[int, str, int | None]
+"""An alert's number, its text, and whether it was sent."""
 
 
 class Routes(NamedTuple):
@@ -65,24 +29,7 @@ class Routes(NamedTuple):
     pocketbase: tuple[str, ...] = ()  # every alert
     notify: tuple[str, ...] = ()  # everybody's alerts, at most max_per_hour
     max_per_hour: int = 30
-
-
-class Waiting(NamedTuple):
-    """An alert that a target has yet to get."""
-
-    number: int
-    alert: Alert
-    note: str
-    attempts: int
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """What became of an alert on its way to a target, as long as it is not there."""
-
-    target: str
-    attempts: int
-    error: str
-    given_up: bool
+    max_per_user: int = 100  # alerts that a user's rules may raise within an hour
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -99,6 +46,7 @@ class Counts(msgspec.Struct, frozen=True):
     raised: int = 0
     dropped: int = 0
     suppressed: int = 0  # of the alerts kept
+    held: int = 0  # alerts not raised because their user had too many within the hour, ever
     waiting: dict[str, int] = {}  # by target
     given_up: dict[str, int] = {}
 
@@ -125,13 +73,13 @@ def begin_at(db: sqlite3.Connection, to: Position) -> None:
 def standing(db: sqlite3.Connection) -> list[Standing]:
     """The rules that were in force last."""
     rows = db.execute("SELECT standing FROM rules ORDER BY id")
-    return [_decoded(text, Standing) for (text,) in rows]
+    return [decoded(text, Standing) for (text,) in rows]
 
 
 def memories(db: sqlite3.Connection) -> dict[Key, Memory]:
     """What they remember."""
     rows = db.execute("SELECT rule, symbol, memory FROM memories")
-    return {(rule, symbol): _decoded(text, Memory) for rule, symbol, text in rows}
+    return {(rule, symbol): decoded(text, Memory) for rule, symbol, text in rows}
 
 
 def adopt(db: sqlite3.Connection, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
@@ -152,34 +100,36 @@ def record(
     )
     if to:
         move(db, to)
-    return [alert for alert in found.alerts if _raise(db, alert, routes, now)]
+    allowances = Allowances(db, routes.max_per_user, now)
+    allowed = filter(None, map(allowances.allowed, found.alerts))
+    raised = [alert for alert in allowed if _raise(db, alert, routes, now)]
+    allowances.keep()
+    return raised
 
 
 def _raise(db: sqlite3.Connection, alert: Alert, routes: Routes, now: float) -> bool:
-    room = _room(db, routes, now)
     wanted = bool(routes.notify) and alert.user is None
+    room = _room(db, routes, now) if wanted else 0
     sent = int(room > 0) if wanted else None
     added = db.execute(
-        "INSERT INTO alerts (id, raised_at, sent, alert) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number",
-        (alert.id, now, sent, _json(alert)),
+        "INSERT INTO alerts (id, raised_at, sent, alert, user) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING RETURNING number",
+        (alert.id, now, sent, _json(alert), alert.user or ""),
     ).fetchone()
     if added is None:
         return False
     db.execute("UPDATE state SET raised = raised + 1")
     note = _note(db, added[0], room, routes) if sent else ""
-    targets = [(name, "") for name in routes.pocketbase] + [(name, note) for name in routes.notify if sent]
-    db.executemany(
-        "INSERT INTO deliveries (alert, target, note) VALUES (?, ?, ?)",
-        [(added[0], target, text) for target, text in targets],
-    )
-    for target, _ in targets:
-        _bound(db, target)
+    notes = [(name, "") for name in routes.pocketbase] + [(name, note) for name in routes.notify if sent]
+    queues.add(db, added[0], alert.user or "", notes)
     return True
 
 
 def _room(db: sqlite3.Connection, routes: Routes, now: float) -> int:
     """How many alerts may still go to alerts.notify within this hour."""
-    (sent,) = db.execute("SELECT count(*) FROM alerts WHERE sent AND raised_at > ?", (now - 3600,)).fetchone()
+    (sent,) = db.execute(
+        "SELECT count(*) FROM alerts WHERE sent = 1 AND raised_at > ?", (now - HOUR,)
+    ).fetchone()
     return routes.max_per_hour - int(sent)
 
 
@@ -187,7 +137,7 @@ def _note(db: sqlite3.Connection, number: int, room: int, routes: Routes) -> str
     """What a person must know who is not told everything."""
     (suppressed,) = db.execute(
         "SELECT count(*) FROM alerts WHERE sent = 0 AND number > "
-        "coalesce((SELECT max(number) FROM alerts WHERE sent AND number < ?), 0)",
+        "coalesce((SELECT max(number) FROM alerts WHERE sent = 1 AND number < ?), 0)",
         (number,),
     ).fetchone()
     notes = [f"{suppressed} alerts before it were not sent"] if suppressed else []
@@ -196,101 +146,57 @@ def _note(db: sqlite3.Connection, number: int, room: int, routes: Routes) -> str
     return f"{'; '.join(notes)} (alerts.max_per_hour = {routes.max_per_hour})" if notes else ""
 
 
-def _bound(db: sqlite3.Connection, target: str) -> None:
-    (count,) = db.execute("SELECT count(*) FROM deliveries WHERE target = ?", (target,)).fetchone()
-    if count > MAX_WAITING:
-        _drop(
-            db,
-            "target = ? AND alert IN (SELECT alert FROM deliveries WHERE target = ? ORDER BY aside DESC, alert LIMIT ?)",
-            (target, target, count - MAX_WAITING),
-        )
-
-
-def keep_targets(db: sqlite3.Connection, targets: Iterable[str]) -> int:
-    """Give up what waits for targets that are not there any more; returns how much that was."""
-    known = list(targets)
-    marks = ", ".join("?" * len(known))
-    return _drop(db, f"target NOT IN ({marks})", known)
-
-
-def _drop(db: sqlite3.Connection, where: str, values: Sequence[object]) -> int:
-    gone = db.execute(f"DELETE FROM deliveries WHERE {where}", values).rowcount  # noqa: S608  our own text
-    db.execute("UPDATE state SET dropped = dropped + ?", (gone,))
-    return int(gone)
-
-
-def waiting(db: sqlite3.Connection, target: str) -> Waiting | None:
-    """The oldest alert that a target has yet to get."""
-    row = db.execute(
-        "SELECT number, alerts.alert, note, attempts FROM deliveries JOIN alerts ON number = deliveries.alert "
-        "WHERE target = ? AND NOT aside ORDER BY deliveries.alert LIMIT 1",
-        (target,),
-    ).fetchone()
-    if row is None:
-        return None
-    number, text, note, attempts = msgspec.convert(row, tuple[int, str, str, int])
-    return Waiting(number, _decoded(text, Alert), note, attempts)
-
-
-def delivered(db: sqlite3.Connection, target: str, number: int) -> None:
-    """The target has it."""
-    db.execute("DELETE FROM deliveries WHERE target = ? AND alert = ?", (target, number))
-
-
-def failed(db: sqlite3.Connection, target: str, number: int, error: str, give_up: bool) -> None:
-    """It did not work; whether it is tried again."""
-    db.execute(
-        "UPDATE deliveries SET attempts = attempts + 1, error = ?, aside = ? WHERE target = ? AND alert = ?",
-        (error[:500], give_up, target, number),
-    )
-
-
-def recent(db: sqlite3.Connection, limit: int) -> list[Alert]:
-    """Alerts, newest first."""
-    rows = db.execute("SELECT alert FROM alerts ORDER BY number DESC LIMIT ?", (limit,))
-    return [_decoded(text, Alert) for (text,) in rows]
+def recent(db: sqlite3.Connection, user: str | None, limit: int) -> list[Alert]:
+    """The alerts that a user may see, newest first; None: everybody's."""
+    rows = _everybody(db, limit) if user is None else _seen_by(db, user, limit)
+    return [decoded(row[1], Alert) for row in rows]
 
 
 def history(db: sqlite3.Connection, limit: int) -> list[Raised]:
-    """Alerts and what became of them, newest first."""
-    rows = db.execute(
-        "SELECT number, alert, sent FROM alerts ORDER BY number DESC LIMIT ?", (limit,)
-    ).fetchall()
-    return [Raised(_decoded(text, Alert), sent == 0, _undelivered(db, number)) for number, text, sent in rows]
+    """Everybody's alerts and what became of them, newest first."""
+    rows = _everybody(db, limit)
+    return [Raised(decoded(text, Alert), sent == 0, queues.undelivered(db, number)) for number, text, sent in rows]
 
 
-def _undelivered(db: sqlite3.Connection, number: int) -> list[Delivery]:
-    rows = db.execute(
-        "SELECT target, attempts, error, aside FROM deliveries WHERE alert = ? ORDER BY target", (number,)
-    )
-    return [Delivery(target, attempts, error, bool(aside)) for target, attempts, error, aside in rows]
+def _everybody(db: sqlite3.Connection, limit: int) -> list[Row]:
+    """The newest; where there are too many, the users' take at most half of the place."""
+    own = _newest(db, "user = ''", (), limit)
+    others = _newest(db, "user <> ''", (), max(limit // 2, limit - len(own)))
+    return sorted(own + others, reverse=True)[:limit]
+
+
+def _seen_by(db: sqlite3.Connection, user: str, limit: int) -> list[Row]:
+    shared, own = (_newest(db, "user = ?", (whose,), limit) for whose in ("", user))
+    return sorted(shared + own, reverse=True)[:limit]
+
+
+def _newest(db: sqlite3.Connection, whose: str, values: tuple[str, ...], limit: int) -> list[Row]:
+    text = f"SELECT number, alert, sent FROM alerts WHERE {whose} ORDER BY number DESC LIMIT ?"  # noqa: S608  ours
+    return db.execute(text, (*values, limit)).fetchall()
 
 
 def counts(db: sqlite3.Connection) -> Counts:
     """The book in numbers."""
-    row = db.execute("SELECT raised, dropped FROM state").fetchone()
-    raised, dropped = msgspec.convert(row, tuple[int, int])
-    by_target = "SELECT target, count(*) FROM deliveries WHERE aside = ? GROUP BY target"
+    row = db.execute("SELECT raised, dropped, held FROM state").fetchone()
+    raised, dropped, held = msgspec.convert(row, tuple[int, int, int])
     (suppressed,) = db.execute("SELECT count(*) FROM alerts WHERE sent = 0").fetchone()
-    return Counts(
-        raised, dropped, suppressed, dict(db.execute(by_target, (0,))), dict(db.execute(by_target, (1,)))
-    )
+    return Counts(raised, dropped, suppressed, held, *queues.counts(db))
 
 
 def retain(db: sqlite3.Connection, before: float) -> None:
-    """Forget alerts that are too old or too many, with what is undelivered of them."""
-    old = (
-        "FROM alerts WHERE raised_at < ? OR number <= "
-        "(SELECT number FROM alerts ORDER BY number DESC LIMIT 1 OFFSET ?)"
-    )
-    _drop(db, f"NOT aside AND alert IN (SELECT number {old})", (before, MAX_ALERTS))
-    db.execute(f"DELETE {old}", (before, MAX_ALERTS))
+    """Forget alerts that are too old or too many of their user, with what is undelivered of them."""
+    _forget(db, "raised_at < ?", (before,))
+    users = [user for (user,) in db.execute("SELECT DISTINCT user FROM alerts WHERE user <> ''").fetchall()]
+    for user, most in [("", MAX_ALERTS), *((user, MAX_ALERTS // len(users)) for user in users)]:
+        last = "SELECT number FROM alerts WHERE user = ? ORDER BY number DESC LIMIT 1 OFFSET ?"
+        _forget(db, f"user = ? AND number <= ({last})", (user, user, most))
+
+
+def _forget(db: sqlite3.Connection, which: str, values: tuple[object, ...]) -> None:
+    gone = f"FROM alerts WHERE {which}"
+    queues.drop(db, f"NOT aside AND alert IN (SELECT number {gone})", values)
+    db.execute(f"DELETE {gone}", values)
 
 
 def _json(value: msgspec.Struct) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _decoded(text: object, kind: type[T]) -> T:
-    """What a column holds. In a damaged file it may be anything: then this raises one of msgspec's errors."""
-    return msgspec.json.decode(msgspec.convert(text, str), type=kind)

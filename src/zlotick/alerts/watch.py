@@ -60,21 +60,11 @@ class Watch:
             if one.since < entry.position.offset and one.rule.condition not in OF_THE_CLOCK:
                 yield self._of_quotes(one.rule, quotes, place, adjusted, today)
 
-    def of_clock(self, clock: Clock, today: date) -> Findings:
-        """What the rules have to say of phase and staleness."""
-        found = Findings()
+    def of_clock(self, clock: Clock, today: date) -> Iterator[Findings]:
+        """What the rules have to say of phase and staleness, rule by rule."""
         for one in self.standing.values():
             if one.rule.condition in OF_THE_CLOCK:
-                for symbol in _watched(one.rule):
-                    memory = self._memory(one.rule, symbol)
-                    after, observed = look_at_clock(one.rule, memory, clock, symbol)
-                    if after is not memory:
-                        found.memories[one.rule.id, symbol or ""] = after
-                    if observed is not None:
-                        found.alerts.append(
-                            alert(one.rule, symbol, observed, seen_clock(clock, symbol, today))
-                        )
-        return found
+                yield self._of_clock(one.rule, clock, today)
 
     def keep(self, findings: Findings) -> None:
         """They are durable: the next look goes on from them."""
@@ -98,16 +88,20 @@ class Watch:
 
     def replace(self, fresh: Iterable[Standing], gone: Iterable[str]) -> None:
         """They are durable: new rules remember nothing, those that are gone are forgotten."""
-        fresh = list(fresh)
-        for name in [*gone, *(one.rule.id for one in fresh)]:
+        new = {one.rule.id: one for one in fresh}
+        forgotten = new.keys() | set(gone)
+        for name in forgotten:
             self.standing.pop(name, None)
-            self._memories = {key: memory for key, memory in self._memories.items() if key[0] != name}
-        self.standing.update((one.rule.id, one) for one in fresh)
+        self._memories = {key: memory for key, memory in self._memories.items() if key[0] not in forgotten}
+        self.standing.update(new)
 
-    def spoke(self, rule: str) -> str | None:
-        """When a rule last raised an alert."""
-        moments = [m.spoke for (name, _), m in self._memories.items() if name == rule and m.spoke]
-        return max(moments, default=None)
+    def spoke(self) -> dict[str, str]:
+        """When the rules that ever raised an alert did so last."""
+        moments: dict[str, str] = {}
+        for (rule, _), memory in self._memories.items():
+            if memory.spoke:
+                moments[rule] = max(memory.spoke, moments.get(rule, ""))
+        return moments
 
     def _of_references(self, quotes: Mapping[str, StockUpdate]) -> Findings:
         """The last prices of the stocks whose prices are watched, and which reference prices were adjusted."""
@@ -145,6 +139,17 @@ class Watch:
                     found.memories[rule.id, symbol] = after
                 if observed is not None:
                     found.alerts.append(alert(rule, symbol, observed, seen_quote(quote, place, today)))
+        return found
+
+    def _of_clock(self, rule: AlertRule, clock: Clock, today: date) -> Findings:
+        found = Findings()
+        for symbol in _watched(rule):
+            memory = self._memory(rule, symbol)
+            after, observed = look_at_clock(rule, memory, clock, symbol)
+            if after is not memory:
+                found.memories[rule.id, symbol or ""] = after
+            if observed is not None:
+                found.alerts.append(alert(rule, symbol, observed, seen_clock(clock, symbol, today)))
         return found
 
     def _memory(self, rule: AlertRule, symbol: str | None) -> Memory:

@@ -84,7 +84,7 @@ def _origin(quote: StockUpdate) -> str:
 
 def _common_reason(clock: Clock) -> StaleReason | None:
     """Why all are stale, when that is the same for all."""
-    reasons = {clock.standings[symbol].reason for symbol in clock.stale()}
+    reasons = {clock.standings[symbol].reason for symbol in clock.stale}
     return reasons.pop() if len(reasons) == 1 else None
 
 

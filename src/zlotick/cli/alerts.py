@@ -141,10 +141,20 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
     for rule in board["rules"]:
         if rule.get("unknown_symbols"):
             yield f"❌ {rule['name']}: watches stocks that nobody quotes: {', '.join(rule['unknown_symbols'])}"
-    for bad in board["unusable"]:
-        yield f"❌ {bad['name'] or bad['id']}: cannot be used: {bad['reason']}"
+    yield from _unusable(board["unusable"])
     for trouble in board["trouble"]:
         yield f"❌ {trouble}"
+
+
+def _unusable(rules: list[dict[str, Any]]) -> Iterable[str]:
+    """A line for all rules of a user with the same fault: one user cannot fill the screen."""
+    alike: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
+    for one in rules:
+        alike.setdefault((one["user"], one["reason"]), []).append(one)
+    for (user, reason), [first, *others] in alike.items():
+        more = f" and {len(others)} more" if others else ""
+        whose = f" (user {user})" if user else ""
+        yield f"❌ {first['name'] or first['id']}{more}{whose}: cannot be used: {reason}"
 
 
 def _rule_row(rule: dict[str, Any]) -> tuple[str, ...]:

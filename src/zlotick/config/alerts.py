@@ -67,6 +67,14 @@ class AlertsConfig(msgspec.Struct, kw_only=True):
         int, Meta(ge=1, le=3600, description="alerts sent to alerts.notify within an hour; further ones wait "
                                              "nowhere, but are counted, said and kept in the history")
     ] = 30  # fmt: skip
+    max_rules_per_user: Annotated[
+        int, Meta(ge=1, le=500, description="rules of one user of PocketBase that are asked, the oldest; the rules "
+                                            "written here do not count")
+    ] = 50  # fmt: skip
+    max_per_hour_per_user: Annotated[
+        int, Meta(ge=1, le=3600, description="alerts that the rules of one user raise within an hour; further ones "
+                                             "are counted, and that user is told")
+    ] = 100  # fmt: skip
     keep_days: Annotated[float, Meta(gt=0, description="alerts older than this are forgotten")] = 90
     rules: Annotated[list[AlertRuleConfig], Meta(description="the rules, each a table [[alerts.rules]]")] = []
 

@@ -11,7 +11,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.market.history import History
 from zlotick.market.sessions import GPW, Calendar
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, Entry, ProviderRow, Standing
+from zlotick.model import AlertsSeen, ConnectionStatus, Entry, ProviderRow, Standing
 from zlotick.telemetry.metrics import Metrics
 
 
@@ -41,8 +41,8 @@ class GatewayContext:
     home: Path | None = None  # the profile's folder: tokens.json is there
     pocketbase_url: Callable[[], str | None] = lambda: None  # where PocketBase is; None: there is none
     history: Callable[[], History | None] = lambda: None  # the stored quotes; None: there is no such store
-    recent_alerts: Callable[[int], Awaitable[list[Alert]]] | None = None
-    """All users' alerts, newest first, at most so many; None where no rule is evaluated."""
+    recent_alerts: Callable[[str | None, int], Awaitable[AlertsSeen]] | None = None
+    """What a user may see (None: everybody's), at most so many; None where no rule is evaluated."""
     alert_troubles: Callable[[], list[str]] = list  # what is wrong with alerts, for people
     troubles: Callable[[], list[str]] = list  # what else is wrong with the service, for people
     store_reasons: Callable[[], Mapping[str, str]] = dict  # why a store is not connected, by its name

@@ -183,8 +183,9 @@ class AskMetrics(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecentAlerts(msgspec.Struct, frozen=True, tag=True):
-    """Answered with the newest alerts of all users."""
+    """Answered with the newest alerts that a user may see; None: everybody's."""
 
+    user: str | None
     limit: int
 
 

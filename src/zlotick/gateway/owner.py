@@ -31,7 +31,7 @@ from zlotick.gateway.link import (
 from zlotick.journal.base import JournalStats
 from zlotick.market import sessions
 from zlotick.market.history import HistoryQuery, Interval, StoredCandle
-from zlotick.model import Alert, Entry, StockUpdate
+from zlotick.model import AlertsSeen, Entry, StockUpdate
 from zlotick.telemetry.metrics import Metrics, Sample
 
 ASK_TIMEOUT = 15.0
@@ -107,9 +107,9 @@ class Owner:
         except Transient as error:
             raise JournalError(str(error)) from error
 
-    async def recent_alerts(self, limit: int) -> list[Alert]:
-        """The newest. Raises Transient or Fatal."""
-        return await self.ask(RecentAlerts(limit), list[Alert])
+    async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
+        """The newest that a user may see. Raises Transient or Fatal."""
+        return await self.ask(RecentAlerts(user, limit), AlertsSeen)
 
     def next_export(self) -> int:
         """A number of its own for each export."""

@@ -209,10 +209,10 @@ class Desk:
                 return await self._context.journal_stats()
             case AskMetrics():
                 return await self._context.metrics.text()
-            case RecentAlerts(limit=limit):
+            case RecentAlerts(user=user, limit=limit):
                 if self._context.recent_alerts is None:
                     raise Transient("no rule is evaluated")
-                return await self._context.recent_alerts(limit)
+                return await self._context.recent_alerts(user, limit)
             case NextPage():
                 return await self._next_page(question)
             case EndExport(export=number):

@@ -111,11 +111,20 @@ class Candles(msgspec.Struct, frozen=True):
     count: int
 
 
+class NotAsked(msgspec.Struct, frozen=True):
+    """An alert rule of the caller's that is not asked, and why."""
+
+    id: str
+    name: str
+    reason: str
+
+
 class Alerts(msgspec.Struct, frozen=True):
-    """Recent alerts, newest first, each as the channel ``alerts`` told it."""
+    """Recent alerts, newest first, each as the channel ``alerts`` told it; and the caller's rules that are not asked."""
 
     count: int
     data: list[AlertTold]
+    unusable_rules: list[NotAsked] = []
 
 
 class StockUpdates(Message, frozen=True, kw_only=True, tag="stock_updates"):

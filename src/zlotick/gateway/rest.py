@@ -16,7 +16,17 @@ from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, Places, 
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
-from zlotick.gateway.resources import Alerts, Candles, Market, Quote, Quotes, StoredQuotes, Symbol, Symbols
+from zlotick.gateway.resources import (
+    Alerts,
+    Candles,
+    Market,
+    NotAsked,
+    Quote,
+    Quotes,
+    StoredQuotes,
+    Symbol,
+    Symbols,
+)
 from zlotick.gateway.routes import JSON, ROOT, Route, json
 from zlotick.gateway.subscription import unknown_symbol
 from zlotick.market.history import History, HistoryQuery, Replay
@@ -28,7 +38,7 @@ EXPORT_PATIENCE = 30.0
 """Seconds that a client has to take one page of an export."""
 
 LOOK_BACK = 2000
-"""So many alerts of all users are looked through."""
+"""So many of the alerts that the caller may see are looked through."""
 
 NO_ALERTS = "alerts: no rule is evaluated here; write one (alerts.rules), and see that alerts.enabled is true"
 
@@ -171,11 +181,12 @@ class Rest:
             raise BadMessage(ErrorCode.UNAVAILABLE, NO_ALERTS)
         identity = request[ADMISSION].identity
         assert identity is not None  # the door asks for a token first
-        recent = await self._context.recent_alerts(LOOK_BACK)
-        found = rows.chosen(alert for alert in recent if may_see(identity.user, alert))
+        seen = await self._context.recent_alerts(identity.user, LOOK_BACK)
+        found = rows.chosen(alert for alert in seen.alerts if may_see(identity.user, alert))
         if not found and rows.symbol is not None:
             self._check(rows.symbol)
-        return json(Alerts(len(found), [alert_told(alert) for alert in found]))
+        unusable = [NotAsked(one.id, one.name, one.reason) for one in seen.unusable]
+        return json(Alerts(len(found), [alert_told(alert) for alert in found], unusable))
 
     async def _export(
         self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form

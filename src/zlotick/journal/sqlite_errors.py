@@ -41,9 +41,7 @@ def translated(path: Path) -> Iterator[None]:
     except msgspec.MsgspecError as error:
         raise move_aside(path, f"is damaged: {error}") from error
     except TimeoutError as error:
-        raise JournalError(
-            f"journal {path} did not answer in time: check its disk; what was asked may still happen"
-        ) from error
+        raise JournalError(f"journal {path} {error}; what was asked may still happen") from error
     except OSError as error:
         raise JournalError(
             f"journal {path}: {error}: it must be a file in a local folder that this user may write to"

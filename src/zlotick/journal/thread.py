@@ -9,6 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_SLOW = "did not answer in time: check its disk, and what else keeps this machine busy"
+_BUSY = "did not answer in time: other calls came first, there was too much to do (or its disk hangs)"
+
 
 class Ended(Exception):
     """The thread takes no more calls."""
@@ -41,11 +44,16 @@ class OneThread:
     ) -> T:
         """The function's result; ``then`` runs in the loop when it has ended, whoever still waits.
 
-        Raises TimeoutError, or Ended.
+        Raises TimeoutError, which says what the time went to, or Ended.
         """
-        async with asyncio.timeout(timeout or self._timeout):
-            await self._turn.acquire()
-            return await asyncio.shield(self._begin(function, then))
+        begun = False
+        try:
+            async with asyncio.timeout(timeout or self._timeout):
+                await self._turn.acquire()
+                begun = True
+                return await asyncio.shield(self._begin(function, then))
+        except TimeoutError as error:
+            raise TimeoutError(_SLOW if begun else _BUSY) from error
 
     def _begin(self, function: Callable[[], T], then: Callable[[], None]) -> asyncio.Future[T]:
         if self._last is not None:
@@ -65,5 +73,8 @@ class OneThread:
     async def ended(self) -> None:
         """Return when the last call has been made; its error is raised here. Raises TimeoutError."""
         assert self._last is not None
-        async with asyncio.timeout(self._timeout):
-            await asyncio.shield(asyncio.wrap_future(self._last))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await asyncio.shield(asyncio.wrap_future(self._last))
+        except TimeoutError as error:
+            raise TimeoutError(_SLOW) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from tests.stores.pocketbase.conftest import Server
 
 from zlotick.errors import Fatal, Transient
 from zlotick.model import AlertCondition, Severity
-from zlotick.stores.pocketbase import PocketbaseConnector, Rejected
-from zlotick.stores.pocketbase import connector as connector_room
+from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.pocketbase.setup import SCHEMA
 
 PASSWORD = "a-long-password"
@@ -189,15 +189,18 @@ async def test_an_expired_token_does_not_make_the_rules_vanish(
 
 
 async def test_a_flood_of_rules_takes_nobody_elses_away(
-    ann: User, bob: User, connector: PocketbaseConnector, monkeypatch: pytest.MonkeyPatch
+    ann: User, bob: User, connector: PocketbaseConnector, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, mine = await ann.rule()
-    for _ in range(4):
+    """Bug: the oldest rules of all users were read, up to a limit: those of one user filled it for all others."""
+    for _ in range(7):
         await bob.rule()
-    monkeypatch.setattr("zlotick.stores.pocketbase.api.PAGE", 2)
-    monkeypatch.setattr(connector_room, "MAX_RULES", 4)
+    for _ in range(2):
+        await ann.rule()
+    assert (await server.ask("POST", RULES, RULE))[0] == 200
+    monkeypatch.setattr("zlotick.stores.pocketbase.api.PAGE", 3)
     rules = await connector.alert_rules()
-    assert (len(rules), rules[0]["id"]) == (4, mine["id"])
+    assert Counter(rule["user"] for rule in rules) == {bob.id: 3, ann.id: 2, "": 1}
+    assert [rule["created"] for rule in rules] == sorted(rule["created"] for rule in rules)
 
 
 # Alerts
@@ -207,10 +210,10 @@ async def test_a_recorded_alert_can_be_recorded_again_and_stays_acknowledged(
     ann: User, connector: PocketbaseConnector, server: Server
 ) -> None:
     told = alert(user=ann.id)
-    await connector.record_alert(told)
+    await connector.record_alerts([told])
     row = f"{ALERTS}/{told.id}"
     assert (await ann.ask("PATCH", row, {"acknowledged": True}))[0] == 200
-    await connector.record_alert(told)
+    await connector.record_alerts([told])
     (kept,) = await server.rows("alerts")
     wanted = msgspec.to_builtins(told) | {"acknowledged": True, "triggered_at": "2025-04-30 07:00:00.000Z"}
     assert wanted.items() <= kept.items()
@@ -218,7 +221,7 @@ async def test_a_recorded_alert_can_be_recorded_again_and_stays_acknowledged(
 
 async def test_an_alert_of_the_market_has_no_symbol(connector: PocketbaseConnector, server: Server) -> None:
     phase = alert(symbol=None, condition=AlertCondition.PHASE, threshold=None, observed="closing_auction")
-    await connector.record_alert(phase)
+    await connector.record_alerts([phase])
     (kept,) = await server.rows("alerts")
     assert (kept["symbol"], kept["threshold"], kept["observed"]) == ("", None, "closing_auction")
 
@@ -227,7 +230,7 @@ async def test_one_sees_shared_alerts_and_ones_own(
     ann: User, bob: User, connector: PocketbaseConnector, server: Server
 ) -> None:
     for number, owner in enumerate((None, ann.id, bob.id)):
-        await connector.record_alert(alert(number, user=owner))
+        await connector.record_alerts([alert(number, user=owner)])
     shared, anns, bobs = (alert(number).id for number in range(3))
     assert sorted(await ann.ids(ALERTS)) == [shared, anns]
     assert sorted(await bob.ids(ALERTS)) == [shared, bobs]
@@ -237,8 +240,8 @@ async def test_one_sees_shared_alerts_and_ones_own(
 async def test_one_acknowledges_ones_own_and_changes_nothing_else(
     ann: User, bob: User, connector: PocketbaseConnector
 ) -> None:
-    await connector.record_alert(alert(0))
-    await connector.record_alert(alert(1, user=ann.id))
+    await connector.record_alerts([alert(0)])
+    await connector.record_alerts([alert(1, user=ann.id)])
     shared, anns = f"{ALERTS}/{alert(0).id}", f"{ALERTS}/{alert(1).id}"
     assert (await ann.ask("PATCH", anns, {"acknowledged": True}))[0] == 200
     assert (await ann.ask("PATCH", anns, {"acknowledged": True, "message": "nothing"}))[0] == 404
@@ -253,12 +256,14 @@ async def test_what_a_deleted_user_had_goes_with_him_and_is_not_shared(
 ) -> None:
     """PocketBase empties a relation whose record is deleted: an alert without a user would be everybody's."""
     await ann.rule()
-    await connector.record_alert(alert(0, user=ann.id))
+    await connector.record_alerts([alert(0, user=ann.id)])
     assert (await server.ask("DELETE", f"/api/collections/users/records/{ann.id}"))[0] == 204
     assert await connector.alert_rules() == []
     assert await bob.ids(ALERTS) == []
-    with pytest.raises(Rejected, match="user"):
-        await connector.record_alert(alert(1, user=ann.id))
+    refused = await connector.record_alerts([alert(1, user=bob.id), alert(2, user=ann.id)])
+    assert list(refused) == [1]
+    assert "user" in refused[1]
+    assert await bob.ids(ALERTS) == []
 
 
 async def test_without_the_collection_nothing_is_kept(server: Server) -> None:
@@ -267,7 +272,7 @@ async def test_without_the_collection_nothing_is_kept(server: Server) -> None:
     with pytest.raises(Transient, match="not connected"):
         await connector.alert_rules()
     await connector.connect()
-    await connector.record_alert(alert())
+    await connector.record_alerts([alert()])
     assert await connector.alert_rules() == []
     assert await server.rows("alerts") == []
     await connector.close()
@@ -294,7 +299,7 @@ async def test_the_former_collection_is_moved_with_its_data(bare: Server) -> Non
     await connector.connect()
     private = await user(bare)
     other = await user(bare)
-    await connector.record_alert(alert(symbol=None, condition=AlertCondition.PHASE, user=private.id))
+    await connector.record_alerts([alert(symbol=None, condition=AlertCondition.PHASE, user=private.id)])
     first, second = await bare.rows("alerts", "&sort=created")
     if first["message"] != "old":
         first, second = second, first

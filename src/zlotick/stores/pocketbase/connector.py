@@ -30,7 +30,6 @@ from zlotick.model import (
 )
 from zlotick.stores.pocketbase import setup
 from zlotick.stores.pocketbase.api import (
-    PAGE,
     Account,
     FieldErrors,
     GuestAnswer,
@@ -44,8 +43,8 @@ from zlotick.stores.pocketbase.rows import MarketPicture, alert_row, quote_of, s
 
 log = structlog.stdlib.get_logger("zlotick.stores")
 
-MAX_RULES = 20 * PAGE
-"""So many rules of alerts are read, the oldest: who writes a million of them takes nobody else's away."""
+MAX_RULE_PAGES = 40
+"""Pages of rules of alerts that are read at most. A user with a million of them fills one."""
 
 
 class PocketbaseConnector:
@@ -158,7 +157,7 @@ class PocketbaseConnector:
         return {index: reason(errors) for index, errors in (await self._put(collection, rows)).items()}
 
     async def alert_rules(self) -> list[dict[str, Any]]:
-        """All users' rules of alerts, as PocketBase has them: at most :data:`MAX_RULES`, oldest first.
+        """All users' rules of alerts, as PocketBase has them, oldest first; of each user at most a page of them.
 
         An empty list where ``pocketbase.collections`` leaves ``alerts`` out. Raises Transient or Fatal.
         """
@@ -167,17 +166,26 @@ class PocketbaseConnector:
             return []
         # An expired token is a guest's, and a guest would be told of no rule at all: ask what refuses guests first.
         await self._writer.call("POST", f"/api/collections/{setup.INGESTERS}/auth-refresh")
-        return await self._writer.records(setup.RULES, sort="created,id", limit=MAX_RULES)
+        rules = await self._writer.first_of_each(
+            setup.RULES, by="user", sort="created,id", pages=MAX_RULE_PAGES
+        )
+        return sorted(rules, key=lambda rule: (rule["created"], rule["id"]))
 
-    async def record_alert(self, alert: Alert) -> None:
-        """Keep an alert under its id: a repetition changes nothing, nor does it undo ``acknowledged``.
+    async def record_alerts(self, alerts: Sequence[Alert]) -> dict[int, str]:
+        """Keep alerts under their ids, all or none: a repetition changes nothing, nor does it undo ``acknowledged``.
 
-        Nothing is kept where ``pocketbase.collections`` leaves ``alerts`` out. Raises Rejected (a Fatal), as when
-        its user was deleted meanwhile, or Transient.
+        Returns those that PocketBase refused (index -> reason), as when their user was deleted meanwhile: then none is
+        kept, and the others may be offered again. Nothing is kept where ``pocketbase.collections`` leaves ``alerts``
+        out. Raises Transient or Fatal.
         """
         self._connected()
-        if setup.ALERTS in self.collections:
-            await self._writer.put(setup.ALERTS, [alert_row(alert)])
+        if setup.ALERTS not in self.collections:
+            return {}
+        try:
+            await self._writer.put(setup.ALERTS, [alert_row(alert) for alert in alerts])
+        except Rejected as error:
+            return {index: reason(errors) for index, errors in error.items.items()}
+        return {}
 
     async def mark(self) -> None:
         """Bring ``stale`` and ``stale_reason`` of the records up to date: those that differ are written.
