@@ -268,7 +268,7 @@ async def test_without_an_engine_the_workers_say_so() -> None:
     async with working() as workers:
         assert "no rule is evaluated here" in await fetched(workers, "/api/v1/alerts")
         with pytest.raises(Transient):
-            await relay_room.Desk(Service().context()).answer(link.RecentAlerts(1))
+            await relay_room.Desk(Service().context()).answer(link.RecentAlerts(None, 1))
 
 
 async def test_a_stop_says_goodbye_and_leaves_nothing(lines: Lines) -> None:
