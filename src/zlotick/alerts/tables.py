@@ -155,7 +155,9 @@ def recent(db: sqlite3.Connection, user: str | None, limit: int) -> list[Alert]:
 def history(db: sqlite3.Connection, limit: int) -> list[Raised]:
     """Everybody's alerts and what became of them, newest first."""
     rows = _everybody(db, limit)
-    return [Raised(decoded(text, Alert), sent == 0, queues.undelivered(db, number)) for number, text, sent in rows]
+    return [
+        Raised(decoded(text, Alert), sent == 0, queues.undelivered(db, number)) for number, text, sent in rows
+    ]
 
 
 def _everybody(db: sqlite3.Connection, limit: int) -> list[Row]:
