@@ -196,7 +196,7 @@ def test_names_and_texts_of_others_command_no_terminal(
         "name": EVIL, "condition": EVIL, "threshold": None, "phase": None, "symbols": [EVIL], "severity": EVIL,
         "source": EVIL, "spoke": None, "unknown_symbols": [EVIL],
     }  # fmt: skip
-    unusable = {"name": EVIL, "id": EVIL, "reason": EVIL}
+    unusable = {"name": EVIL, "id": EVIL, "reason": EVIL, "user": EVIL}
     raised = {"triggered_at": "2026-11-24T09:00:00Z", "severity": EVIL, "name": EVIL, "message": EVIL}
     waiting = {"given_up": False, "error": EVIL, "attempts": 1, "target": EVIL}
     answers = {

@@ -150,7 +150,7 @@ def _unusable(rules: list[dict[str, Any]]) -> Iterable[str]:
     """A line for all rules of a user with the same fault: one user cannot fill the screen."""
     alike: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
     for one in rules:
-        alike.setdefault((one["user"], one["reason"]), []).append(one)
+        alike.setdefault((one.get("user"), one["reason"]), []).append(one)  # an older service names no user
     for (user, reason), [first, *others] in alike.items():
         more = f" and {len(others)} more" if others else ""
         whose = f" (user {user})" if user else ""
