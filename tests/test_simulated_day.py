@@ -318,7 +318,7 @@ async def _outage_of_the_primary(world: World, house: House) -> None:
     assert house.states() == ["reconnecting", "connected"]
     assert house.chain.served() == ["bankier"]
     assert house.in_force(LIQUID) == before  # bankier is five minutes behind: nothing goes back
-    await world.until("10:34:30")
+    await world.until("10:33:50")
     assert LIQUID in house.cycle.stale()  # gpw is silent, and bankier has not caught up
     await world.until("11:00:00")
     assert house.in_force(LIQUID).data_source == "bankier"

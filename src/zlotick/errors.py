@@ -21,6 +21,7 @@ Every message names what is wrong, the value, and the remedy. No message carries
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -62,13 +63,22 @@ class RefusalReason(StrEnum):
 class Refusal(Transient):
     """A provider's typed "no", never an empty result.
 
-    ``retry_after`` is the source's own word on when to ask again, in seconds, when it gave one.
+    ``retry_after`` is the source's own word on when to ask again, in seconds, when it gave one. ``clock_skew`` is our
+    clock minus the source's, where the answer told it: a wrong clock is often the very reason.
     """
 
-    def __init__(self, reason: RefusalReason, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: RefusalReason,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        clock_skew: timedelta | None = None,
+    ) -> None:
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.clock_skew = clock_skew
         super().__init__(f"{reason}: {detail}")
 
 

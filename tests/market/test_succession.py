@@ -32,6 +32,14 @@ def quote(source: str, exchange_time: str | None, **changes: Any) -> StockUpdate
         (quote("gpw", TEN), quote("bankier", TEN), Verdict.TAKEN),
         (quote("gpw", TEN), quote("gone", TEN), Verdict.TAKEN),
         (quote("gone", TEN), quote("gpw", TEN), Verdict.CONFIRMS),
+        (quote("bankier", TEN), quote("gpw", "2026-11-24T10:00:48.000Z"), Verdict.CONFIRMS),  # to the minute
+        (quote("gpw", "2026-11-24T10:00:48.000Z"), quote("bankier", TEN), Verdict.TAKEN),
+        (quote("bankier", TEN), quote("gpw", "2026-11-24T10:01:00.000Z"), Verdict.BEHIND),
+        (
+            quote("bankier", "2026-11-24T10:00:12.000Z"),
+            quote("gpw", "2026-11-24T10:00:48.000Z"),
+            Verdict.BEHIND,
+        ),
         (quote("bankier", None), quote("gpw", ELEVEN), Verdict.TAKEN),
         (quote("gpw", TEN), quote("bankier", None), Verdict.TAKEN),
     ],

@@ -46,6 +46,7 @@ _TIMES = ("timestamp", "exchange_time", "received_at")
 _STATUSES = frozenset(MarketStatus)
 _MAX_COUNT = 2**63 - 1  # what every store of ours can hold
 _MAX_TEXT = 64
+_DECIMALS = 8  # of a price; adjusted ones have up to 5
 _EARLIEST = "1991-04-16"  # GPW's first session: an earlier time is a conversion error
 
 
@@ -136,7 +137,7 @@ def typed(quote: object, *, exact: bool = False) -> StockUpdate:
     """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: its types are known to be so."""
     if not isinstance(quote, StockUpdate):
         raise Rejection(Reason.TEXT, f"a quote must be a StockUpdate, was {shown(quote)}")
-    if exact:
+    if exact and all(value is None or _plain(value) == value for value in _FLOATS_OF(quote)):
         _symbol(quote.symbol), _status(quote.market_status), _source(quote.data_source)
         return quote
     changed: dict[str, Any] = {
@@ -191,9 +192,11 @@ def _label(field: str, kind: type[StrEnum], value: object) -> StrEnum | None:
 
 
 def _number(field: str, value: Any) -> float:
-    """A finite float, never -0.0: it is 0 to a person, and another value to a program that compares texts."""
+    """A finite float without the noise of binary fractions, never -0.0: it is 0 to a person, and another value to a
+    program that compares texts.
+    """
     if type(value) is float and math.isfinite(value):
-        return value or 0.0
+        return _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise Rejection(Reason.NUMBER, f"{field} must be a number, was {shown(value)}")
     try:
@@ -203,7 +206,13 @@ def _number(field: str, value: Any) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise Rejection(Reason.NUMBER, f"{field} must be a finite number, was {shown(value)}")
-    return number or 0.0
+    return _plain(number)
+
+
+def _plain(number: float) -> float:
+    """0.1 + 0.2 is 0.3. The very number that was given where nothing is to be changed: most are like that."""
+    rounded = round(number, _DECIMALS)
+    return (number if rounded == number else rounded) or 0.0
 
 
 def _count(field: str, value: object) -> int:

@@ -57,7 +57,14 @@ class Answer(NamedTuple):
     server_time: datetime | None = None  # the provider's clock at that moment; None: it does not tell
     age: timedelta = timedelta()  # of a cached copy
     modified: datetime | None = None  # when the page last changed
-    first_seen: datetime | None = None  # our clock when an answer had this very content for the first time
+    first_seen: datetime | None = (
+        None  # when an answer had this very content for the first time, by :attr:`told_at`
+    )
+
+    @property
+    def told_at(self) -> datetime:
+        """When it came, by the provider's clock where it tells it: ours may have been set since."""
+        return self.server_time or self.observed
 
     @property
     def skew(self) -> timedelta | None:
@@ -77,7 +84,7 @@ class Answer(NamedTuple):
     def content_made_at(self, clock: datetime) -> datetime:
         """When its content was made, at the latest: an unchanged page tells nothing that was not seen before."""
         made = self.made_at(clock)
-        return made if self.first_seen is None else min(made, self.first_seen + (clock - self.observed))
+        return made if self.first_seen is None else min(made, self.first_seen + (clock - self.told_at))
 
 
 class Trade(NamedTuple):
@@ -114,6 +121,8 @@ class Page(NamedTuple):
 def date_trades(page: Page) -> list[datetime | Undated]:
     """The moment of each trade of the page, or why it has none. Raises Refusal ``stale``."""
     answer = page.answer
+    # A time at which the exchange does not trade says nothing of the page: its own row is left out below.
+    page = page._replace(times=[at for at in page.times if _can_trade(at)])
     _refuse_old_copy(page)
     ours = _by_clock(page, answer.observed)
     if answer.server_time is None or not answer.clocks_differ:
@@ -139,9 +148,12 @@ def check_trade_time(moment: datetime, calendar: Calendar) -> None:
     local = in_warsaw(moment)
     if not calendar.is_session(local.date()):
         raise Undated(f"{local:%Y-%m-%d} is not a session day")
-    clock = local.time()
-    if not (OPENING <= clock < _later(CLOSING_CALL) or CLOSE <= clock < _later(LAST_TRADE)):
+    if not _can_trade(local.time()):
         raise Undated(f"the exchange does not trade at {local:%H:%M:%S}")
+
+
+def _can_trade(clock: time) -> bool:
+    return OPENING <= clock < _later(CLOSING_CALL) or CLOSE <= clock < _later(LAST_TRADE)
 
 
 def trading_time(start: datetime, end: datetime, calendar: Calendar) -> timedelta:

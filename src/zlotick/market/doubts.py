@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from zlotick.market.canonical import Moment, Reason, Rejection
+from zlotick.market.page_check import OWN_REFERENCE
 from zlotick.market.sessions import session_date
 from zlotick.model import Review, StockUpdate, utc_text, utc_time
 
@@ -172,13 +173,13 @@ class Doubts:
         source, known = newest
         if known.previous_close is None or known.told.session != moment.session:
             return None
-        if _near(quote.previous_close, known.previous_close, _SAME_REFERENCE):
+        own = source == quote.data_source
+        if _near(quote.previous_close, known.previous_close, OWN_REFERENCE if own else _SAME_REFERENCE):
             return None
         detail = (
             f"previous_close {quote.previous_close} of {quote.symbol} differs from {known.previous_close}, "
             f"known in this session from {source}"
         )
-        own = source == quote.data_source
         return _Doubt(Reason.REFERENCE, detail, Review.CORRECTED, repetition_helps=own)
 
     def _jump(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:

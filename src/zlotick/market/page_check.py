@@ -29,7 +29,9 @@ _DATE = len("2025-04-30")
 _UTC = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z")
 _DEAREST = 1e12  # PLN
 _SAME_TRADE = 0.01  # two providers differ by less than this share on the same trade
-_SAME_REFERENCE = 0.01  # the previous close differs by less than this share from the last recorded close
+_SAME_REFERENCE = 0.005  # the previous close differs by less than this share from the last recorded close
+OWN_REFERENCE = 0.0005  # and from the provider's own one earlier in the session by less than this
+_OTHER_SHARE = 3  # one in so many stocks with another previous close: the page is of another session
 
 
 class PageCheck(NamedTuple):
@@ -76,34 +78,34 @@ class PageCheck(NamedTuple):
         )
 
     def _other_references(self, pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
-        """The previous close of most stocks must be the one known already, or the recorded close."""
+        """The previous close of nearly all stocks must be the one known already, or the recorded close."""
         compared = [
-            (new, known)
+            (new, *known)
             for new, old in pairs
             if new.previous_close is not None and (known := self._reference(new, old)) is not None
         ]
-        far = [
-            (new, known) for new, known in compared if not _near(new.previous_close, known, _SAME_REFERENCE)
-        ]
-        if len(compared) < MANY or len(far) * 2 <= len(compared):
+        far = [(new, known) for new, known, share in compared if not _near(new.previous_close, known, share)]
+        if len(compared) < MANY or len(far) * _OTHER_SHARE < len(compared):
             return None
-        new, known = far[0]
+        new, reference = far[0]
         return (
             f"{len(far)} of {len(compared)} previous closes differ from the known ones, "
-            f"such as {new.symbol}: {new.previous_close}, known is {known}"
+            f"such as {new.symbol}: {new.previous_close}, known is {reference}"
         )
 
-    def _reference(self, new: StockUpdate, old: StockUpdate) -> float | None:
-        """What is known of a quote's previous close; None when nothing is."""
+    def _reference(self, new: StockUpdate, old: StockUpdate) -> tuple[float, float] | None:
+        """What is known of a quote's previous close, and the share by which it may differ; None when nothing is."""
         # A session lies within one UTC date.
         session, before = new.timestamp[:_DATE], old.timestamp[:_DATE]
         if session == before:
-            return old.previous_close
+            # A page of another session has other previous closes, many of them within 1 %.
+            share = OWN_REFERENCE if new.data_source == old.data_source else _SAME_REFERENCE
+            return None if old.previous_close is None else (old.previous_close, share)
         day = date.fromisoformat(before)
         final = datetime.combine(day, FINAL_AFTER, WARSAW)
         is_final = old.received_at is not None and utc_time(old.received_at) >= final
         follows = day == last_session(date.fromisoformat(session), self.calendar)
-        return old.price if is_final and follows else None
+        return (old.price, _SAME_REFERENCE) if is_final and follows else None
 
 
 def _is_sound(quote: object) -> bool:

@@ -2,7 +2,8 @@
 
 During an outage the next source answers, and it may be further behind the exchange. So, between two sources,
 the later exchange time wins; at the same exchange time the source that is asked first wins (it knows more of the
-quote: that is why it is first). Where a source does not tell the exchange time, what was seen last is taken.
+quote: that is why it is first). Some sources tell the time to the minute: theirs is then the same trade as any of
+that minute. Where a source does not tell the exchange time, what was seen last is taken.
 Within one source :mod:`zlotick.market.validation` already sees to the order.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from zlotick.model import StockUpdate
+
+_SECONDS = len("2025-04-30T09:00:")
 
 
 class Verdict(Enum):
@@ -30,7 +33,7 @@ def judge(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]
     if new is None or old is None or new > old:
         return Verdict.TAKEN
     if new < old:
-        return Verdict.BEHIND
+        return Verdict.CONFIRMS if _same_minute(new, old) else Verdict.BEHIND
     outranked = _rank(quote, order) > _rank(in_force, order)
     return Verdict.CONFIRMS if outranked else Verdict.TAKEN
 
@@ -48,6 +51,11 @@ def sort_out(
         if verdict is not Verdict.BEHIND:
             seen.append(quote)
     return changed, seen
+
+
+def _same_minute(new: str, old: str) -> bool:
+    """Whether the new time is the minute of the old one, told without its seconds."""
+    return new[_SECONDS:] == "00.000Z" and new[:_SECONDS] == old[:_SECONDS]
 
 
 def _rank(quote: StockUpdate, order: Sequence[str]) -> int:

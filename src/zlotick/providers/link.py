@@ -155,6 +155,7 @@ class Link:
         self._refusals[reason_of(failure)] += 1
         if isinstance(failure, Refusal):
             self._circuit.refused(failure.reason, now, failure.retry_after)
+            self._skew = failure.clock_skew or self._skew
         else:
             self._circuit.refused(None, now)
         if news:

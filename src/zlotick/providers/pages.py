@@ -285,11 +285,11 @@ class FirstSeen:
         self._content: int | None = None
         self._since: datetime | None = None
 
-    def of(self, told: Sequence[Told], observed: datetime) -> datetime:
-        """When these rows were first seen together; ``observed``: now."""
+    def of(self, told: Sequence[Told], now: datetime) -> datetime:
+        """When these rows were first seen together."""
         content = hash(tuple(told))
         if self._since is None or content != self._content:
-            self._content, self._since = content, observed
+            self._content, self._since = content, now
         return self._since
 
 
@@ -359,7 +359,10 @@ def reading(
     if not told and not absent:
         such = f"such as {skipped[0].symbol}: {skipped[0].why}"
         raise Refusal(RefusalReason.NO_DATA, f"no row can be used, {such}")
-    quotes, undated = _dated(told, source, times)
+    try:
+        quotes, undated = _dated(told, source, times)
+    except Refusal as no:
+        raise Refusal(no.reason, no.detail, clock_skew=source.answer.skew) from None
     skipped += undated
     absent |= {one.symbol: one.reason for one in skipped}
     absent |= dict.fromkeys(set(symbols).difference(absent, (row[0] for row in rows)), StaleReason.MISSING)
@@ -409,7 +412,7 @@ def _dated(
     trades = [_trade(row, at) for row, at in told]
     answer = source.answer
     if source.first_seen is not None:
-        answer = answer._replace(first_seen=source.first_seen.of(told, answer.observed))
+        answer = answer._replace(first_seen=source.first_seen.of(told, answer.told_at))
     page = dating.Page(source.name, answer, trades, times, source.recorded, source.calendar, delay)
     quotes: list[StockUpdate] = []
     undated: list[Skipped] = []
