@@ -14,7 +14,7 @@ import structlog
 from zlotick.config import Settings
 from zlotick.config.profile import keep_private, make_profile
 from zlotick.manager import RealTimeStreamManager
-from zlotick.telemetry import logs
+from zlotick.telemetry import descriptors, logs
 from zlotick.telemetry.marks import shown_lines
 
 log = structlog.stdlib.get_logger("zlotick.cli")
@@ -70,6 +70,9 @@ def run_service(
         log.warning(
             "Other users could read the data folder; now they cannot", folder=str(settings.service.home)
         )
+    files = descriptors.raise_limit()
+    if files is not None and files < settings.gateway.max_sessions:
+        log.info("Fewer connections are possible than gateway.max_sessions", open_files=files)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(settings, about, watch))

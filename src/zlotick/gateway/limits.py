@@ -98,7 +98,7 @@ class Addresses:
     def leave(self, address: Address) -> None:
         """One session of this address ended."""
         if not address.is_loopback:
-            self._seen[_owner(address)].sessions -= 1
+            self._seen[owner(address)].sessions -= 1
 
     def failed(self, address: Address, now: float) -> None:
         """A token of this address was refused."""
@@ -107,29 +107,30 @@ class Addresses:
 
     def may_try(self, address: Address, now: float) -> bool:
         """Whether a token of this address is looked at: not after too many refused ones."""
-        seen = self._seen.get(_owner(address))
+        seen = self._seen.get(owner(address))
         return seen is None or seen.failures.holds(now)
 
     def _of(self, address: Address, now: float) -> _Seen:
-        owner = _owner(address)
-        seen = self._seen.get(owner)
+        key = owner(address)
+        seen = self._seen.get(key)
         if seen is None:
             self._forget(now)
-            seen = self._seen[owner] = _Seen(self._rate, self._burst, now)
-        self._seen.move_to_end(owner)
+            seen = self._seen[key] = _Seen(self._rate, self._burst, now)
+        self._seen.move_to_end(key)
         return seen
 
     def _forget(self, now: float) -> None:
         """Make room for one more: look at the two longest unseen, so the work for each newcomer is bounded."""
         for _ in range(min(2, len(self._seen))):
-            owner, oldest = next(iter(self._seen.items()))
+            key, oldest = next(iter(self._seen.items()))
             if oldest.idle(now) or (not oldest.sessions and len(self._seen) >= MAX_ADDRESSES):
-                del self._seen[owner]
+                del self._seen[key]
             else:
-                self._seen.move_to_end(owner)
+                self._seen.move_to_end(key)
 
 
-def _owner(address: Address) -> Address:
+def owner(address: Address) -> Address:
+    """What counts as one address."""
     if isinstance(address, IPv6Address):
         return ip_network((address, 64), strict=False).network_address
     return address

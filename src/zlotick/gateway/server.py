@@ -22,6 +22,7 @@ from zlotick.gateway.cors import keep_apart, share
 from zlotick.gateway.dashboard import ASSETS, Dashboard
 from zlotick.gateway.documents import Documents
 from zlotick.gateway.door import Door
+from zlotick.gateway.entrance import Entrance
 from zlotick.gateway.events import event
 from zlotick.gateway.hub import Hub
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
@@ -60,6 +61,7 @@ class Gateway:
         self._certificate: Certificate | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._door: Door | None = None
+        self._entrance: Entrance | None = None
         self._sessions: Sessions | None = None
         self._runner: web.AppRunner | None = None
         self._servers: list[asyncio.AbstractServer] = []
@@ -87,10 +89,13 @@ class Gateway:
             lingering_time=BODY_TIMEOUT,
         )
         await self._runner.setup()
+        assert self._runner.server is not None
+        entrance = self._entrance = Entrance(self._config, self._runner.server)
         await self._listen(sockets)
         sessions.open()
         self._context.metrics.add(sessions.samples)
         self._context.metrics.add(door.samples)
+        self._context.metrics.add(entrance.samples)
         tls = self._certificate is not None
         auth = self._config.auth
         log.info("Gateway listening", mark="🔌", host=self._config.host, port=self.port, tls=tls, auth=auth)
@@ -163,6 +168,8 @@ class Gateway:
         self._sessions.drain()
         self._context.metrics.remove(self._sessions.samples)
         self._context.metrics.remove(self._door.samples)
+        if self._entrance is not None:
+            self._context.metrics.remove(self._entrance.samples)
         while self._servers:
             self._servers.pop().close()
         await self._end_guard()

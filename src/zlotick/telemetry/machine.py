@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from zlotick.config.profile import is_open_to_others
+from zlotick.telemetry import descriptors
 from zlotick.telemetry.health import span
 
 MB = 1_000_000
@@ -109,6 +110,18 @@ def disk_of(free: int) -> Finding:
         return well("disk", text)
     verdict = Verdict.WARNING if free >= TOO_FEW_BYTES else Verdict.WRONG
     return Finding("disk", verdict, text, "Free some space, or set service.data_dir to a larger disk.")
+
+
+def open_files(max_sessions: int) -> Finding:
+    """How many connections at once are possible: the service takes all that the system grants."""
+    possible = descriptors.possible()
+    if possible is None:
+        return well("open files", "no limit")
+    if possible >= max_sessions:
+        return well("open files", f"{possible} are possible")
+    text = f"{possible} are possible, so fewer connections than gateway.max_sessions ({max_sessions})"
+    remedy = "If you need more: raise the hard limit (LimitNOFILE of the systemd unit, ulimit -Hn)."
+    return Finding("open files", Verdict.WARNING, text, remedy)
 
 
 def _existing(path: Path) -> Path:

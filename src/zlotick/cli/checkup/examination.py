@@ -15,7 +15,7 @@ from zlotick.embedded.inspection import inspect_pocketbase, inspect_questdb
 from zlotick.errors import ConfigError
 from zlotick.market.sessions import GPW
 from zlotick.market.universe import OLD_REMEDY, Universe, load
-from zlotick.telemetry.machine import Finding, Verdict, data_folder, disk, software, well
+from zlotick.telemetry.machine import Finding, Verdict, data_folder, disk, open_files, software, well
 
 Tell = Callable[[list[Finding]], None]
 """Takes a group of findings as soon as it and those before it are there."""
@@ -67,7 +67,7 @@ async def _settings(settings: Settings, told: Set[str]) -> list[Finding]:
 
 def _machine(settings: Settings) -> list[Finding]:
     home = settings.service.home
-    return [software(), data_folder(home), disk(home)]
+    return [software(), data_folder(home), disk(home), open_files(settings.gateway.max_sessions)]
 
 
 def _market(settings: Settings) -> tuple[Universe | None, list[Finding]]:
