@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -408,6 +409,39 @@ def test_a_folder_that_refuses_new_files_keeps_the_bound_and_the_newest_lines(se
     assert messages(service)[-1] == "Fetched (number=199)"
     assert [file.name for file in service.home.iterdir()] == ["realtime_stream.log"]
     assert logs.log_path(service).stat().st_size < 1100
+
+
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "renamed"])
+def test_a_file_that_was_removed_or_renamed_is_made_again(service, removed):
+    """Lines went into the deleted file until the rotation at 10 MB or a restart: after logrotate or rm there was no log."""
+    logs.configure(service, console=False)
+    path = logs.log_path(service)
+    log.info("Run", number=1)
+    wait_until(lambda: "number=1" in path.read_text())
+    if removed:
+        path.unlink()
+    else:
+        path.rename(path.with_suffix(".1"))
+    log.info("Run", number=2)
+    assert messages(service) == ["Run (number=2)"]
+
+
+def test_a_folder_that_is_gone_is_told_and_the_log_comes_back_with_it(service, capfd):
+    logs.configure(service, console=False)
+    shutil.rmtree(service.home)
+    log.info("Run", number=1)
+    wait_until(lambda: bool(logs.troubles()))
+    assert "The log file cannot be written" in capfd.readouterr().err
+    service.home.mkdir()
+    log.info("Run", number=2)
+    assert messages(service)[0] == "Run (number=2)"
+
+
+def wait_until(true, within=10):
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_lines_are_added_to_the_file_of_the_last_run(service):

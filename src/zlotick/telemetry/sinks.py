@@ -88,7 +88,21 @@ class Console(logging.StreamHandler[TextIO]):
 
 
 class _File(RotatingFileHandler):
-    """At most FILE_COUNT files of FILE_BYTES."""
+    """At most FILE_COUNT files of FILE_BYTES. A file that somebody removed or renamed (logrotate) is made again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream is not None and self._is_gone(self.stream):
+            stream, self.stream = self.stream, None  # the line opens the file
+            with contextlib.suppress(OSError):
+                stream.close()
+        super().emit(record)
+
+    def _is_gone(self, stream: TextIO) -> bool:
+        held = os.fstat(stream.fileno())
+        try:
+            return stat.S_ISREG(held.st_mode) and not os.path.samestat(held, Path(self.baseFilename).stat())
+        except OSError:
+            return True
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802  logging's name
         status = os.fstat(self._opened().fileno())
