@@ -63,11 +63,11 @@ def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
 def test_all_is_well(capsys, settings, tmp_path):
     assert main(["doctor", *settings]) == 0
     lines = capsys.readouterr().out.splitlines()
-    names = ["settings", "software", "data folder", "disk", "list of stocks", "journal", "gateway"]
-    names += ["QuestDB", "PocketBase", "simulator"]
+    names = ["settings", "software", "data folder", "disk", "open files", "list of stocks", "journal"]
+    names += ["gateway", "QuestDB", "PocketBase", "simulator"]
     assert [line[2:23].strip() for line in lines[: len(names)]] == names
-    assert all(line.startswith(("✅", "⚠ disk")) for line in lines[:10])
-    assert "1 stocks, mine.csv, 0 days old" in lines[4]
+    assert all(line.startswith(("✅", "⚠ disk", "⚠ open files")) for line in lines[: len(names)])
+    assert "1 stocks, mine.csv, 0 days old" in lines[5]
     assert not (tmp_path / "data").exists()
 
 
