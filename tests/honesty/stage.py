@@ -304,7 +304,7 @@ class Stage:
 
     async def _alerts(self) -> list[str]:
         assert self.house.alerts
-        told = sorted(alert.name for alert in await self.house.alerts.recent(1000))
+        told = sorted(alert.name for alert in (await self.house.alerts.recent(None, 1000)).alerts)
         wanted = self.case.alerts
         return (
             [] if wanted is None or told == sorted(wanted) else [f"alerts are {told}, not {sorted(wanted)}"]
