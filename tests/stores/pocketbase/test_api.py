@@ -18,6 +18,9 @@ from zlotick.stores.pocketbase.api import (
     records_path,
 )
 
+LOCKED = {
+    "collections": {"code": "validation_import_failed", "message": "database is locked (5) (SQLITE_BUSY)"}
+}
 BLANK = {"price": {"code": "validation_required", "message": "Cannot be blank."}}
 
 
@@ -43,6 +46,8 @@ def flat(message: str, data: Any = None) -> dict[str, Any]:
         (403, flat("Batch requests are not allowed."), Transient),  # connect() repairs it
         (400, flat("Invalid batch request data.", {"requests": {"code": "validation_length_too_long"}}), Transient),
         (400, flat("Failed to create record.", BLANK), Rejected),
+        (400, flat("Failed to import collections.", LOCKED), Transient),
+        (400, nested(400, {"price": {"message": "disk I/O error (10)"}}), Transient),
         (400, flat("Failed to create record."), GuestAnswer),
         (401, flat("The request requires valid record authorization token."), GuestAnswer),
         (403, flat("Only superusers can perform this action."), GuestAnswer),

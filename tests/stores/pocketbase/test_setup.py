@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,20 @@ async def test_rows_that_forbid_our_index_are_fatal(bare: Server, unconnected: P
     ):
         await unconnected.connect()
     assert len(await bare.rows()) == 2
+
+
+async def test_a_locked_database_passes_and_no_collection_is_blamed(
+    bare: Server, unconnected: PocketbaseConnector, tmp_path: Path
+) -> None:
+    """A backup tool that held PocketBase's database was told as "rename the collection that is in the way", for a minute."""
+    await unconnected.connect()
+    [path] = (tmp_path / "pocketbase").rglob("data.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Transient, match="database is locked"):
+            await unconnected.ensure_schema()
+        other.execute("ROLLBACK")
+    await unconnected.connect()
 
 
 async def test_two_may_set_up_at_once_and_do_not_log_each_other_out(bare: Server) -> None:

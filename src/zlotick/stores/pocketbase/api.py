@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as escape
@@ -18,6 +19,11 @@ FieldErrors = Mapping[str, Any]
 """What PocketBase says of one record: ``{"price": {"code": ..., "message": ...}}``."""
 
 PAGE = 500
+
+_DISK = re.compile(
+    r"database is locked|disk I/O error|database or disk is full|\(SQLITE_(BUSY|LOCKED|IOERR|FULL)"
+)
+"""SQLite's own words in a refusal: nothing is wrong with what was sent."""
 
 
 class Rejected(Fatal):
@@ -56,6 +62,8 @@ def classify(status: int, answer: Any) -> ZlotickError:
         return Transient(f"PocketBase: {message}")
     if message.startswith(("Batch requests are not allowed", "Batch transaction failed")) and not data:
         return Transient(f"PocketBase: {message}")
+    if disk := _DISK.search(str(data)):
+        return Transient(f"PocketBase: {message} ({disk[0]})")
     if isinstance(data.get("requests"), dict):
         return _classify_batch(data["requests"])
     if status in (401, 403, 404) or (status == 400 and not data):
