@@ -117,7 +117,7 @@ def play(looks: list[Look], judge: Any) -> None:
 
 
 # The same days each time: raise the number, and drop ``derandomize``, to look for more.
-_FEW = settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+_FEW = settings(max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _traded(symbol: str) -> dict[tuple[str, str], set[float]]:

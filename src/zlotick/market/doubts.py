@@ -44,6 +44,7 @@ class _Known(NamedTuple):
     price: float
     volume: int | None
     previous_close: float | None
+    received_at: str  # when we were told first; empty: not known
 
 
 class _Held(NamedTuple):
@@ -123,7 +124,7 @@ class Doubts:
     def _remember(self, quote: StockUpdate, moment: Moment, volume: int | None) -> None:
         key = (quote.data_source, quote.symbol)
         self._sources.add(quote.data_source)
-        self._known[key] = _Known(moment, quote.timestamp, quote.price, volume, quote.previous_close)
+        self._known[key] = _told(quote, moment, volume)
         newest = self._newest.get(quote.symbol)
         if newest is None or newest not in self._known or moment.text >= self._known[newest].told.text:
             self._newest[quote.symbol] = key
@@ -214,7 +215,7 @@ class Doubts:
 
     def _is_settled(self, key: _Key, quote: StockUpdate, moment: Moment, doubt: _Doubt) -> bool:
         """Whether a doubtful quote was repeated or confirmed; else it is held back."""
-        told = _Known(moment, quote.timestamp, quote.price, quote.volume, quote.previous_close)
+        told = _told(quote, moment, quote.volume)
         held = self._held.get(key)
         self._sources.add(key[0])
         looks = 1
@@ -234,13 +235,24 @@ class Doubts:
         return held.volume is None or told.volume is None or told.volume >= held.volume
 
     def _is_confirmed(self, key: _Key, told: _Known, reason: Reason) -> bool:
-        """Whether another provider says the same in this session, be its own quote held back or not."""
+        """Whether another provider says the same in this session, be its own quote held back or not.
+
+        What it said before the quote that is doubted against says nothing of it: both may show the same old page.
+        """
+        known = self._known.get(key)
+        since = known.received_at if known else ""
         for other in ((source, key[1]) for source in self._sources if source != key[0]):
             held = self._held.get(other)
             quotes = [self._known.get(other), held.quote if held else None]
-            if any(quote is not None and _says_same(told, quote, reason) for quote in quotes):
+            later = [quote for quote in quotes if quote is not None and quote.received_at >= since]
+            if any(_says_same(told, quote, reason) for quote in later):
                 return True
         return False
+
+
+def _told(quote: StockUpdate, moment: Moment, volume: int | None) -> _Known:
+    received_at = quote.received_at or ""
+    return _Known(moment, quote.timestamp, quote.price, volume, quote.previous_close, received_at)
 
 
 def _says_same(told: _Known, other: _Known, reason: Reason) -> bool:

@@ -144,6 +144,14 @@ F5 = [
         alerts=None,
     ),
     Case(
+        "a clock a day slow, set right: the page seen by the wrong clock is not dated by it",
+        "F5",
+        [Look("Mon 08:40", true="Tue 08:40"), Look("Tue 08:42")],
+        {"*": was("Mon 17:22")},
+        warns=None,
+        alerts=None,
+    ),
+    Case(
         "bankier and a clock an hour slow",
         "F5",
         [Look("Tue 09:50", true="Tue 10:50")],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.honesty.case import Case, Look, looks, maybe, old, page, was
+from tests.honesty.case import DOWN, Case, Look, looks, maybe, old, page, was
 
 CLOSE = Look("Mon 17:22")
 MONDAY = page(of="Mon 17:22")
 OLD = old("Mon 17:22", "unchanged|silent")
+USUAL: dict[str, object] = {"refused": None, "warns": None, "alerts": ("stale",)}
 COPY = {"Age": "86000", "Last-Modified": "Mon, 20 Jul 2026 15:20:00 GMT"}
 
 _HEADERS = {
@@ -19,8 +20,7 @@ _HEADERS = {
 
 def yesterday(name: str, *more: Look, **fields: object) -> Case:
     """Monday's page on Tuesday: its quotes stay Monday's, and are said to be old."""
-    usual = {"refused": None, "warns": None, "alerts": ("stale",)}
-    return Case(name, "F1", [CLOSE, *more], {"*": OLD}, **{**usual, **fields})  # type: ignore[arg-type]  # fields of Case
+    return Case(name, "F1", [CLOSE, *more], {"*": OLD}, **{**USUAL, **fields})  # type: ignore[arg-type]  # fields of Case
 
 
 F1 = [
@@ -74,6 +74,39 @@ F1 = [
         [CLOSE, *looks("Tue 08:40", "Tue 17:10", 90, gpw=MONDAY)],
         {"*": was("Mon 17:22")},
         extra_closed=("2026-07-21",),
+    ),
+    Case(
+        "yesterday's page at 17:11, when today's quotes are known",
+        "F1",
+        [CLOSE, Look("Tue 16:20"), Look("Tue 16:45"), *looks("Tue 17:11", "Tue 17:19", 2, gpw=MONDAY)],
+        {"*": old("Tue 16:45", "any")},
+        **USUAL,  # type: ignore[arg-type]  # fields of Case
+    ),
+    Case(
+        "gpw dies and bankier shows yesterday's morning",
+        "F1",
+        [
+            CLOSE,
+            Look("Tue 09:30"),
+            *looks("Tue 09:44", "Tue 09:50", 2, gpw=DOWN, bankier=page(of="Mon 10:00")),
+        ],
+        {"*": old("Tue 09:30", "any")},
+        order=("gpw", "bankier"),
+        **USUAL,  # type: ignore[arg-type]  # fields of Case
+    ),
+    Case(
+        "one old answer that another provider gave earlier takes nothing back",
+        "F1",
+        [
+            Look("Mon 10:00", DOWN),
+            *looks("Mon 10:01", "Mon 10:04"),
+            Look("Mon 10:05", page(of="Mon 10:00"), expect={"*": was("Mon 10:04", stale=None, reason="any")}),
+            *looks("Mon 10:06", "Mon 10:07"),
+        ],
+        {"*": was("Mon 10:07")},
+        warns=None,
+        alerts=None,
+        order=("gpw", "bankier"),
     ),
     Case(
         "an old page, then the right one",
