@@ -12,6 +12,7 @@ NAMES = (
     "journal",
     "cycle",
     "parse",
+    "hostile",
     "start",
     "watch",
     "board",

@@ -32,7 +32,7 @@ LENGTH = 1_000_000
 
 def texts(html: str) -> list[list[list[str]]]:
     """The cells of each table, head and body."""
-    return [[[cell.text for cell in row] for row in [*table.head, *table.body]] for table in tables_of(html)]
+    return [[row.texts for row in [*table.head, *table.body]] for table in tables_of(html)]
 
 
 class TestWhatIsRead:
@@ -42,8 +42,8 @@ class TestWhatIsRead:
             "<tbody><tr><td>2</td></tr></tbody><tfoot><tr><td>sum</td></tr></tfoot></table>"
         )
         assert table.classes == {"a", "b"}
-        assert [row[0].text for row in table.head] == ["h"]
-        assert [row[0].text for row in table.body] == ["1", "2"]
+        assert [row.texts[0] for row in table.head] == ["h"]
+        assert [row.texts[0] for row in table.body] == ["1", "2"]
 
     def test_a_table_in_a_cell_is_one_of_its_own_and_text_of_the_cell(self) -> None:
         html = "<table><tr><td>a<table><tr><td>b</td></tr></table>c</td><td>d</td></tr></table>"
@@ -62,12 +62,12 @@ class TestWhatIsRead:
         assert texts(html) == [[["1", "2"], ["3"]]]
 
     def test_spans_links_and_entities(self) -> None:
-        ((cell, other),) = tables_of(
+        (row,) = tables_of(
             "<table><tr><th colspan=3 rowspan='2'>&nbsp;&lt;x&#322;</th><td colspan=-1>"
             "<a>none</a><a href='?a=1&amp;b=2'>first</a><a href='?second'></a></td></tr></table>"
         )[0].body
-        assert (cell.tag, cell.colspan, cell.rowspan, cell.text) == ("th", 3, 2, "\u00a0<x\u0142")
-        assert (other.colspan, other.rowspan, other.link) == (1, 1, "?a=1&b=2")
+        assert (row.texts[0], row.spans, row.heads) == ("\u00a0<x\u0142", {0: (3, 2)}, 1)
+        assert row.links == {1: "?a=1&b=2"}
 
     def test_text_outside_of_cells_is_none(self) -> None:
         assert texts("x<table>y<tr>z<td>1</td>w</tr></table>v<td>u</td>") == [[["1"]]]

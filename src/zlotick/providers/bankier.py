@@ -25,7 +25,8 @@ from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate
 from zlotick.providers import pages
 from zlotick.providers.base import Capabilities
-from zlotick.providers.pages import Cells, FirstSeen, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.pages import FirstSeen, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.tables import Row as RawRow
 from zlotick.providers.web import charset_of, evidence, require_ok
 from zlotick.providers.web_provider import WebProvider
 
@@ -125,10 +126,10 @@ def read(
     return pages.reading(rows, _told, source, symbols=set(by_name.values()), times=times)
 
 
-def _short_name(table: Table, cells: Cells) -> str:
+def _short_name(table: Table, row: RawRow) -> str:
     """The short name that the row's link asks for, empty when it has none."""
     try:
-        query = urlsplit(cells[table.columns["name"]].link or "").query
+        query = urlsplit(table.link(row, "name")).query
     except ValueError:
         return ""
     return parse_qs(query).get("symbol", [""])[0].upper()

@@ -22,7 +22,8 @@ from zlotick.market.dating import Answer, Trade, Undated
 from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
 from zlotick.model import StaleReason, StockUpdate, utc_text, utc_time
 from zlotick.providers.base import Quotes
-from zlotick.providers.tables import WIDEST, Cell, RawTable, tables_of
+from zlotick.providers.tables import WIDEST, RawTable, tables_of
+from zlotick.providers.tables import Row as RawRow
 from zlotick.providers.web import text_of, unexpected
 
 log = structlog.stdlib.get_logger("zlotick.providers")
@@ -86,7 +87,6 @@ class Reading(NamedTuple):
     skipped: list[Skipped]
 
 
-Cells = Sequence[Cell]
 Texts = Mapping[str, str]
 
 
@@ -95,20 +95,24 @@ class Table(NamedTuple):
 
     columns: Mapping[str, int]
     width: int
-    body: Sequence[Cells]
+    body: Sequence[RawRow]
 
-    def text(self, cells: Cells, word: str) -> str:
+    def text(self, row: RawRow, word: str) -> str:
         """The text of a wanted column."""
-        return cells[self.columns[word]].text.strip()
+        return row.texts[self.columns[word]].strip()
 
-    def rows(self, *words: str) -> Iterator[Cells]:
+    def link(self, row: RawRow, word: str) -> str:
+        """Where the first link of a wanted column leads; empty without one."""
+        return row.links.get(self.columns[word], "")
+
+    def rows(self, *words: str) -> Iterator[RawRow]:
         """The rows that reach as far as these columns."""
         needed = max(self.columns[word] for word in words) + 1
-        return (row for row in self.body if len(row) >= needed)
+        return (row for row in self.body if len(row.texts) >= needed)
 
-    def texts(self, row: Cells) -> Texts | None:
+    def texts(self, row: RawRow) -> Texts | None:
         """The texts of the wanted columns; None for a row that is not as wide as the header: it is no row of data."""
-        return {word: self.text(row, word) for word in self.columns} if len(row) == self.width else None
+        return {word: self.text(row, word) for word in self.columns} if len(row.texts) == self.width else None
 
 
 def find_table(
@@ -157,20 +161,21 @@ def _headers(table: RawTable) -> list[str]:
     taken: set[tuple[int, int]] = set()
     for depth, row in enumerate(_header_rows(table)[:_DEEPEST]):
         column = 0
-        for cell in row:
+        for cell, raw in enumerate(row.texts):
             while (depth, column) in taken:
                 column += 1
-            end = min(column + cell.colspan, WIDEST)
-            text = "".join(cell.text.split()).lower()
+            columns, rows = row.spans.get(cell, (1, 1))
+            end = min(column + columns, WIDEST)
+            text = "".join(raw.split()).lower()
             for place in range(column, end):
                 texts[place] = texts.get(place) or text
-                taken.update((below, place) for below in range(depth, depth + cell.rowspan))
+                taken.update((below, place) for below in range(depth, depth + rows))
             column = end
     return [texts[place] for place in sorted(texts)]
 
 
-def _header_rows(table: RawTable) -> Sequence[Cells]:
-    return table.head or [row for row in table.body if all(cell.tag == "th" for cell in row)]
+def _header_rows(table: RawTable) -> Sequence[RawRow]:
+    return table.head or [row for row in table.body if row.heads == len(row.texts)]
 
 
 def number(text: str) -> Decimal | None:

@@ -16,7 +16,8 @@ from zlotick.errors import Refusal, RefusalReason
 _DEEPEST = 200  # elements within each other
 _NESTED = 8  # tables within each other
 WIDEST = 200  # columns that anybody would read
-_MOST = 50_000  # tables, rows and cells together; the page of the exchange has 10,000
+_MOST = 50_000  # cells, a row or table counting as ten; the page of the exchange has 14,000 of them
+_ROW = 10
 _PORTION = 16_384  # bytes
 _LONGEST = (
     16  # portions of one tag or comment: its attributes are told all at once, which holds the event loop up
@@ -27,15 +28,16 @@ _CELLS = frozenset({"td", "th"})
 
 
 @dataclass(slots=True)
-class Cell:
-    """A cell; ``link`` is where its first link leads."""
+class Row:
+    """The texts of its cells; by their place the few spans (columns, rows), and where the first link of a cell leads.
 
-    tag: str
-    colspan: int
-    rowspan: int
-    begin: int  # its first piece of text
-    text: str = ""
-    link: str | None = None
+    An object for each cell would be 10,000 a page: they wake the garbage collector, which holds the event loop up.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    links: dict[int, str] = field(default_factory=dict)
+    heads: int = 0  # cells that are headers
 
 
 @dataclass(slots=True)
@@ -43,35 +45,50 @@ class RawTable:
     """A table's own rows by where they stand; a table within a cell is one of its own."""
 
     classes: frozenset[str]
-    head: list[list[Cell]] = field(default_factory=list)
-    body: list[list[Cell]] = field(default_factory=list)
+    head: list[Row] = field(default_factory=list)
+    body: list[Row] = field(default_factory=list)
+    begin: int | None = None  # the first piece of text of the open cell
     _section: str = ""
-    _row: list[Cell] | None = None
-    cell: Cell | None = None
+    _row: Row | None = None
 
     def section(self, tag: str) -> None:
         """Rows are of this section from here on."""
         self._row, self._section = None, tag
 
-    def new_row(self) -> None:
+    def new_row(self) -> Row:
         """A row begins."""
-        self._row = []
+        self._row = Row()
         if self._section != "tfoot":
             (self.head if self._section == "thead" else self.body).append(self._row)
+        return self._row
 
     def end_row(self) -> None:
         """The row has ended."""
         self._row = None
 
-    def add(self, cell: Cell) -> None:
-        """A cell begins."""
-        if self._row is None:
-            self.new_row()
-        assert self._row is not None
-        if len(self._row) == WIDEST:
+    def begin_cell(self, tag: str, attributes: Mapping[str, str], begin: int) -> None:
+        """A cell begins, and its text with that piece."""
+        row = self._row or self.new_row()
+        place = len(row.texts)
+        if place == WIDEST:
             raise _strange(f"a row has more than {WIDEST} cells")
-        self._row.append(cell)
-        self.cell = cell
+        row.texts.append("")
+        row.heads += tag == "th"
+        spans = _span(attributes, "colspan"), _span(attributes, "rowspan")
+        if spans != (1, 1):
+            row.spans[place] = spans
+        self.begin = begin
+
+    def end_cell(self, text: str) -> None:
+        """The cell has ended."""
+        assert self._row is not None
+        self._row.texts[-1] = text
+        self.begin = None
+
+    def link(self, target: str | None) -> None:
+        """A link of the open cell."""
+        if self._row is not None and self.begin is not None and target is not None:
+            self._row.links.setdefault(len(self._row.texts) - 1, target)
 
 
 def tables_of(text: str) -> list[RawTable]:
@@ -137,7 +154,7 @@ class _Reader:
 
     def data(self, text: str) -> None:
         self.told = True
-        if self._open and self._open[-1].cell:
+        if self._open and self._open[-1].begin is not None:
             self._pieces.append(text)
 
     def close(self) -> None:
@@ -145,11 +162,11 @@ class _Reader:
             self.end("table")
 
     def _begin(self, attributes: Mapping[str, str]) -> None:
-        if self._open and self._open[-1].cell is None:  # a table in a table, but in no cell, ends it
+        if self._open and self._open[-1].begin is None:  # a table in a table, but in no cell, ends it
             self._open.pop()
         if len(self._open) == _NESTED:
             raise _strange(f"its tables are nested deeper than {_NESTED}")
-        self._count()
+        self._count(_ROW)
         self._open.append(RawTable(frozenset(attributes.get("class", "").split())))
         self.tables.append(self._open[-1])
 
@@ -157,28 +174,26 @@ class _Reader:
         if tag in _CELLS:
             self._end_cell(table)
             self._count()
-            spans = _span(attributes, "colspan"), _span(attributes, "rowspan")
-            table.add(Cell(tag, *spans, len(self._pieces)))
+            table.begin_cell(tag, attributes, len(self._pieces))
         elif tag == "tr":
             self._end_cell(table)
-            self._count()
+            self._count(_ROW)
             table.new_row()
         elif tag in _SECTIONS:
             self._end_cell(table)
             table.section(tag)
-        elif tag == "a" and table.cell and table.cell.link is None:
-            table.cell.link = attributes.get("href")
+        elif tag == "a":
+            table.link(attributes.get("href"))
 
     def _end_cell(self, table: RawTable) -> None:
         """The text of a cell is also that of the cell around its table."""
-        if cell := table.cell:
-            cell.text = "".join(self._pieces[cell.begin :])
-            table.cell = None
+        if table.begin is not None:
+            table.end_cell("".join(self._pieces[table.begin :]))
             if len(self._open) == 1:
                 self._pieces.clear()
 
-    def _count(self) -> None:
-        self._parts += 1
+    def _count(self, parts: int = 1) -> None:
+        self._parts += parts
         if self._parts > _MOST:
             raise _strange(f"it has more than {_MOST} rows and cells")
 
