@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from zlotick.cycle import Cycle
 from zlotick.errors import JournalError, Refusal, RefusalReason
@@ -98,6 +99,18 @@ async def test_only_what_traded_is_recorded(house: House) -> None:
     assert [q.symbol for q in moved.entry.batch.quotes] == ["11B"]
     assert moved.position.offset == 2
     assert moved.quotes["TXT"] == first.quotes["TXT"]
+
+
+async def test_what_is_rejected_at_every_cycle_is_told_once(house: House) -> None:
+    """A provider's unknown ticker logged a warning at every cycle, for ever."""
+    with capture_logs() as logs:
+        for _ in range(3):
+            await house.run(quote("TXT"), quote("PKN"))
+        await house.run(quote("PKN"), quote("11B", price=-1))
+        await house.run(quote("TXT"))
+        await house.run(quote("PKN"))
+    told = [line["first"] for line in logs if line["event"] == "Quotes rejected"]
+    assert [text.split()[0] for text in told] == ["symbol", "price", "symbol"]
 
 
 async def test_a_source_that_is_behind_is_asked_again_at_once(house: House) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -18,9 +19,12 @@ from tests.servers import free_ports
 import zlotick
 from zlotick.config import AlertRuleConfig, PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.control import ask, socket_path
+from zlotick.embedded import EmbeddedServer
+from zlotick.embedded.provide import Provided
 from zlotick.errors import (
     AlreadyRunning,
     ConfigError,
+    GatewayError,
     JournalError,
     JournalReplaced,
     ReplayError,
@@ -180,6 +184,60 @@ async def test_a_taken_port_is_named_and_nothing_is_left(tmp_path: Path) -> None
     again = RealTimeStreamManager(config)  # the journal was given back
     await again.start()
     await again.stop()
+
+
+async def test_another_profile_on_the_same_ports_is_named(tmp_path: Path) -> None:
+    """With the demo still running, `zlotick serve` spoke of QuestDB's password: nothing said "stop the demo first"."""
+    demo = settings(tmp_path, profile="demo")
+    first = RealTimeStreamManager(demo)
+    await first.start()
+    try:
+        mine = settings(tmp_path)
+        mine.gateway.port = demo.gateway.port
+        second = RealTimeStreamManager(mine)
+        with pytest.raises(GatewayError) as caught:
+            await second.start()
+    finally:
+        await first.stop()
+    told = f"Another zlotick is running (profile demo, pid {os.getpid()}). Stop it, or change the ports of this one."
+    assert str(caught.value).endswith(told)
+
+
+async def test_the_board_and_the_probes_answer_while_the_servers_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the embedded QuestDB was up (85 s once) the port did not listen at all."""
+    up = asyncio.Event()
+
+    class Slow:
+        async def start(self) -> None:
+            await up.wait()
+
+        async def stop(self) -> None:
+            """Nothing runs."""
+
+    async def provide(config: QuestDBConfig, *_: object, **__: object) -> Provided[QuestDBConfig]:
+        return Provided(config, cast("EmbeddedServer", Slow()))
+
+    monkeypatch.setattr("zlotick.manager.provide_questdb", provide)
+    made = settings(tmp_path)
+    made.questdb.mode = "embedded"
+    made.questdb.http_port, made.questdb.port = free_ports(2)
+    manager = RealTimeStreamManager(made)
+    starting = asyncio.create_task(manager.start())
+    base = f"http://localhost:{made.gateway.port}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            await until(lambda: bool(manager._servers))
+            async with session.get(f"{base}/health/live") as response:
+                assert response.status == 200
+            async with session.get(f"{base}/api/v1/status") as response:
+                assert (await response.json())["questdb_status"] == "connecting"
+        assert not starting.done()
+        up.set()
+        await starting
+    finally:
+        await manager.stop()
 
 
 async def test_a_corrupt_replay_file_stops_the_start_with_file_and_line(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class Cycle:
         self._of_former_run: set[str] = (
             set()
         )  # whose last value is of a source's material before it began again
+        self._rejected: set[tuple[str, str]] = set()  # symbols and reasons of the last cycle
         self._market_status: MarketStatus | None = None
 
     async def restore(self) -> None:
@@ -184,13 +185,19 @@ class Cycle:
         return None if own else frozenset(self._symbols)
 
     async def _keep(self, rejected: Sequence[RejectedQuote]) -> None:
+        self._tell_rejected(rejected)
         if not rejected:
             return
-        first = rejected[0]
-        log.warning(
-            "Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason
-        )
         await self._journal.keep_rejected(rejected)
+
+    def _tell_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
+        """A provider may repeat a quote that is rejected at every cycle: told when it begins, not every time."""
+        before, self._rejected = self._rejected, {(item.quote.symbol, item.reason) for item in rejected}
+        if news := [item for item in rejected if (item.quote.symbol, item.reason) not in before]:
+            first = news[0]
+            log.warning(
+                "Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason
+            )
 
     async def _record(
         self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote]

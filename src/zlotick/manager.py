@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,11 @@ from zlotick.config.profile import make_profile
 from zlotick.control import ControlServer, socket_path
 from zlotick.cycle import Cycle
 from zlotick.embedded import EmbeddedServer, provide_pocketbase, provide_questdb
-from zlotick.errors import AlertDiskError, JournalError, ZlotickError
+from zlotick.errors import AlertDiskError, EmbeddedError, GatewayError, JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.workers import Workers
+from zlotick.journal.lock import running_beside
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market import sessions, universe
 from zlotick.market.cadence import Cadence
@@ -138,9 +139,10 @@ class RealTimeStreamManager:
         try:
             await self._read_files()
             await self._open_journal()
-            await self._start_servers()
+            async with self._another_named():
+                await self._start_gateway()  # first: the board and the probes answer while the servers start
+                await self._start_servers()
             self._start_deliveries()
-            await self._start_gateway()
             await self._start_alerts()
             await self._start_control()
             self._start_cycles()
@@ -164,6 +166,19 @@ class RealTimeStreamManager:
         await asyncio.to_thread(make_profile, self.settings.service.home)
         await self.journal.open()
         await self.cycle.restore()
+
+    @contextlib.asynccontextmanager
+    async def _another_named(self) -> AsyncIterator[None]:
+        """A taken port mostly means that another profile runs: passwords and port numbers would lead astray."""
+        try:
+            yield
+        except (EmbeddedError, GatewayError) as error:
+            others = await asyncio.to_thread(running_beside, self.settings.service.home)
+            if not others:
+                raise
+            named = ", ".join(f"profile {name}, pid {pid}" for name, pid in others)
+            told = f"another zlotick is running ({named}). Stop it, or change the ports of this one"
+            raise type(error)(f"{error}\n{told[:1].upper()}{told[1:]}.") from error
 
     async def _start_servers(self) -> None:
         service, gateway = self.settings.service, self.settings.gateway

@@ -31,8 +31,8 @@ def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
     return GatewayContext(
         version=__version__,
         metrics=service.metrics,
-        questdb_status=lambda: _status(service.questdb),
-        pocketbase_status=lambda: _status(service.pocketbase),
+        questdb_status=lambda: _status(service.questdb, service.settings.questdb.mode),
+        pocketbase_status=lambda: _status(service.pocketbase, service.settings.pocketbase.mode),
         providers=service.chain.rows,
         symbols=lambda: frozenset(service.symbols),
         market_status=service.market_status,
@@ -155,5 +155,8 @@ def _store_reasons(service: RealTimeStreamManager) -> dict[str, str]:
     return {sink.reader: sink.monitor.reason for sink in sinks if sink and sink.monitor.reason}
 
 
-def _status(sink: QuestDBConnector | PocketbaseConnector | None) -> ConnectionStatus:
-    return sink.monitor.status if sink else ConnectionStatus.DISCONNECTED
+def _status(sink: QuestDBConnector | PocketbaseConnector | None, mode: str) -> ConnectionStatus:
+    """Until its server has been found or started, a store is being connected to."""
+    status = sink.monitor.status if sink else ConnectionStatus.DISCONNECTED
+    starting = status is ConnectionStatus.DISCONNECTED and mode != "off"
+    return ConnectionStatus.CONNECTING if starting else status

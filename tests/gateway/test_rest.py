@@ -205,6 +205,33 @@ async def test_one_quote() -> None:
     assert lower == (404, "unknown symbol 'abs' (did you mean 'ABS'?); /api/v1/symbols lists them")
 
 
+async def test_quotes_of_some_stocks() -> None:
+    """Everybody tries ``?symbols=`` and ``?filter=``; they were refused, though the stream and the socket have them."""
+    async with calling() as caller:
+        two = {"ABS": quote("ABS", 11.5), "ACG": quote("ACG", 30.0)}
+        caller.gateway.publish(report(two, list(two)))
+
+        async def found(**params: str) -> list[str]:
+            code, answer = await caller.get("/quotes", **params)
+            assert (code, answer["count"]) == (200, len(answer["data"]))
+            return [one["symbol"] for one in answer["data"]]
+
+        assert await found() == ["ABS", "ACG"]
+        assert await found(symbols="ACG") == ["ACG"]
+        assert await found(symbols="ACG,ABS", filter="price < 20") == ["ABS"]
+        assert await found(filter="price > 100") == []
+        assert (await caller.refusal("/quotes", filter="price >"))[0] == 422
+        assert await caller.refusal("/quotes", symbols="abs") == (
+            404,
+            "unknown symbol 'abs' (did you mean 'ABS'?)",
+        )
+        code, message = await caller.refusal("/quotes/abs")
+        assert (code, message) == (
+            404,
+            "unknown symbol 'abs' (did you mean 'ABS'?); /api/v1/symbols lists them",
+        )
+
+
 async def test_alerts_do_not_pretend_that_somebody_looked() -> None:
     async with calling() as caller:
         code, message = await caller.refusal("/alerts")
@@ -412,7 +439,7 @@ async def test_a_store_that_is_away_is_503_and_says_nothing_of_hosts(path: str, 
 async def test_no_store_no_history() -> None:
     async with calling(Stored(shelf=None)) as caller:
         code, message = await caller.refusal("/history/ABS")
-    assert (code, message) == (503, "no quotes are stored: QuestDB is off (questdb.mode)")
+    assert (code, message) == (503, "no quotes are stored: QuestDB is off (questdb.mode), or still starting")
 
 
 @pytest.mark.parametrize("form", ["json", "ndjson", "csv"])

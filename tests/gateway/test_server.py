@@ -33,7 +33,13 @@ async def test_websocket_at_both_paths_and_a_page_beside_it(
         assert "http://" not in page  # self-contained
         async with http.get(f"http://127.0.0.1:{gateway.port}/ws") as answer:
             assert answer.status == 400
-            assert (await answer.json())["error"]["code"] == 400
+            refusal = (await answer.json())["error"]
+        assert refusal["code"] == 400
+        assert (
+            "this address is for WebSockets" in refusal["message"]
+        )  # it was aiohttp's own, with "None" in it
+        async with http.get(f"http://127.0.0.1:{gateway.port}/docs") as answer:
+            assert "there is nothing at '/docs'; /api/v1/openapi.json" in await answer.text()
 
 
 async def test_a_body_without_an_end_is_cut_soon() -> None:

@@ -166,8 +166,9 @@ def test_the_same_quote_twice_is_taken_once() -> None:
 
 @pytest.mark.parametrize("junk", [None, 5, {"symbol": "PKN"}, "PKN", Surprise()])
 def test_what_is_no_quote_at_all(junk: Any) -> None:
+    """A dict was rejected for its "text"."""
     no = verdict(junk, GOOD)
-    assert no.reason == Reason.TEXT
+    assert no.reason == Reason.TYPE
     assert no.detail.startswith("a quote must be a StockUpdate, was ")
 
 

@@ -176,7 +176,7 @@ FAULTS = [
         answers(None),
         "error",
         "TypeError",
-        "TypeError: fetch_data must return a list of StockUpdate, returned NoneType",
+        "TypeError: Scripted.fetch_data must return a list of StockUpdate, returned NoneType",
     ),
     (connect_raises(ReplayError("x.csv, line 3: bad")), "error", "ReplayError", "x.csv, line 3: bad"),
 ]
@@ -220,6 +220,17 @@ async def test_when_all_refuse_every_reason_is_named(
         assert caught.value.reason is RefusalReason.CHALLENGE
         assert caught.value.detail == f"a: {told}; b: challenge: a robot check"
     assert links.served() == []
+
+
+async def test_a_forgotten_return_names_the_user_s_class() -> None:
+    """The log's ``at`` was a line of our own link.py, the method's class was not named at all."""
+    a = Scripted("a", "PKN")
+    answers(None)(a)
+    with capture_logs() as logs, pytest.raises(Refusal):
+        await chain(a).fetch(frozenset({"PKN"}))
+    [bug] = [line for line in logs if line["event"] == "Data provider has a bug"]
+    assert bug["at"] == f"{Scripted.__module__}.Scripted"
+    assert bug["error"].startswith("TypeError: Scripted.fetch_data must return")
 
 
 async def test_the_cause_of_a_lone_failure_is_kept() -> None:

@@ -125,8 +125,8 @@ async def questdb_there(config: QuestDBConfig) -> bool:
     status, server, answer = await _ask("GET", url, headers={"Authorization": login})
     if status in (401, 403) and server.lower().startswith("questdb"):
         raise EmbeddedError(
-            f"The QuestDB on {config.host}:{config.http_port} refuses the user {config.user!r}. If it is yours, set "
-            f"questdb.user and questdb.password. If not (another zlotick's?): {_QUESTDB_REMEDY}"
+            f"The QuestDB on {config.host}:{config.http_port} refuses the user {config.user!r}: another zlotick seems to "
+            f"be running. {_QUESTDB_REMEDY} If the server is yours, set questdb.user and questdb.password."
         )
     return status == 200 and isinstance(answer, dict) and "dataset" in answer
 
@@ -141,9 +141,9 @@ async def pocketbase_there(config: PocketbaseConfig) -> bool:
     status, _, _ = await _ask("POST", f"{base}/api/collections/_superusers/auth-with-password", json=login)
     if status in (400, 401, 403):
         raise EmbeddedError(
-            f"The PocketBase on {base} refuses the superuser {config.admin_email!r}. If it is yours, set "
-            "pocketbase.admin_email and pocketbase.admin_password. If not (another zlotick's?): "
-            f"{_POCKETBASE_REMEDY}"
+            f"The PocketBase on {base} refuses the superuser {config.admin_email!r}: another zlotick seems to be "
+            f"running. {_POCKETBASE_REMEDY} If the server is yours, set pocketbase.admin_email and "
+            "pocketbase.admin_password."
         )
     return True
 

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from zlotick.gateway.answers import Answers
+from zlotick.gateway.protocol import shown
 from zlotick.gateway.resources import HealthReport, Live, Providers, Ready
 from zlotick.gateway.routes import NEVER_STORED, Handler, Route, json, refused
 from zlotick.telemetry.health import Health, assess
@@ -91,11 +92,18 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        answer = refused(error.status, error.text or error.reason)
+        answer = refused(error.status, _in_words(request, error))
         for name in ("Allow", "WWW-Authenticate"):
             if name in error.headers:
                 answer.headers[name] = error.headers[name]
         return answer
+
+
+def _in_words(request: web.Request, error: web.HTTPException) -> str:
+    """Aiohttp's own texts name neither what there is nor what to do."""
+    if isinstance(error, web.HTTPNotFound):
+        return f"there is nothing at {shown(request.path)}; /api/v1/openapi.json lists what there is, docs/protocol.md explains it"
+    return error.text or error.reason
 
 
 def _code(health: Health) -> int:

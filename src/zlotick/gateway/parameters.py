@@ -6,7 +6,7 @@ keep caches from answering, says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Literal, TypeVar
@@ -25,7 +25,7 @@ from zlotick.gateway.protocol import (
     Subscribe,
     shown,
 )
-from zlotick.gateway.subscription import QUOTES
+from zlotick.gateway.subscription import QUOTES, Selection, Subscription
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.model import Alert, Position, utc_text
 
@@ -137,6 +137,18 @@ Place = Annotated[
     ),
 ]
 Listed = Annotated[str, Meta(description="separated by commas")]
+
+
+class QuoteChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which quotes: the fields of ``subscribe``."""
+
+    symbols: Listed | None = None
+    filter: Annotated[str, Meta(description="an expression, as in `subscribe`")] | None = None
+
+    def selection(self, is_known: Callable[[str], bool]) -> Selection:
+        """The same as a subscription's. Raises :class:`BadMessage` for an unknown symbol or a wrong filter."""
+        wanted = Subscribe(symbols=_items(self.symbols), filter=self.filter)
+        return Subscription.of(wanted, is_known, user=None).selection or Selection()
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -226,7 +226,7 @@ class Desk:
         if export is None:
             history = self._context.history()
             if history is None:
-                raise Transient("no quotes are stored: QuestDB is off (questdb.mode)")
+                raise Transient("no quotes are stored: QuestDB is off (questdb.mode), or still starting")
             query, interval = question.query, question.interval
             pages = history.quotes(query) if interval is None else history.candles(query, interval)
             export = self._exports[question.export] = _Export(pages)

@@ -14,7 +14,7 @@ from zlotick.gateway.answers import Answers
 from zlotick.gateway.door import ADMISSION
 from zlotick.gateway.exports import CsvForm, Form, JsonForm, LinesForm, Places, export
 from zlotick.gateway.hub import Hub
-from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, read
+from zlotick.gateway.parameters import AlertRows, CandleRows, HistoryRows, QuoteChoice, read
 from zlotick.gateway.protocol import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.resources import (
     Alerts,
@@ -63,7 +63,15 @@ class Rest:
             Route(f"{ROOT}/status", self.status, "How the service is", StatusReport),
             Route(f"{ROOT}/market", self.market, "What the market is doing", Market),
             Route(f"{ROOT}/symbols", self.symbols, "Tickers one may ask for", Symbols),
-            Route(f"{ROOT}/quotes", self.quotes, "The latest quotes", Quotes, cached=True),
+            Route(
+                f"{ROOT}/quotes",
+                self.quotes,
+                "The latest quotes",
+                Quotes,
+                (404, 422),
+                parameters=QuoteChoice,
+                cached=True,
+            ),
             Route(
                 f"{ROOT}/quotes/{{symbol}}", self.quote, "The latest quote", Quote, (404, 422), cached=True
             ),
@@ -123,8 +131,11 @@ class Rest:
         return json(Symbols(len(known), [known[symbol] for symbol in sorted(known)]))
 
     async def quotes(self, request: web.Request) -> web.Response:
-        """All latest quotes, or 304 when the client has them."""
-        fragments = self._hub.current()
+        """All latest quotes, or those that were asked for; 304 when the client has them."""
+        selection = read(request.query, QuoteChoice).selection(self._answers.knows_symbol)
+        known = self._hub.book.quotes
+        names = known if selection.symbols is None else selection.symbols
+        fragments = self._hub.current(selection.accepted(names, known))
         body = b'{"position":%b,"market_status":%b,"count":%d,"data":[%b]}' % (
             _encode(self._hub.position),
             _encode(self._context.market_status()),
@@ -208,7 +219,10 @@ class Rest:
     def _history(self) -> History:
         history = self._context.history()
         if history is None:
-            raise BadMessage(ErrorCode.UNAVAILABLE, "no quotes are stored: QuestDB is off (questdb.mode)")
+            raise BadMessage(
+                ErrorCode.UNAVAILABLE,
+                "no quotes are stored: QuestDB is off (questdb.mode), or still starting",
+            )
         return history
 
     def _symbol(self, request: web.Request) -> str:

@@ -33,6 +33,9 @@ class Socket(web.WebSocketResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """The handshake. A client that left meanwhile is no error of ours: 400 instead, which nobody hears."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            text = "this address is for WebSockets; send the headers of an upgrade, or ask /api/v1/quotes for JSON"
+            raise web.HTTPBadRequest(text=text)
         try:
             return await super().prepare(request)
         except ConnectionError:

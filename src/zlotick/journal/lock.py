@@ -48,3 +48,22 @@ class OwnerLock:
             f"{self.owned} is in use by {process} (lock file {self.path}): stop that one first, "
             "or choose another service.data_dir or service.profile"
         )
+
+
+def running_beside(home: Path) -> list[tuple[str, str]]:
+    """The other profiles of the same data folder whose journals are owned now, with their processes. Blocks."""
+    beside = sorted(path for path in home.parent.glob("*/journal.sqlite.lock") if path.parent != home)
+    return [(path.parent.name, owner) for path in beside if (owner := _owner(path))]
+
+
+def _owner(lock: Path) -> str:
+    """The process that holds it; empty when none does. A shared lock, so that two who look are not in each other's way."""
+    try:
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(32).decode(errors="replace").strip() or "unknown"
+    except OSError:
+        pass  # another user's, or gone meanwhile
+    return ""

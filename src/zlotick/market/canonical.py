@@ -24,7 +24,8 @@ from zlotick.model import MarketStatus, Origin, Review, StockUpdate, utc_text, u
 class Reason(StrEnum):
     """Why a quote was rejected."""
 
-    TEXT = "text"  # not a StockUpdate, or a text field without usable text
+    TYPE = "type"  # not a StockUpdate
+    TEXT = "text"  # a text field without usable text
     NUMBER = "number"  # NaN, infinite, or not a number at all
     UNKNOWN_SYMBOL = "unknown_symbol"
     DUPLICATE_SYMBOL = "duplicate_symbol"  # in one call; two that contradict each other are both rejected
@@ -136,7 +137,7 @@ def is_exact(quote: object) -> bool:
 def typed(quote: object, *, exact: bool = False) -> StockUpdate:
     """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: its types are known to be so."""
     if not isinstance(quote, StockUpdate):
-        raise Rejection(Reason.TEXT, f"a quote must be a StockUpdate, was {shown(quote)}")
+        raise Rejection(Reason.TYPE, f"a quote must be a StockUpdate, was {shown(quote)}")
     if exact and all(value is None or _plain(value) == value for value in _FLOATS_OF(quote)):
         _symbol(quote.symbol), _status(quote.market_status), _source(quote.data_source)
         return quote

@@ -126,7 +126,10 @@ class Link:
         quotes = await (self.provider.fetch_data() if wanted is None else self.provider.fetch_symbols(wanted))
         if not isinstance(quotes, list):
             # A forgotten ``return`` is the commonest mistake in a provider of one's own.
-            raise TypeError(f"fetch_data must return a list of StockUpdate, returned {type(quotes).__name__}")
+            raise TypeError(
+                f"{type(self.provider).__qualname__}.fetch_data must return a list of StockUpdate, "
+                f"returned {type(quotes).__name__}"
+            )
         answer = quotes if isinstance(quotes, Quotes) else Quotes(quotes)
         if not answer and not answer.absent:
             raise Refusal(RefusalReason.NO_DATA, "it returned no quotes")
@@ -177,7 +180,7 @@ class Link:
             mark="❌",
             provider=self.provider.name,
             error=told(failure),
-            at=_where(failure),
+            at=_where(failure, self.provider),
         )
 
     def closed(self, now: datetime) -> None:
@@ -245,9 +248,14 @@ def _text(moment: datetime | None) -> str | None:
     return utc_text(moment) if moment else None
 
 
-def _where(failure: Exception) -> str:
-    """File and line that raised it: a whole traceback would read source files, which blocks the loop."""
+def _where(failure: Exception, provider: StockDataProvider) -> str:
+    """File and line that raised it: a whole traceback would read source files, which blocks the loop.
+
+    What was raised here is about what the provider returned: its class is named instead.
+    """
     trace = failure.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"
+    if trace is None or trace.tb_frame.f_code.co_filename == __file__:
+        return f"{type(provider).__module__}.{type(provider).__qualname__}"
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
