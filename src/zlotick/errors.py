@@ -3,6 +3,7 @@
     ZlotickError
     ├── ConfigError            the settings are wrong; ``problems`` lists every one of them
     ├── Transient              will pass: retry with backoff
+    │   ├── TableAbsent        a table or view of a store is gone and is made again; clients may be told
     │   └── Refusal            a provider's typed "no", with its reason
     ├── Fatal                  will not pass by itself: say so, retry rarely
     ├── JournalError           the journal cannot be opened or written
@@ -39,6 +40,10 @@ class ConfigError(ZlotickError):
 
 class Transient(ZlotickError):
     """Will pass: a time-out, a refused connection, a full disk. Retry with backoff."""
+
+
+class TableAbsent(Transient):
+    """A table or view of ours is gone from a store, and is made again. The message names no host and no query."""
 
 
 class Fatal(ZlotickError):

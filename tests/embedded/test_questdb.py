@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from zlotick.embedded import EmbeddedServer, provide_questdb
 from zlotick.errors import EmbeddedError
 
 pytestmark = pytest.mark.usefixtures("with_jar")
+
+WAL_STATE = "'suspended ' || suspended || ', written ' || sequencerTxn || ', applied ' || writerTxn || ', ' || errorMessage"
 
 
 async def started(
@@ -47,6 +50,16 @@ async def count_of(config: QuestDBConfig, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+async def one_row(config: QuestDBConfig, server_log: Path) -> None:
+    """A row in the log of its tables is in the table a moment later. Once in many runs it was not: then tell all."""
+    deadline = time.monotonic() + 30
+    while await count_of(config, "SELECT count() FROM t") != 1:
+        if time.monotonic() > deadline:
+            tables = await count_of(config, f"SELECT {WAL_STATE} FROM wal_tables() WHERE name = 't'")
+            pytest.fail(f"the row is not there: {tables}\n{server_log.read_text(errors='replace')[-5000:]}")
+        await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -103,9 +116,7 @@ async def test_its_first_and_second_life(
 
     again, server = await started(questdb_config, service, owned)
     assert again.password.reveal() == config.password.reveal()
-    async with asyncio.timeout(30):  # a row in the log of its tables is in the table a moment later
-        while await count_of(again, "SELECT count() FROM t") != 1:
-            await asyncio.sleep(0.05)
+    await one_row(again, service.home / "questdb.log")
     await server.stop()
 
     # Nothing is left behind: no process, no files where zlotick was called.

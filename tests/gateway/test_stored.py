@@ -165,6 +165,21 @@ async def test_fifty_thousand_rows_in_bounded_memory(connector: QuestDBConnector
     assert peak < size / 4  # the client's buffers included
 
 
+async def test_a_dropped_view_is_503_with_the_reason_until_the_next_look(
+    connector: QuestDBConnector, caller: Caller
+) -> None:
+    """A dropped view stayed away for ever, and its candles were 503 "try again in a moment", whatever the moment."""
+    await connector.insert_batch([quote(0)])
+    await viewed(connector)
+    await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
+    code, said = await caller.refusal("/candles/ABS?interval=1m")
+    assert (code, said) == (503, "QuestDB has no candles_1m just now: zlotick makes it again within a minute")
+    assert (await caller.get("/candles/ABS", interval="5m"))[1]["count"] == 1
+    await connector.deliver([])
+    await viewed(connector)
+    assert (await caller.get("/candles/ABS", interval="1m"))[1]["count"] == 1
+
+
 async def test_questdb_gone_is_503_and_back_is_200(tmp_path: Path, private_servers: None) -> None:
     server = await servers.start_questdb(tmp_path)
     connector = QuestDBConnector(server.config)

@@ -14,7 +14,7 @@ import msgspec
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
-from zlotick.errors import Fatal, JournalError, Transient, ZlotickError
+from zlotick.errors import Fatal, JournalError, TableAbsent, Transient, ZlotickError
 from zlotick.market.history import HistoryQuery, Interval
 from zlotick.market.universe import Member
 from zlotick.model import Alert, ConnectionStatus, CycleReport, Position, ProviderRow, Standing, StockUpdate
@@ -111,24 +111,25 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     value: msgspec.Raw
 
 
+_KINDS = {kind.__name__: kind for kind in (JournalError, Fatal, TableAbsent, Transient)}
+
+
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """A question that could not be answered."""
 
     id: int
-    kind: Literal["JournalError", "Fatal", "Transient"]
+    kind: Literal["JournalError", "Fatal", "TableAbsent", "Transient"]
     text: str
 
     @classmethod
     def because(cls, id: int, error: Exception) -> Refused:  # noqa: A002  as the field is called
         """Of an error on the owner's side."""
-        if isinstance(error, JournalError):
-            return cls(id, "JournalError", str(error))
-        return cls(id, "Fatal" if isinstance(error, Fatal) else "Transient", str(error) or repr(error))
+        kind = next((name for name, one in _KINDS.items() if isinstance(error, one)), "Transient")
+        return cls(id, kind, str(error) or repr(error))  # type: ignore[arg-type]  # the Literal lists the same names
 
     def error(self) -> ZlotickError:
         """The same error on the worker's side."""
-        kinds = {"JournalError": JournalError, "Fatal": Fatal, "Transient": Transient}
-        return kinds[self.kind](self.text)
+        return _KINDS[self.kind](self.text)
 
 
 class ReloadTls(msgspec.Struct, frozen=True, tag=True):

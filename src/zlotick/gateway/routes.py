@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from zlotick.errors import ZlotickError
+from zlotick.errors import TableAbsent, ZlotickError
 from zlotick.gateway.parameters import Nothing, read
 from zlotick.gateway.protocol import RETRYABLE, BadMessage
 
@@ -70,6 +70,8 @@ def _refusing(route: Route) -> Handler:
             return await route.handler(request)
         except BadMessage as bad:
             return refused(bad.code, bad.message)
+        except TableAbsent as error:
+            return refused(503, str(error))
         except ZlotickError as error:
             # What the store said names hosts and queries: that is for the log, not for clients.
             log.warning("HTTP request could not be answered", mark="❌", path=request.path, error=str(error))

@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from tests.servers import start_questdb
 from tests.stores.questdb.samples import applied, make_quote, viewed
 
-from zlotick.errors import Fatal
+from zlotick.errors import Fatal, TableAbsent
 from zlotick.market.history import HistoryQuery
 from zlotick.model import Origin, Review, now_text, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
 from zlotick.stores.questdb.ilp import encode
-from zlotick.stores.questdb.schema import COLUMNS, CREATE_TABLE, CREATE_VIEWS, KEYS, ensure_schema
+from zlotick.stores.questdb.schema import COLUMNS, CREATE_TABLE, CREATE_VIEWS, KEYS, ensure_schema, mend
 
 VIEWS = "SELECT view_name, view_status, view_sql FROM materialized_views()"
 KEYED = "TIMESTAMP(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, symbol, data_source)"
@@ -202,6 +202,36 @@ async def test_a_view_that_is_gone_comes_back_with_the_next_look(connector: Ques
     await connector.deliver([])  # a delivery with nothing to do looks behind the port
     await viewed(connector)
     assert len(await connector.execute_query("SELECT * FROM candles_1m")) == 1
+
+
+async def test_a_table_that_stands_still_is_told_again_of_what_it_has_not_applied(
+    connector: QuestDBConnector,
+) -> None:
+    """A row was once not there after a clean restart, with no suspended table: only suspended ones were resumed."""
+    await connector.insert_batch([make_quote()])
+    asked: list[str] = []
+
+    async def behind(sql: str) -> list[dict[str, Any]]:
+        asked.append(sql)
+        rows = await connector._http.execute(sql)
+        return [row | {"lag": 1} if row.get("name") == "stock_data" else row for row in rows]
+
+    await applied(connector)
+    with capture_logs() as logs:
+        assert await mend(behind) == []
+    assert "ALTER TABLE stock_data RESUME WAL" in asked
+    assert logs == []
+    assert (await connector.health()).healthy
+
+
+async def test_a_table_that_is_gone_is_noticed_by_the_next_look(connector: QuestDBConnector) -> None:
+    """A dropped table stayed away until the next write, and what it had held until for ever."""
+    await connector.insert_batch([make_quote()])
+    await connector._http.execute("DROP TABLE stock_data")
+    with pytest.raises(TableAbsent, match="QuestDB has no stock_data any more"):
+        await connector.deliver([])
+    await connector.connect()
+    await connector.deliver([])
 
 
 @pytest.mark.parametrize(

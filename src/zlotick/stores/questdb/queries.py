@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from zlotick.config import QuestDBConfig
-from zlotick.errors import Fatal, Transient
+from zlotick.errors import Fatal, TableAbsent, Transient
+from zlotick.stores.questdb.ilp import TABLE
+from zlotick.stores.questdb.schema import CREATE_VIEWS
+
+_ABSENT = re.compile(rf"table does not exist \[table=({'|'.join([TABLE, *CREATE_VIEWS])})\]")
 
 
 class QuestDBQueries:
@@ -82,6 +87,8 @@ class QuestDBQueries:
                 f"QuestDB at {self._where} refused user '{self._config.user}': "
                 "check questdb.user and questdb.password"
             )
+        if absent := _ABSENT.search(words):
+            return TableAbsent(f"QuestDB has no {absent[1]} just now: zlotick makes it again within a minute")
         if "timeout" in words:
             return Transient(f"QuestDB gave up on a query: {words}")
         return Fatal(f"QuestDB refused the query '{' '.join(query.split())[:80]}': {words}")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from zlotick.errors import Fatal, Transient
+from zlotick.errors import Fatal, TableAbsent, Transient
 from zlotick.stores.questdb.ilp import PRICED, TABLE
 
 log = structlog.stdlib.get_logger("zlotick.stores.questdb")
@@ -77,20 +77,27 @@ async def ensure_schema(execute: Execute, ttl: str = "") -> None:
 async def mend(execute: Execute) -> list[str]:
     """Resume what is suspended, rebuild views that are invalid, absent or different; returns their names.
 
+    Raises TableAbsent when the table itself is gone: whoever fills it has to know.
+
     A full disk suspends tables and views, and they stay so when there is space again. If there is none yet the
     server merely suspends them anew, with nothing lost. A view goes invalid when rows of its table are taken
     away (DROP PARTITION, UPDATE); it holds nothing that the table does not, so a rebuild loses nothing.
     """
     tables = await _wal_state(execute)
-    rebuilt = await _ensure_views(execute) if any(row["name"] == TABLE for row in tables) else []
-    return rebuilt + await _resume_and_refresh(execute, tables)
+    if all(row["name"] != TABLE for row in tables):
+        raise TableAbsent(f"QuestDB has no {TABLE} any more: zlotick makes it again")
+    return await _ensure_views(execute) + await _resume_and_refresh(execute, tables)
 
 
 async def _resume_and_refresh(execute: Execute, tables: list[dict[str, Any]]) -> list[str]:
     suspended = {row["name"]: row["errorMessage"] for row in tables if row["suspended"]}
-    for name in sorted(suspended, key=lambda name: name != TABLE):  # the table before the views that read it
+    # The server was seen once to leave rows of its log unapplied after a restart. Resuming a table that is not
+    # suspended tells it of them again, and does nothing else.
+    behind = suspended.keys() | {row["name"] for row in tables if row["lag"]}
+    for name in sorted(behind, key=lambda name: name != TABLE):  # the table before the views that read it
         kind = "TABLE" if name == TABLE else "MATERIALIZED VIEW"
         await execute(f"ALTER {kind} {name} RESUME WAL")
+    for name in suspended:
         log.warning("QuestDB was suspended, now resumed", mark="🔄", table=name, reason=suspended[name])
     invalid = {
         name: row["invalidation_reason"]
