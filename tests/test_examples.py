@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def test_both_resume_when_the_service_is_killed_and_started_again(service: Servi
         for example in (python, javascript):
             said = example.said_until(lambda said: len(offsets(said.partition("waiting")[2])) >= 3)
             assert (said.count("snapshot at"), "Not everything" in said) == (1, False), said
-            told = offsets(said)
+            # What a quote's standing became meanwhile follows a resume, at the position that was reached.
+            told = [offset for offset, _ in groupby(offsets(said))]
             assert told == list(range(told[0], told[0] + len(told))), said
 
 
