@@ -1,6 +1,6 @@
 """The control socket: how another local process asks the running service (the journal has one owner).
 
-One JSON object a line each way, over a Unix socket that only the user can open (0600 in the profile's folder). It is
+A command and its words on one line, one JSON object back, over a Unix socket that only the user can open (0600 in the profile's folder). It is
 in that folder always: a name elsewhere, such as in /tmp, another user could take first.
 """
 
@@ -23,7 +23,8 @@ from zlotick.errors import Transient, ZlotickError
 
 log = structlog.stdlib.get_logger("zlotick.control")
 
-Command = Callable[[], Awaitable[Any]]
+Command = Callable[..., Awaitable[Any]]
+"""Called with the words that follow its name."""
 _MAX_LINE = 65_536
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_ADDRESS = 100
@@ -86,12 +87,12 @@ class ControlServer:
             writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
-        name = line.decode(errors="replace").strip()
+        name, *words = line.decode(errors="replace").split() or [""]
         command = self._commands.get(name)
         if command is None:
             return {"error": f"unknown command '{name}'; known: {', '.join(sorted(self._commands))}"}
         try:
-            return {"answer": await command()}
+            return {"answer": await command(*words)}
         except ZlotickError as error:
             return {"error": str(error)}
 

@@ -9,6 +9,7 @@ from zlotick import __version__
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.control import Command
+from zlotick.errors import ZlotickError
 from zlotick.gateway.context import GatewayContext
 from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Standing, plain, utc_text
 from zlotick.stores.pocketbase import PocketbaseConnector
@@ -106,9 +107,10 @@ async def samples(service: RealTimeStreamManager) -> Samples:
 
 def control_commands(service: RealTimeStreamManager) -> dict[str, Command]:
     """What this user's other processes may ask, by the names of the control socket."""
-    commands = {
+    commands: dict[str, Command] = {
         "dead-letters": _dead_letters,
         "resend": _resend,
+        "redeliver": _redeliver,
         "gateway-token": _gateway_token,
         "alert-rules": _alert_rules,
         "alert-history": _alert_history,
@@ -128,6 +130,15 @@ async def _resend(service: RealTimeStreamManager) -> dict[str, dict[str, int]]:
         sent, refused = await delivery.resend_dead_letters()
         results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
     return results
+
+
+async def _redeliver(service: RealTimeStreamManager, store: str, first: str) -> dict[str, int]:
+    """Deliver what the journal keeps from an offset on to a store again: which offsets."""
+    for delivery in service.deliveries:
+        if delivery.sink.reader == store:
+            again = await delivery.redeliver(int(first))
+            return {"first": again.start, "entries": len(again)}
+    raise ZlotickError(f"the running service does not use {store} ({store}.mode)")
 
 
 async def _gateway_token(service: RealTimeStreamManager) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -181,6 +182,31 @@ def test_dead_letters_asks_the_running_service(service: Service) -> None:
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 1))
     assert zlotick(service, "dead-letters").stdout == "no rows are put aside\n"
+
+
+def test_redeliver_asks_the_running_service(tmp_path: Path) -> None:
+    service = Service(tmp_path, "serve", "--questdb", "off")
+    service.set("providers.order", '["simulator"]')
+    service.set("service.update_interval", "0.5")
+    stopped = zlotick(service, "redeliver", "pocketbase")
+    assert (stopped.returncode, "start it first" in stopped.stderr) == (3, True)
+    service.start()
+    try:
+        delivered = lambda status: offset(status) >= 3 and status["journal"]["lag"].get("pocketbase") == 0  # noqa: E731
+        asyncio.run(service.until(delivered))
+        done = zlotick(service, "redeliver", "pocketbase", "--from", "2")
+        assert re.fullmatch(r"pocketbase: \d+ entries from 2 on are delivered again\n", done.stdout), done
+        asyncio.run(service.until(delivered))
+        far = zlotick(service, "redeliver", "pocketbase", "--from", "1000000")
+        assert (far.returncode, "the journal ends at" in far.stderr) == (3, True)
+        off = zlotick(service, "redeliver", "questdb")
+        assert off.returncode == 3
+        assert "the running service does not use questdb (questdb.mode)" in off.stderr
+        assert zlotick(service, "redeliver", "pocketbase", "--from", "0").returncode == 2
+        assert zlotick(service, "redeliver", "oracle").returncode == 2
+    finally:
+        service.end()
+    assert "Journal entries gone" not in service.said()
 
 
 def test_a_second_service_on_the_same_folder_says_so(service: Service) -> None:

@@ -211,6 +211,20 @@ class JournalContract:
         assert await journal.cursor("pocketbase") == 0
         assert (await journal.stats()).lag == {"questdb": 1, "pocketbase": 3}
 
+    async def test_a_rewound_cursor_moves_backwards_only(self, journal: Journal) -> None:
+        for _ in range(3):
+            await journal.append(batch())
+        await journal.cursor("questdb")
+        await journal.move_cursor("questdb", 2)
+        await journal.rewind("questdb", 3)
+        assert await journal.cursor("questdb") == 2
+        await journal.rewind("questdb", 1)
+        assert await journal.cursor("questdb") == 1
+        await journal.rewind("questdb", -(10**30))
+        assert (await journal.stats()).lag == {"questdb": 3}
+        await journal.rewind("pocketbase", 1)
+        assert "pocketbase" not in (await journal.stats()).cursors
+
     async def test_a_cursor_stays_within_the_journal(self, journal: Journal) -> None:
         await journal.append(batch())
         await journal.cursor("questdb")

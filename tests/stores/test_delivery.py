@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +39,8 @@ class ScriptedSink:
         self.calls: list[list[int]] = []
         self.values: dict[str, StockUpdate] = {}
         self.tries: list[float] = []  # when it was asked to connect
+        self.empty = False  # as a table that was dropped and made again
+        self.lost: set[str] = set()  # symbols whose value is gone
 
     async def connect(self) -> None:
         self.tries.append(asyncio.get_running_loop().time())
@@ -64,6 +66,12 @@ class ScriptedSink:
 
     async def close(self) -> None:
         self.monitor.move(S.DISCONNECTED)
+
+    async def lost_history(self) -> bool:
+        return self.empty
+
+    async def lost_values(self, values: Mapping[str, StockUpdate]) -> list[StockUpdate]:
+        return [one for symbol, one in values.items() if symbol in self.lost]
 
     def _follow_script(self, script: list[Exception]) -> None:
         if script:
@@ -311,6 +319,111 @@ async def test_dead_letters_are_put_aside_with_the_cursor_and_block_nothing(
     assert (letter.offset, letter.symbol, letter.reason) == (1, "BAD", "poison")
     assert (delivery.stats.rows, delivery.stats.dead_letters) == (3, 1)
     assert [one["reason"] for one in logs if one["event"] == "Quotes put aside"] == ["BAD: poison"]
+
+
+async def test_a_refusal_is_told_once_whichever_stock_it_meets(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    """The list of refused stocks differs from batch to batch, and with it the error came twice a second for ever."""
+    sink.poison = {"AAA", "BBB", "CCC"}
+    delivery = run()
+    with capture_logs() as logs:
+        for symbols in ("AAA BBB", "BBB CCC", "AAA CCC", "CCC"):
+            await journal.append(batch(*map(quote, symbols.split())))
+            await eventually(lambda: delivery.lag == 0)
+        assert [one["reason"] for one in logs if one["event"] == "Quotes put aside"] == [
+            "AAA: poison; BBB: poison"
+        ]
+        sink.poison = set()
+        await delivery.resend_dead_letters()
+        sink.poison = {"CCC"}
+        await journal.append(batch(quote("CCC", 2.0)))
+        await eventually(lambda: delivery.lag == 0)
+    assert len([one for one in logs if one["event"] == "Quotes put aside"]) == 2
+
+
+async def test_an_empty_store_gets_the_whole_journal_again(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    """A dropped table was made again and stayed empty, although the journal had every row of it."""
+    await fill(journal, 6)
+    delivery = run()
+    await eventually(lambda: delivery.lag == 0)
+    sink.stored, sink.values, sink.empty = [], {}, True
+    sink.deliver_script = [Transient("no table")]
+    with capture_logs() as logs:
+        await fill(journal, 1)
+        await eventually(lambda: sink.stored[-1:] == [7])
+    assert sorted(set(sink.stored)) == list(range(1, 8))
+    assert await journal.cursor("scripted") == 7
+    assert delivery.stats.skipped == 0
+    [told] = [one for one in logs if one["event"].startswith("The store is empty")]
+    assert (told["log_level"], told["entries"], told["first"]) == ("warning", 7, 1)
+
+
+async def test_a_new_store_is_not_told_to_have_lost_anything(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    sink.empty = True
+    await fill(journal, 3)
+    with capture_logs() as logs:
+        delivery = run()
+        await eventually(lambda: delivery.lag == 0)
+    assert sink.stored == [1, 2, 3]
+    assert not [one for one in logs if one["event"].startswith("The store")]
+
+
+async def test_lost_values_are_written_again_but_for_those_that_are_refused(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    sink.poison = {"BAD"}
+    await journal.append(batch(quote("AAA"), quote("BAD"), quote("BBB")))
+    delivery = run(check_interval=0.01, probe_interval=0.01)
+    await eventually(lambda: delivery.lag == 0)
+    sink.values.clear()
+    before = len(sink.calls)
+    with capture_logs() as logs:
+        sink.lost = {"BBB", "BAD"}
+        await eventually(lambda: "BBB" in sink.values)
+        sink.lost = {"BAD"}
+        await eventually(lambda: len(sink.calls) > before + 5)
+    assert set(sink.values) == {"BBB"}
+    assert {one["quotes"] for one in logs if one["event"].startswith("The store lacked")} == {1}
+    assert len(await journal.dead_letters("scripted")) == 1
+    assert await journal.cursor("scripted") == 1
+
+
+async def test_redelivery_begins_where_it_is_told_while_entries_come(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    await fill(journal, 10)
+    delivery = run(probe_interval=0.05)
+    await eventually(lambda: delivery.lag == 0)
+    sink.stored.clear()
+    assert await delivery.redeliver(4) == range(4, 11)
+    await fill(journal, 2)
+    await eventually(lambda: delivery.lag == 0)
+    assert sink.stored == list(range(4, 13))
+    assert delivery.stats.skipped == 0
+    with pytest.raises(JournalError, match="from entry 13: the journal ends at 12"):
+        await delivery.redeliver(13)
+
+
+async def test_what_was_read_before_a_redelivery_does_not_jump_over_it(
+    journal: SqliteJournal, sink: ScriptedSink, run: Run
+) -> None:
+    """A chunk read before the cursor was moved back would have been taken for a gap, and the rest given up."""
+    await fill(journal, 6)
+    delivery = run()
+    await eventually(lambda: delivery.lag == 0)
+    await journal.append(batch(quote("AAA")))
+    read = await journal.read(6)
+    await delivery.redeliver()
+    await delivery._hand_over(6, read)
+    await fill(journal, 1)
+    await eventually(lambda: delivery.lag == 0)
+    assert set(range(1, 9)) <= set(sink.stored)
+    assert delivery.stats.skipped == 0
 
 
 async def test_dead_letters_that_go_are_removed_and_those_that_do_not_stay(

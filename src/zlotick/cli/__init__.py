@@ -54,6 +54,7 @@ _SUMMARIES = {
     "doctor": "Check this machine, the databases and the sources; say what to do.",
     "alerts": "Show alert rules and alerts; try the rules on a recorded session.",
     "dead-letters": "List or re-send the rows that a database refused.",
+    "redeliver": "Deliver the journal to a restored database again.",
     "universe": "Show, check or import the list of stocks.",
     "token": "Create, list or revoke the tokens that let clients in.",
     "config": "Show, check or write the settings.",

@@ -86,9 +86,13 @@ class Journal(ABC):
     async def move_cursor(self, reader: str, offset: int, dead: Sequence[DeadLetter] = ()) -> None:
         """The reader is done up to ``offset``; the rows its store refused are put aside in the same transaction.
 
-        A cursor never moves backwards: a smaller offset is a repetition and leaves it where it is (its dead letters
+        Only :meth:`rewind` moves a cursor backwards: a smaller offset is a repetition and leaves it where it is (its dead letters
         are kept, once). Raises JournalError for an offset past the end and for a reader that never asked for its cursor.
         """
+
+    @abstractmethod
+    async def rewind(self, reader: str, offset: int) -> None:
+        """The reader gets what follows ``offset`` once more, as after its store lost it; never a move forwards."""
 
     @abstractmethod
     async def forget_reader(self, reader: str) -> None:

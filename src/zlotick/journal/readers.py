@@ -45,6 +45,11 @@ def move_cursor(
     return _put_aside(db, dead, max_dead_letters or MAX_DEAD_LETTERS)
 
 
+def rewind(db: sqlite3.Connection, reader: str, offset: int) -> None:
+    """Move a cursor backwards."""
+    db.execute("UPDATE cursors SET offset = min(offset, ?) WHERE reader = ?", (max(offset, 0), reader))
+
+
 def _put_aside(db: sqlite3.Connection, dead: Sequence[DeadLetter], limit: int) -> int:
     # The key makes a repeated move_cursor harmless.
     db.executemany(

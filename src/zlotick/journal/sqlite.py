@@ -149,6 +149,10 @@ class SqliteJournal(Journal):
         if given_up:
             log.error("Too many dead letters, the oldest are gone", mark="❌", reader=reader, lost=given_up)
 
+    async def rewind(self, reader: str, offset: int) -> None:
+        """The reader gets what follows ``offset`` once more."""
+        await self._run(readers.rewind, reader, offset)
+
     async def forget_reader(self, reader: str) -> None:
         """Remove a reader's cursor, so that retention no longer waits for it."""
         await self._run(readers.forget_reader, reader)

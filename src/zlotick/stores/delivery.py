@@ -6,41 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import cast
 
 import msgspec
 import structlog
 
 from zlotick.connections.backoff import backoff
-from zlotick.connections.monitor import ConnectionMonitor
-from zlotick.errors import Fatal, JournalError, Transient
+from zlotick.errors import Fatal, JournalError
 from zlotick.journal import Journal
-from zlotick.model import ConnectionStatus, DeadLetter, Entry, Position, UpdateBatch, now_text
+from zlotick.model import ConnectionStatus, DeadLetter, Entry, Position, StockUpdate, UpdateBatch, now_text
+from zlotick.stores.news import DeliveryNews
+from zlotick.stores.sink import Sink
 
 log = structlog.stdlib.get_logger("zlotick.stores")
 
 MAX_RESENT = 10_000  # dead letters in one call
-
-
-class Sink(Protocol):
-    """A store, as a delivery sees it. It moves its own monitor; each write is idempotent."""
-
-    name: str  # shown to users
-    reader: str  # the name of its cursor
-    monitor: ConnectionMonitor
-    max_entries: int  # how many entries one deliver() may take
-
-    async def connect(self) -> None:
-        """Reach the store and make it ready; safe to repeat. Raises Transient or Fatal."""
-
-    async def deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
-        """On return every row is durable but those returned, which the store refused for good.
-
-        Without entries it may look whether the store is still there. Raises Transient or Fatal.
-        """
-
-    async def close(self) -> None:
-        """Give back what it holds."""
 
 
 class DeliveryStats(msgspec.Struct, frozen=True):
@@ -62,6 +42,9 @@ class Delivery:
 
     The cursor moves only after ``deliver()`` has returned, together with the dead letters; whatever happens in
     between is delivered again. All writes go through one lock, so an older one never lands on a newer one.
+
+    The cursor alone does not tell whether the store still has what it was given. An empty history is filled again
+    from what the journal keeps; the last values are compared every ``check_interval`` seconds.
     """
 
     def __init__(
@@ -73,6 +56,7 @@ class Delivery:
         connect_timeout: float = 30.0,
         deliver_timeout: float = 60.0,
         probe_interval: float = 15.0,
+        check_interval: float = 60.0,
         # Waiting: Transient from first_delay up to max_delay, Fatal always fatal_delay
         first_delay: float = 0.2,
         max_delay: float = 30.0,
@@ -84,17 +68,17 @@ class Delivery:
         self._connect_timeout = connect_timeout
         self._deliver_timeout = deliver_timeout
         self._probe_interval = probe_interval
+        self._check_interval = check_interval
+        self._check_at = 0.0  # on the monotonic clock
         self._first_delay = first_delay
         self._max_delay = max_delay
         self._fatal_delay = fatal_delay
         self._healthy_after = healthy_after
         self._lock = asyncio.Lock()
         self._cursor: int | None = None
-        self._down: type[Exception] | None = None  # what the log was last told
-        self._refusal = ""  # the same, of dead letters
+        self._news = DeliveryNews(sink.name)
         self._entries = self._rows = self._dead = self._skipped = self._retries = 0
         self._last_success: tuple[str, float] | None = None
-        self._last_error: str | None = None
 
     @property
     def lag(self) -> int:
@@ -114,7 +98,7 @@ class Delivery:
             retries=self._retries,
             last_success=text,
             last_success_at=at,
-            last_error=self._last_error,
+            last_error=self._news.trouble,
         )
 
     async def run(self) -> None:
@@ -129,7 +113,7 @@ class Delivery:
             except Exception as error:  # noqa: BLE001  a bug in a sink must not end the delivery unseen
                 if connected_at and time.monotonic() - connected_at >= self._healthy_after:
                     delays = self._ramp()
-                self._tell_down(error)
+                self._news.down(error, self.lag)
                 delay = self._fatal_delay if isinstance(error, Fatal) else next(delays)
             self._retries += 1
             await asyncio.sleep(delay)
@@ -144,7 +128,7 @@ class Delivery:
                 async with asyncio.timeout(timeout):
                     await self._deliver_rest()
             except Exception as error:  # noqa: BLE001  stopping goes on whatever a sink does
-                self._tell_down(error)
+                self._news.down(error, self.lag)
         if self.lag:
             log.warning("Delivery stops before the end", sink=self.sink.name, lag=self.lag)
         return not self.lag
@@ -158,49 +142,111 @@ class Delivery:
         resent = 0
         for start in range(0, len(letters), self.sink.max_entries):
             resent += await self._resend(letters[start : start + self.sink.max_entries])
+        if resent:  # the cause was mended: the next refusal is news
+            self._news.mended()
         if letters:
             refused = len(letters) - resent
             log.info("Dead letters sent again", sink=self.sink.name, resent=resent, refused=refused)
         return resent, len(letters) - resent
 
+    async def redeliver(self, first: int = 1) -> range:
+        """Deliver what the journal still has from an offset on once more. Returns the offsets; soon they are on the way.
+
+        Raises JournalError when there is no such entry yet.
+        """
+        last = self._journal.position.offset
+        if first > last:
+            raise JournalError(f"cannot deliver from entry {first}: the journal ends at {last}")
+        async with self._lock:
+            first = max(first, (await self._journal.stats()).first_offset)
+            await self._journal.rewind(self.sink.reader, first - 1)
+            if self._cursor is not None:
+                self._cursor = min(self._cursor, first - 1)
+        return range(first, last + 1)
+
     async def _connect(self) -> None:
         async with self._lock:
+            self._check_at = 0.0
             self._cursor = await self._journal.cursor(self.sink.reader)
             async with asyncio.timeout(self._connect_timeout):
                 await self.sink.connect()
 
     async def _deliver_for_ever(self) -> None:
+        await self._refill_history()
         await self._deliver_rest()
         while True:
-            await self._hand_over(await self._next_entries())
+            await self._refill_values()
+            await self._hand_over(*await self._next_entries())
 
     async def _deliver_rest(self) -> None:
         """Up to the journal's end; at least one look at the store."""
-        while True:
-            entries = await self._journal.read(self._cursor or 0, self.sink.max_entries)
-            await self._hand_over(entries)
-            if not entries:
-                return
+        entries: list[Entry] | None = None
+        while entries is None or entries:
+            after = self._cursor or 0
+            entries = await self._journal.read(after, self.sink.max_entries)
+            await self._hand_over(after, entries)
 
-    async def _next_entries(self) -> list[Entry]:
-        """The next chunk, or nothing when there was none for ``probe_interval`` seconds."""
-        follow = self._journal.follow(self._cursor or 0, self.sink.max_entries)
+    async def _next_entries(self) -> tuple[int, list[Entry]]:
+        """The cursor and the next chunk after it, or nothing when there was none for ``probe_interval`` seconds."""
+        after = self._cursor or 0
+        follow = self._journal.follow(after, self.sink.max_entries)
         try:
             async with (
                 aclosing(cast("AsyncGenerator[list[Entry], None]", follow)) as chunks,
                 asyncio.timeout(self._probe_interval),
             ):
                 async for entries in chunks:
-                    return entries
+                    return after, entries
         except TimeoutError:
-            return []
+            return after, []
         raise JournalError("the journal was closed")
 
-    async def _hand_over(self, entries: Sequence[Entry]) -> None:
+    async def _refill_history(self) -> None:
+        """A store whose data is gone gets what the journal still has, and the last values of all stocks."""
+        if not self._cursor:
+            return
+        async with asyncio.timeout(self._deliver_timeout):
+            if not await self.sink.lost_history():
+                return
+        again = await self.redeliver()
+        self._news.emptied(again)
         async with self._lock:
+            await self._deliver([await self._present_values(self._journal.position)])
+
+    async def _refill_values(self) -> None:
+        """What the store lost of the last values, as by a truncated collection or an older backup, is written again."""
+        if time.monotonic() < self._check_at:
+            return
+        async with self._lock:
+            values = await self._journal.last_values()
+            if self.lag:  # they are on their way
+                return
+            async with asyncio.timeout(self._deliver_timeout):
+                lost = await self.sink.lost_values(values)
+            if lost:
+                await self._write_again(lost)
+        self._check_at = time.monotonic() + self._check_interval
+
+    async def _write_again(self, lost: Sequence[StockUpdate]) -> None:
+        refused = [one.quote for one in await self._journal.dead_letters(self.sink.reader, limit=MAX_RESENT)]
+        quotes = [quote for quote in lost if quote not in refused]
+        if not quotes:
+            return
+        # Without a market status: it is not news of the market.
+        dead = await self._deliver([Entry(self._journal.position, UpdateBatch(now_text(), "", quotes))])
+        await self._journal.move_cursor(self.sink.reader, self._cursor or 0, dead)
+        self._news.written_again(len(quotes))
+        self._news.refused(dead)
+
+    async def _hand_over(self, after: int, entries: Sequence[Entry]) -> None:
+        """Deliver what was read after a cursor."""
+        async with self._lock:
+            cursor = self._cursor or 0
+            if cursor < after:  # rewound since they were read: those before them come first
+                return
             # flush() may have been here since they were read.
-            entries = [entry for entry in entries if entry.position.offset > (self._cursor or 0)]
-            missing = entries[0].position.offset - (self._cursor or 0) - 1 if entries else 0
+            entries = [entry for entry in entries if entry.position.offset > cursor]
+            missing = entries[0].position.offset - cursor - 1 if entries else 0
             bridge = [await self._present_values(entries[0].position)] if missing else []
             dead = await self._deliver([*bridge, *entries])
             if entries:
@@ -208,8 +254,10 @@ class Delivery:
                 await self._journal.move_cursor(self.sink.reader, last, dead)
                 self._cursor = last
         self._count(entries, dead)
-        self._tell_gap(missing)
-        self._tell_up()
+        self._skipped += missing
+        self._news.refused(dead)
+        self._news.gap(missing)
+        self._news.up(self.lag)
 
     async def _deliver(self, entries: Sequence[Entry]) -> list[DeadLetter]:
         async with asyncio.timeout(self._deliver_timeout):
@@ -251,40 +299,3 @@ class Delivery:
         self._entries += len(entries)
         self._dead += len(dead)
         self._rows += sum(len(entry.batch.quotes) for entry in entries) - len(dead)
-        refusal = "; ".join(sorted({f"{letter.symbol}: {letter.reason}" for letter in dead})[:5])
-        if refusal and refusal != self._refusal:
-            log.error(
-                "Quotes put aside", mark="❌", sink=self.sink.name, quotes=len(dead), reason=refusal
-            )  # fmt: skip
-        self._refusal = refusal or self._refusal
-
-    def _tell_gap(self, missing: int) -> None:
-        self._skipped += missing
-        if missing:
-            log.error(
-                "Journal entries gone before their delivery", mark="❌", sink=self.sink.name, entries=missing,
-                reason="they were older than this reader, or journal.budget_mb was spent",
-            )  # fmt: skip
-
-    def _tell_up(self) -> None:
-        self._last_error = None
-        if self._down:
-            self._down = None
-            log.info("Delivery resumed", mark="✅", sink=self.sink.name, lag=self.lag)
-
-    def _tell_down(self, error: Exception) -> None:
-        """Once when it goes down, once more when the kind of trouble changes; not at each retry."""
-        kinds = (Transient, Fatal, JournalError, TimeoutError)
-        kind = next((kind for kind in kinds if isinstance(error, kind)), None)
-        detail = str(error) or "deadline exceeded"
-        self._last_error = detail if kind else f"{type(error).__name__}: {detail}"
-        if (kind or type(error)) is self._down:
-            return
-        self._down = kind or type(error)
-        if kind in (Transient, TimeoutError):
-            log.warning("Delivery waits", sink=self.sink.name, reason=detail, lag=self.lag)
-        else:
-            log.error(
-                "Delivery failed", mark="❌", sink=self.sink.name, error_type=type(error).__name__,
-                reason=detail, lag=self.lag, exc_info=None if kind else error,
-            )  # fmt: skip

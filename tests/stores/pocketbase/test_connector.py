@@ -12,9 +12,9 @@ from zlotick.config import PocketbaseConfig, Secret
 from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.events import CONNECTION_STATUS, EventBus
 from zlotick.model import ConnectionStatus, StockUpdate
-from zlotick.stores.delivery import Sink
 from zlotick.stores.pocketbase import PocketbaseConnector, Rejected
 from zlotick.stores.pocketbase.rows import stock_row
+from zlotick.stores.sink import Sink
 
 
 def eighty(price: float = 10.0) -> list[StockUpdate]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 from tests.servers import PocketbaseServer, start_pocketbase
 from tests.stores.pocketbase.conftest import Server
 from tests.stores.quotes import batch, quote
@@ -44,7 +46,14 @@ class House:
         self._dice = random.Random(80)
 
     def _delivery(self) -> Delivery:
-        return Delivery(self.journal, self.connector, first_delay=0.02, max_delay=0.2, probe_interval=0.2)
+        return Delivery(
+            self.journal,
+            self.connector,
+            first_delay=0.02,
+            max_delay=0.2,
+            probe_interval=0.2,
+            check_interval=0.2,
+        )
 
     async def append(self, cycles: int) -> None:
         """Cycles in which some symbols trade."""
@@ -62,6 +71,20 @@ class House:
         wanted: dict[str, StockUpdate] = await self.journal.last_values()
         rows = await self.view.rows()
         assert {row["id"]: row["price"] for row in rows} == {one: q.price for one, q in wanted.items()}
+
+    async def regain_last_values(self) -> None:
+        """Without any trade."""
+        wanted = {one: quote.price for one, quote in (await self.journal.last_values()).items()}
+        async with asyncio.timeout(20):
+            while await self._values("price") != wanted:
+                await asyncio.sleep(0.05)
+            while set((await self._values("high")).values()) != {66.8}:
+                await asyncio.sleep(0.05)
+
+    async def _values(self, field: str) -> dict[str, float | None]:
+        path = "/api/collections/stock_data/records?perPage=1000"
+        status_code, answer = await self.view.ask("GET", path)
+        return {row["id"]: row.get(field) for row in answer["items"]} if status_code == 200 else {}
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -141,18 +164,56 @@ async def test_a_frozen_server_is_an_outage_too(house: House) -> None:
     await house.expect_last_values()
 
 
-async def test_a_server_that_came_back_empty_is_made_ready_again(
+async def test_a_server_that_came_back_empty_is_made_ready_again_and_filled(
     house: House, tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
+    """It was made ready, and stayed empty until the next trade of each stock: for small caps hours, at weekends days."""
     await house.append(5)
     await house.expect_last_values()
     await house.process.kill()
     other = await start_pocketbase(tmp_path / "other")
     house.connector._api.url = house.process.config.url = other.config.url
     await house.view.login()
+    await house.regain_last_values()
+
+
+async def test_records_that_somebody_deleted_or_changed_come_back_while_nothing_is_traded(
+    house: House,
+) -> None:
+    """A truncated collection or a restored older backup stayed so: lag 0, ready, and no rows."""
     await house.append(5)
-    await house.caught_up()
-    assert {row["id"] for row in await house.view.rows()} <= set(SYMBOLS)
+    await house.expect_last_values()
+    with capture_logs() as logs:
+        await house.view.ask("DELETE", "/api/collections/stock_data/truncate")
+        await house.regain_last_values()
+        symbol = (await house.view.rows())[0]["id"]
+        old = {"price": 0.5, "timestamp": "2025-04-29T08:00:00Z"}
+        await house.view.ask("PATCH", f"/api/collections/stock_data/records/{symbol}", old)
+        await house.regain_last_values()
+        row = (await house.view.rows(query=f"&filter=id='{symbol}'"))[0]
+        assert row["timestamp"].startswith("2025-04-30")
+        quiet = time.monotonic() + 1
+        await eventually(lambda: time.monotonic() > quiet)  # five looks: nothing more to write
+    told = [one["quotes"] for one in logs if one["event"].startswith("The store lacked")]
+    assert sum(told) == len(await house.journal.last_values()) + 1
+    assert await house.journal.dead_letters() == []
+
+
+async def test_fields_that_somebody_removed_or_renamed_come_back_with_their_values(house: House) -> None:
+    """PocketBase takes values for unknown fields without a word: prices stood still for ever, and all seemed well."""
+    await house.append(5)
+    await house.expect_last_values()
+    path = "/api/collections/stock_data"
+    fields = (await house.view.collection("stock_data"))["fields"]
+    changed = [
+        {**one, "name": "kurs", "required": False} if one["name"] == "price" else one
+        for one in fields
+        if one["name"] != "high"
+    ]
+    status_code, answer = await house.view.ask("PATCH", path, {"fields": changed})
+    assert status_code == 200, answer
+    await house.regain_last_values()
+    assert await house.journal.dead_letters() == []
 
 
 async def test_a_new_process_goes_on_at_the_cursor(house: House) -> None:

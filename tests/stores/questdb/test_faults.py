@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tests.servers import QuestDBServer, start_questdb
-from tests.stores.questdb.samples import applied, counted, make_quote
+from tests.stores.questdb.samples import applied, counted, make_quote, viewed
 
 from zlotick.connections.backoff import backoff
-from zlotick.errors import Transient
-from zlotick.model import ConnectionStatus, StockUpdate, utc_text, utc_time
+from zlotick.errors import Fatal, Transient
+from zlotick.journal.sqlite import SqliteJournal
+from zlotick.model import ConnectionStatus, StockUpdate, UpdateBatch, utc_text, utc_time
+from zlotick.stores.delivery import Delivery
 from zlotick.stores.questdb import QuestDBConnector
 
 
@@ -104,6 +108,68 @@ async def test_down_is_transient_and_the_restart_heals(
     await connector.insert_batch(batch(1))
     assert connector.monitor.status is ConnectionStatus.CONNECTED
     assert await rows(connector) == 160
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    async with SqliteJournal(tmp_path / "journal.db") as journal:
+        yield journal
+
+
+@pytest.fixture
+async def delivery(journal: SqliteJournal, connector: QuestDBConnector) -> AsyncIterator[Delivery]:
+    """Runs until the end of the test."""
+    delivery = Delivery(journal, connector, first_delay=0.05, max_delay=0.2, probe_interval=0.2)
+    task = asyncio.create_task(delivery.run())
+    yield delivery
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def append(journal: SqliteJournal, numbers: range) -> None:
+    for number in numbers:
+        quotes = batch(number)
+        await journal.append(UpdateBatch(quotes[0].timestamp, "open", quotes))
+
+
+async def until_rows(connector: QuestDBConnector, wanted: int) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(Transient, Fatal):  # no table just now
+                if await rows(connector) == wanted:
+                    return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("traded", [0, 3], ids=["while nothing is traded", "while stocks are traded"])
+async def test_a_dropped_table_is_filled_again_from_the_journal(
+    journal: SqliteJournal, connector: QuestDBConnector, delivery: Delivery, traded: int
+) -> None:
+    """It was made again and held the new rows only, although the journal still had all of them; no line said so."""
+    await append(journal, range(30))
+    await until_rows(connector, 30 * 80)
+    with capture_logs() as logs:
+        await connector.execute_query("DROP TABLE stock_data")
+        await append(journal, range(30, 30 + traded))
+        await until_rows(connector, (30 + traded) * 80)
+    assert [one["sink"] for one in logs if one["event"].startswith("The store is empty")] == ["QuestDB"]
+    assert (delivery.stats.skipped, delivery.stats.dead_letters) == (0, 0)
+    await viewed(connector)
+    [row] = await connector.execute_query("SELECT sum(ticks) AS n FROM candles_1m")
+    assert row["n"] == (30 + traded) * 80
+
+
+async def test_a_table_restored_from_a_backup_gets_what_it_lacks_when_asked(
+    journal: SqliteJournal, connector: QuestDBConnector, delivery: Delivery
+) -> None:
+    """There was no way to deliver again what an older backup lacks."""
+    await append(journal, range(20))
+    await until_rows(connector, 20 * 80)
+    await connector.execute_query("TRUNCATE TABLE stock_data")
+    await connector.insert_batch([quote for number in range(10) for quote in batch(number)])
+    await until_rows(connector, 10 * 80)
+    assert await delivery.redeliver(11) == range(11, 21)
+    await until_rows(connector, 20 * 80)
 
 
 async def test_a_stopped_server_costs_the_time_out_and_no_more(server: QuestDBServer) -> None:

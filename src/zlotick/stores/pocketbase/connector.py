@@ -39,7 +39,7 @@ from zlotick.stores.pocketbase.api import (
     records_path,
 )
 from zlotick.stores.pocketbase.marks import Marks, mark
-from zlotick.stores.pocketbase.rows import MarketPicture, alert_row, quote_of, stock_row
+from zlotick.stores.pocketbase.rows import MarketPicture, alert_row, is_lost, quote_of, stock_row
 
 log = structlog.stdlib.get_logger("zlotick.stores")
 
@@ -217,6 +217,25 @@ class PocketbaseConnector:
                 for symbol, errors in refused.items()
                 for entry, quote in [newest[symbol]]
             ]
+
+    async def lost_history(self) -> bool:
+        """False: no history is kept here."""
+        return False
+
+    async def lost_values(self, values: Mapping[str, StockUpdate]) -> list[StockUpdate]:
+        """The quotes whose record is gone, older or changed by somebody else.
+
+        Raises Transient when a collection or a field of ours is gone: the next :meth:`connect` makes it again.
+        """
+        self._connected()
+        with self.monitor.watch():
+            if self._ingester is None:
+                await setup.look(self._admin, self.collections)
+            if "stock_data" not in self.collections:
+                return []
+            records = await self._reader.records("stock_data")
+        stored = {record["id"]: quote_of(record) for record in records}
+        return [quote for symbol, quote in values.items() if is_lost(quote, stored.get(symbol))]
 
     async def _distribute(
         self, picture: MarketPicture, batches: Sequence[UpdateBatch]

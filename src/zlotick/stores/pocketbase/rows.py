@@ -49,6 +49,14 @@ def quote_of(record: Mapping[str, Any]) -> StockUpdate | None:
         return None
 
 
+def is_lost(quote: StockUpdate, stored: StockUpdate | None) -> bool:
+    """Whether a quote that was stored is not there any more: there is none, an older or another one."""
+    told = quote_of(stock_row(quote))
+    if told is None:  # nothing that PocketBase could hold
+        return False
+    return stored is None or (stored != told and stored.timestamp <= told.timestamp)
+
+
 def alert_row(alert: Alert) -> dict[str, Any]:
     """The row of an alert. Whether somebody has ``acknowledged`` it is not ours to say, so a repetition keeps that."""
     return {

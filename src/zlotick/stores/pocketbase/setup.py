@@ -49,14 +49,27 @@ async def prepare(admin: Account, wanted: Sequence[str], *, guests: bool = True)
 
     ``guests`` says whether somebody who is not logged in may read the quotes. Returns the seconds after which the server gives a batch up.
     """
-    answer = await admin.call("GET", "/api/collections?perPage=1000&skipTotal=1")
-    there = {one["name"]: one for one in answer["items"]}
+    there = await _collections(admin)
     # Sign-up is closed before our collections exist: they are what says later that the server was empty.
     if all(one["system"] or name == "users" for name, one in there.items()):
         await _furnish(admin, there)
-    names = {INGESTERS, *wanted} | ({RULES} if ALERTS in wanted else set())
-    await _import([_for_readers(one, guests) for one in SCHEMA if one["name"] in names], there, admin)
+    await _import([_for_readers(one, guests) for one in _ours(wanted)], there, admin)
     return await _allow_batches(admin)
+
+
+async def look(admin: Account, wanted: Sequence[str]) -> None:
+    """Whether the wanted collections still have all their fields: PocketBase takes values for others without a word.
+
+    Raises Transient for what :func:`prepare` makes again, Fatal for a field of another type.
+    """
+    there = await _collections(admin)
+    for ours in _ours(wanted):
+        theirs = there.get(ours["name"], {"type": ours["type"], "fields": []})
+        _check_shape(ours, theirs)
+        names = {field["name"] for field in theirs["fields"]}
+        gone = [field["name"] for field in ours["fields"] if field["name"] not in names]
+        if gone:
+            raise Transient(f"PocketBase: {ours['name']} has no {', '.join(gone)} any more; made again now")
 
 
 async def ingester_token(admin: Account) -> str:
@@ -91,6 +104,16 @@ async def refuse_strays(reader: Account) -> None:
             f"PocketBase: {len(strays)} record(s) of stock_data have an id other than their symbol: {named}; "
             "zlotick keeps each stock under its ticker, so delete them in the PocketBase dashboard"
         )
+
+
+async def _collections(admin: Account) -> dict[str, Any]:
+    answer = await admin.call("GET", "/api/collections?perPage=1000&skipTotal=1")
+    return {one["name"]: one for one in answer["items"]}
+
+
+def _ours(wanted: Sequence[str]) -> list[dict[str, Any]]:
+    names = {INGESTERS, *wanted} | ({RULES} if ALERTS in wanted else set())
+    return [one for one in SCHEMA if one["name"] in names]
 
 
 async def _furnish(admin: Account, there: dict[str, Any]) -> None:

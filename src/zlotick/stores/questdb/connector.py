@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -138,6 +138,16 @@ class QuestDBConnector:
         rows = [(entry.position.offset, quote) for entry in entries for quote in entry.batch.quotes]
         refused = await self.insert_batch([quote for _, quote in rows])
         return [self._dead_letter(rows[bad.index][0], bad) for bad in refused]
+
+    async def lost_history(self) -> bool:
+        """Whether the table is empty: just made, or emptied."""
+        with self.monitor.watch():
+            return not await self._http.execute(f"SELECT timestamp FROM {TABLE} LIMIT 1")  # noqa: S608  no input
+
+    async def lost_values(self, values: Mapping[str, StockUpdate]) -> list[StockUpdate]:
+        """None: the last values are not kept apart from the history."""
+        del values
+        return []
 
     async def count(self, data_source: str, before: datetime) -> int:
         """How many quotes of a source are stored from before an aware moment."""
