@@ -63,7 +63,7 @@ def test_list_without_a_service_shows_the_settings(capsys: pytest.CaptureFixture
         "up price_crosses 222 11B warning config -",
         "phases phase continuous all info config -",
     ]
-    assert "not running" in err
+    assert "No zlotick is running with profile 'default'" in err
 
 
 def test_a_dry_run_over_the_packaged_session(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,7 @@ def test_doctor_does_not_call_a_source_well_that_was_never_asked() -> None:
     """It said "✅ gpw: 0 symbols, last good answer never"."""
     *_, gpw = told_by(status(GPW))
     assert gpw.verdict is Verdict.WARNING
-    assert gpw.text == f"not asked yet: next at {DUE}, says the running zlotick"
+    assert gpw.text == f"not asked yet: next at {DUE}"
     assert gpw.remedy == "To ask it now: zlotick providers try gpw"
 
 
@@ -111,7 +111,7 @@ def test_doctor_needs_no_answer_of_a_source_whose_turn_never_came() -> None:
     first = ProviderRow("gpw", ConnectionStatus.CONNECTED, symbols=78, since="2026-11-30T08:00:00.000Z")
     *_, bankier = told_by(status(first, msgspec.structs.replace(GPW, name="bankier")))
     assert bankier.verdict is Verdict.WELL
-    assert bankier.text == "not asked yet: other sources answer, says the running zlotick"
+    assert bankier.text == "not asked yet: other sources answer"
 
 
 def test_doctor_tells_a_wrong_clock() -> None:

@@ -85,7 +85,7 @@ def test_every_problem_of_the_settings_is_a_finding(capsys):
     assert captured.out.count("❌ settings") == 2
     assert "gateway.port = '0'" in captured.out
     assert "✅ software" in captured.out
-    assert captured.out.endswith("\n❌ 2 wrong\n")
+    assert captured.out.endswith("\n❌ 2 problems\n")
     assert captured.err == ""
 
 
@@ -132,7 +132,7 @@ async def test_a_source_that_refuses_is_wrong_and_says_what_to_do(settings, sour
     assert ended.returncode == 1
     assert "❌ gpw                   challenge: " in ended.stdout
     assert "zlotick does not get around that." in ended.stdout
-    assert ended.stdout.endswith("\n❌ 1 wrong, 1 to look at\n")  # and the clock is unknown
+    assert ended.stdout.endswith("\n❌ 1 problem, 1 warning\n")  # and the clock is unknown
     assert ended.stderr == ""
 
 
@@ -225,7 +225,7 @@ async def test_a_running_zlotick_is_asked_instead(running, tmp_path):
     assert ended.returncode == 0, ended.stdout
     assert "is in use by process" in rows["journal"]["text"]
     assert f"port {running.gateway} on localhost: the running zlotick, up" in rows["gateway"]["text"]
-    assert rows["simulator"]["text"].endswith(", says the running zlotick")
+    assert rows["simulator"]["text"].endswith(" (Warsaw)")
     assert rows["QuestDB"]["verdict"] == "warning"  # as the settings of the service say, not ours
     assert "gpw" not in rows
     elsewhere = await run(*here, "--offline", "--json")

@@ -187,8 +187,8 @@ def settings_of(service: Service) -> Settings:
     [
         (("ABS", "--to", "2020-01-01"), 1, "no quotes of ABS are stored for that time"),
         (("ABS", "--to", "2020-01-01", "--format", "parquet"), 1, "no quotes of ABS are stored"),
-        (("ZZZ",), 2, "❌ unknown symbol 'ZZZ'"),
-        (("ABS", "--set", "gateway.port=9"), 3, "❌ no zlotick answers at http://localhost:9"),
+        (("ZZZ",), 2, "❌ unknown symbol 'ZZZ'; `zlotick universe show` lists them"),
+        (("ABS", "--set", "gateway.port=9"), 3, "❌ zlotick is not running at http://localhost:9"),
     ],
 )
 def test_when_there_is_nothing_to_write_nothing_is_written(
@@ -265,7 +265,7 @@ def test_what_is_no_date_is_refused_with_an_example(text: str) -> None:
     [
         (ExportOptions(begin="2025-05-01", end="2025-04-30"), "ABS", "is not before --to"),
         (ExportOptions(limit=100_001), "ABS", "give --from too"),
-        (ExportOptions(), "a b", "'a b' is no ticker"),
+        (ExportOptions(), "a b", "'a b' is not a valid ticker"),
     ],
 )
 def test_questions_that_make_no_sense(options: ExportOptions, symbol: str, said: str) -> None:

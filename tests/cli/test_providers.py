@@ -101,7 +101,7 @@ async def test_no_provider_at_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 async def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert await zlotick("--set", f"gateway.port={free_ports(1)[0]}") == 3
-    assert "start it with zlotick serve" in capsys.readouterr().err
+    assert "Start it with `zlotick serve`" in capsys.readouterr().err
 
 
 async def tried(reply: Reply, *flags: str) -> tuple[int, int]:

@@ -158,7 +158,7 @@ def test_the_json_log_is_one_object_a_line(service: Service) -> None:
 def test_status_shows_the_service_and_says_when_there_is_none(service: Service) -> None:
     nobody = zlotick(service, "status")
     assert nobody.returncode == 3
-    assert "❌ no zlotick answers" in nobody.stderr
+    assert "❌ zlotick is not running" in nobody.stderr
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 1))
     shown = zlotick(service, "status")

@@ -129,7 +129,7 @@ def test_addresses_to_notify_stay_secret(tmp_path: Path) -> None:
     assert "hunter2" not in repr(told.settings)
     text = "[alerts]\nnotify = ['hunter2', 'https://', 'http://h:x/', 'https://ok.example']"
     assert problems(tmp_path, text) == [
-        "alerts.notify: must hold addresses such as https://example.org/hook, entry 1 is none (given.toml:2)",
+        "alerts.notify: must hold addresses such as https://example.org/hook: entry 1 is not a valid address (given.toml:2)",
     ]
     text = "[alerts]\nnotify = ['ntfy://hunter2', 'https://ok.example', 'ntfy://hunter2']"
     assert problems(tmp_path, text) == [

@@ -104,7 +104,7 @@ def test_every_problem_of_every_source_in_one_report():
         'universe.extra = \'PKN\': must be a list of text, such as ["a", "b"] (environment ZLOTICK_UNIVERSE__EXTRA)',
         "gateway.prot: unknown option; did you mean 'gateway.port'? (--set)",
         "gateway.port: must be section.key=value (--set)",
-        "pocketbase.admin_password: must have at least 8 characters, PocketBase wants it so (environment ZLOTICK_POCKETBASE__ADMIN_PASSWORD_FILE)",
+        "pocketbase.admin_password: must have at least 8 characters: PocketBase requires them (environment ZLOTICK_POCKETBASE__ADMIN_PASSWORD_FILE)",
         "journal.keep_mb = 9999: must be at most journal.budget_mb (4096) (given.toml:10)",
     ]
 
@@ -115,6 +115,7 @@ def test_every_problem_of_every_source_in_one_report():
         ("port=9000", "port: unknown option; did you mean 'questdb.port' or 'gateway.port'? (--set)"),
         ('providers.order=["gwp"]', "; did you mean 'gpw'? (--set)"),
         ("questdb.ttl=2 lat", "questdb.ttl = '2 lat': must be a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty (--set)"),
+        ('universe.extra=["abs"]', "must hold tickers: 'abs' is not a valid ticker (1 to 16 capital letters and digits); did you mean 'ABS'? (--set)"),
         ("service.profile=Moj profil", "must be 1 to 32 lower-case letters, digits, _ or - (--set)"),
         ("gateway.tls_key=given.toml", "gateway.tls_key = given.toml: must come with gateway.tls_certificate: TLS needs both, or neither (--set)"),
         ('providers.order=["alpha_vantage"]', "providers.alpha_vantage.api_key: must be set where providers.order has alpha_vantage: it answers nothing without a key (--set)"),

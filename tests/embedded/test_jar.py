@@ -224,7 +224,7 @@ def test_libraries_are_unpacked_once_and_mended(place: Path, questdb_jar: Path) 
 
 def test_a_jar_that_is_none_is_refused(place: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.jar").write_bytes(b"no zip at all")
-    with pytest.raises(EmbeddedError, match=r"is no jar.*questdb\.jar_path"):
+    with pytest.raises(EmbeddedError, match=r"is not a jar.*questdb\.jar_path"):
         provide_libraries(tmp_path / "mine.jar", place)
 
 

@@ -183,5 +183,5 @@ async def test_a_jar_that_is_none(
     provided = await provide_questdb(msgspec.structs.replace(questdb_config, jar_path=jar), service)
     assert provided
     assert provided.server
-    with pytest.raises(EmbeddedError, match=r"is no jar.*questdb\.jar_path"):
+    with pytest.raises(EmbeddedError, match=r"is not a jar.*questdb\.jar_path"):
         await provided.server.start()

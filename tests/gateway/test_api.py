@@ -32,7 +32,7 @@ async def test_ready_once_quotes_are_known_and_readers_keep_up() -> None:
     service = Service(next_cycle="2026-11-25T07:30:00.000Z")
     async with serving(service) as gateway:
         code, answer = await get(gateway, "/health/ready")
-        waits = "no quote is known yet; the next cycle is due at 2026-11-25T07:30:00.000Z"
+        waits = "no quote is known yet; the next cycle is due at Wed 25 Nov, 8:30 (Warsaw)"
         assert (code, answer["reasons"]) == (503, [waits])
         gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
         assert await get(gateway, "/health/ready") == (200, {"ready": True, "reasons": [], "warnings": []})
@@ -113,7 +113,7 @@ async def test_the_scoreboard_tells_who_refuses_how_since_when_and_until_when() 
     assert health["status"]["providers"] == answer["providers"]
     assert health["status"]["next_cycle"] == answer["next_cycle"]
     assert health["warnings"] == [
-        "gpw refuses: challenge: HTTP 403: programs are not let in; it is asked again at 2026-11-25T09:00:00.000Z"
+        "gpw refuses: challenge: HTTP 403: programs are not let in; it is asked again at Wed 25 Nov, 10:00 (Warsaw)"
     ]
 
 

@@ -403,9 +403,9 @@ async def test_a_stock_that_left_the_universe_keeps_its_history() -> None:
         ({"since": "1"}, "unknown parameter 'since'; known: from, to, limit, data_source, format"),
         (
             {"from": "yesterday"},
-            "from 'yesterday': is no ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z",
+            "from 'yesterday': is not an ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z",
         ),
-        ({"to": "9999-12-31"}, "to '9999-12-31': is no ISO 8601 time or date"),
+        ({"to": "9999-12-31"}, "to '9999-12-31': is not an ISO 8601 time or date"),
         (
             {"to": "2026-11-24T08:00:00"},
             "to '2026-11-24T08:00:00': has no time zone; add Z, or %2B01:00 for one hour ahead of UTC",

@@ -147,8 +147,8 @@ async def test_a_comma_too_many_and_a_cache_buster_are_let_pass() -> None:
         ("?max_rate=1000", 422, "max_rate '1000': Expected `float` <= 50"),
         ("?fields=colour", 422, "fields: unknown field 'colour'"),
         ("?filter=price%20%3E", 422, "filter: "),
-        ("?since=abc", 422, "since 'abc': is no position"),
-        ("?since=e1:-3", 422, "since 'e1:-3': is no position"),
+        ("?since=abc", 422, "since 'abc': is not a position"),
+        ("?since=e1:-3", 422, "since 'e1:-3': is not a position"),
         ("?symbol=ABS", 422, "unknown parameter 'symbol'"),
     ],
 )

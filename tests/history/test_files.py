@@ -74,7 +74,7 @@ def test_what_is_no_text_does_not_end_the_file(tmp_path: Path) -> None:
     [
         ("a.csv.gz", gzip.compress(os.urandom(10_000))[:5000], "the file is damaged"),
         ("a.txt.gz", b"plain", "after line 0: the file is damaged"),
-        ("a.zip", b"PK no", "is no zip archive"),
+        ("a.zip", b"PK no", "is not a zip archive"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, told: str) -> None:

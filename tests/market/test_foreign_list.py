@@ -104,7 +104,7 @@ def test_a_name_of_two_lines_is_one_name() -> None:
 
 def test_a_name_that_cannot_be_shown_is_refused() -> None:
     assert problems("symbol,name\nPKN,\x1b[2J\n") == [
-        r"my.csv, line 2: name '\x1b[2J' of PKN has characters that cannot be shown; write it anew"
+        r"my.csv, line 2: name '\x1b[2J' of PKN has characters that cannot be shown; type it again"
     ]
 
 

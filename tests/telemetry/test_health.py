@@ -45,7 +45,7 @@ def test_well() -> None:
     [
         (
             but(quotes=0),
-            "no quote is known yet; the next cycle is due at 2026-11-25T08:00:30.000Z",
+            "no quote is known yet; the next cycle is due at Wed 25 Nov, 9:00 (Warsaw)",
         ),
         (but(quotes=0, next_cycle=None), "no quote is known yet"),
         (but(quotes=0, next_cycle=None, cycle_error="gpw: timeout"), "no quote is known yet (gpw: timeout)"),

@@ -3,7 +3,7 @@ export interface Backoff {
   first: number;
   /** No wait is longer. */
   cap: number;
-  /** A connection that lasted so long was a good one: the waits begin anew. */
+  /** A connection that lasted so long was a good one: the waits start again. */
   healthy: number;
 }
 

@@ -127,7 +127,7 @@ class Book:
         self._connection = db = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT)
         db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA foreign_keys=ON")
         if not layout.prepare(db):
-            raise AlertError(f"{self.path} is no book of alerts that this zlotick knows: {_MOVE_ASIDE}")
+            raise AlertError(f"{self.path} is not an alerts file that this zlotick can read: {_MOVE_ASIDE}")
         db.execute("PRAGMA journal_mode=WAL").fetchone()
 
     def _close(self) -> None:
@@ -162,7 +162,7 @@ class Book:
                 raise AlertError(f"{self.path} is closed") from None
 
 
-_MOVE_ASIDE = "move it aside, with its -wal file if there is one; the rules then begin anew"
+_MOVE_ASIDE = "move it aside, with its -wal file if there is one; the rules then start again from nothing"
 
 
 @contextmanager

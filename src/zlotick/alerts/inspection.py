@@ -41,5 +41,5 @@ def _history(db: sqlite3.Connection, path: Path, limit: int) -> list[Raised]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
         db.backup(copy)
         if not layout.prepare(copy):
-            raise AlertError(f"{path} is no book of alerts that this zlotick knows")
+            raise AlertError(f"{path} is not an alerts file that this zlotick can read")
         return tables.history(copy, limit)

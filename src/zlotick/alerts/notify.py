@@ -115,7 +115,7 @@ async def _apprise(url: Secret) -> Send:
     except ImportError:
         raise ValueError(_NO_APPRISE) from None
     if service is None:
-        raise ValueError("is no address that apprise knows: https://appriseit.com/services/ lists them")
+        raise ValueError("is not an address that apprise knows: https://appriseit.com/services/ lists them")
 
     async def send(alert: Alert, note: str) -> None:
         text = f"{alert.message}\n{note}".rstrip()

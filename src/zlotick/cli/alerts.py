@@ -54,7 +54,11 @@ def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) ->
     try:
         board = asyncio.run(ask(socket_path(loaded.service.home), "alert-rules"))
     except Transient:
-        say("zlotick is not running here: these are the rules of the settings")
+        profile = loaded.service.profile
+        say(
+            f"No zlotick is running with profile {profile!r}; showing the rules of the settings "
+            "(the demo's: --set service.profile=demo)"
+        )
         board = _written(loaded)
     if as_json:
         print(json_text(board))

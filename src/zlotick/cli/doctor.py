@@ -67,7 +67,11 @@ def _lines(finding: Finding) -> str:
 def _summary(findings: list[Finding]) -> str:
     wrong = sum(one.verdict == "wrong" for one in findings)
     looks = sum(one.verdict == "warning" for one in findings)
-    warnings = f"{looks} to look at" if looks else ""
-    if wrong:
-        return f"\n❌ {wrong} wrong" + (f", {warnings}" if looks else "")
-    return f"\n✅ nothing is wrong, {warnings}" if looks else "\n✅ all is well"
+    problems, warnings = _counted(wrong, "problem"), _counted(looks, "warning")
+    if not wrong and not looks:
+        return "\n✅ No problems"
+    return f"\n{'❌' if wrong else '✅'} {problems}" + (f", {warnings}" if looks else "")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'No'} {what}{'s' * (count != 1)}"

@@ -81,7 +81,7 @@ class ExportOptions:
             limit=self.limit or (NEWEST if self.begin is None else _NO_LIMIT),
         )
         if not TICKER.fullmatch(query.symbol):
-            raise WrongUsage(f"'{symbol}' is no ticker; zlotick universe show lists them")
+            raise WrongUsage(f"'{symbol}' is not a valid ticker; `zlotick universe show` lists them")
         if query.begin and query.end and query.begin >= query.end:
             raise WrongUsage(f"--from {self.begin}: is not before --to {self.end}")
         if query.begin is None and query.limit > MAX_NEWEST:
@@ -94,7 +94,7 @@ class ExportOptions:
             raise ZlotickError(f"{self.output} is there already; --force overwrites it")
         chosen = self.format or default_format(self.output)
         if chosen == "parquet" and self.output is None and sys.stdout.isatty():
-            raise WrongUsage("--format parquet: is no text; give --output FILE")
+            raise WrongUsage("--format parquet: is binary; give --output FILE")
         return chosen
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.shown import json_text, table
+from zlotick.cli.shown import json_text, moment, table
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.telemetry.marks import shown
 
@@ -106,7 +105,7 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
     yield from table([head, *map(_row, rows)])
     if board["next_cycle"]:
         yield ""
-        yield f"next cycle: {_local(board['next_cycle'])}"
+        yield f"next cycle: {moment(board['next_cycle'])}"
     for row in rows:
         if row["refusal_reason"]:
             yield ""
@@ -116,7 +115,7 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     delay = f", {row['delay_seconds'] / 60:g} min" if row["delay_seconds"] else ""
     budget = "-" if row["budget_left"] is None else str(row["budget_left"])
-    success = _local(row["last_success"]) if row["last_success"] else "never"
+    success = moment(row["last_success"]) if row["last_success"] else "never"
     state = row["status"] if row["since"] else "not asked yet"
     return (row["name"], state, f"{row['kind']}{delay}", str(row["symbols"]), success, budget)
 
@@ -124,8 +123,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 def _row_told(row: dict[str, Any]) -> Iterable[str]:
     reason, total = row["refusal_reason"], sum(row["refusals"].values())
     yield f"❌ {row['name']}: {reason}: {row['refusal_detail']}"
-    since = f"since {_local(row['since'])}; refusals since the start: {total}"
-    again = f"; asked again at {_local(row['next_attempt'])}" if row["next_attempt"] else ""
+    since = f"since {moment(row['since'])}; refusals since the start: {total}"
+    again = f"; asked again at {moment(row['next_attempt'])}" if row["next_attempt"] else ""
     yield f"   {since}{again}"
     if reason in set(RefusalReason):
         yield from _advice(RefusalReason(reason))
@@ -164,7 +163,7 @@ def _quotes(provider: StockDataProvider, quotes: Sequence[StockUpdate]) -> Itera
 def _quote(quote: StockUpdate) -> tuple[str, ...]:
     numbers = (quote.price, quote.change_percent, quote.volume, quote.low, quote.high)
     texts = ("-" if number is None else f"{number:.10g}" for number in numbers)
-    return (quote.symbol, *texts, _local(quote.exchange_time) if quote.exchange_time else "-")
+    return (quote.symbol, *texts, moment(quote.exchange_time) if quote.exchange_time else "-")
 
 
 def _told(name: str, refusal: Refusal) -> Iterable[str]:
@@ -194,11 +193,3 @@ def _refusal(name: str, refusal: Refusal) -> dict[str, Any]:
         "meaning": found.meaning,
         "remedy": found.remedy,
     }
-
-
-# How it is shown
-
-
-def _local(text: str) -> str:
-    """A moment in the user's own time."""
-    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -44,8 +44,8 @@ def nobody(address: str, error: Exception) -> Transient:
     from zlotick.client.errors import in_words
 
     return Transient(
-        f"no zlotick answers at {address} ({in_words(error)}): "
-        "start it with zlotick serve, or name its gateway.port"
+        f"zlotick is not running at {address} ({in_words(error)}). "
+        "Start it with `zlotick serve`, or give its port with --set gateway.port=…"
     )
 
 

@@ -13,9 +13,9 @@ from zlotick.config import ServerMode
 
 def serve(
     *,
-    questdb: Annotated[ServerMode | None, Parameter(help="How to come by QuestDB (questdb.mode).")] = None,
+    questdb: Annotated[ServerMode | None, Parameter(help="Which QuestDB to use (questdb.mode).")] = None,
     pocketbase: Annotated[
-        ServerMode | None, Parameter(help="How to come by PocketBase (pocketbase.mode).")
+        ServerMode | None, Parameter(help="Which PocketBase to use (pocketbase.mode).")
     ] = None,
     port: Annotated[int | None, Parameter(help="WebSocket and HTTP port (gateway.port).")] = None,
     insecure: Annotated[

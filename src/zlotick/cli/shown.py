@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from zlotick.telemetry.marks import shown, shown_json
 
@@ -13,6 +14,13 @@ def table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def moment(text: str) -> str:
+    """A time of the service for people: Warsaw's, as on the board and in ``zlotick watch``."""
+    from zlotick.market.sessions import WARSAW
+
+    return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S} (Warsaw)"
 
 
 def json_text(value: object) -> str:

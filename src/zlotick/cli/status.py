@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.shown import json_text
+from zlotick.cli.shown import json_text, moment
 from zlotick.errors import Transient
 from zlotick.market.cadence import moment_told, pause_told
 from zlotick.model import utc_time
@@ -90,12 +90,14 @@ def _next_cycle(message: dict[str, Any]) -> str:
 
 def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:
     counts = ", ".join(f"{cycle[name]} {name}" for name in ("fetched", "rejected", "changed"))
-    rows: list[tuple[str, object]] = [("last cycle", f"{cycle['time']}, {counts}, {cycle['duration']:.3f} s")]
+    rows: list[tuple[str, object]] = [
+        ("last cycle", f"{moment(cycle['time'])}, {counts}, {cycle['duration']:.3f} s")
+    ]
     return [*rows, ("", f"❌ {cycle['error']}")] if cycle.get("error") else rows
 
 
 def _provider(row: dict[str, Any]) -> str:
     if row["since"] is None:
         return "not asked yet"
-    text = f"{row['status']}, {row['symbols']} symbols, last success {row['last_success'] or 'never'}"
+    text = f"{row['status']}, {row['symbols']} symbols, last success {moment(row['last_success']) if row['last_success'] else 'never'}"
     return f"{text}; refused: {row['refusal_reason']}" if row.get("refusal_reason") else text

@@ -124,7 +124,8 @@ async def _get(
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
         raise nobody(url.partition("/api")[0], error) from error
     wrong = WrongUsage if response.status in _WRONG else ZlotickError
-    raise wrong(str(answer.error.get("message", f"{url}: HTTP {response.status}")))
+    told = str(answer.error.get("message", f"{url}: HTTP {response.status}"))
+    raise wrong(told.replace("/api/v1/symbols lists them", "`zlotick universe show` lists them"))
 
 
 def _timeout() -> aiohttp.ClientTimeout:

@@ -177,7 +177,7 @@ def _plausible(stocks: Universe, listed: Sequence[Listed]) -> Sequence[Listed]:
     found = sum(one.symbol in known or one.isin in known for one in stocks.members())
     if found * 2 < len(stocks.symbols):
         raise ZlotickError(
-            f"gpw lists only {found} of the {len(stocks.symbols)} stocks: that is no whole listing, or no list of "
+            f"gpw lists only {found} of the {len(stocks.symbols)} stocks: that is not a whole listing, or not a list of "
             "Warsaw's shares. Try again later, or check universe.file."
         )
     return listed

@@ -48,7 +48,7 @@ def watch(
     json: Annotated[
         bool, Parameter(negative="", help="JSON: one document with --once, else a line for each change.")
     ] = False,
-    csv: Annotated[bool, Parameter(negative="", help="CSV likewise.")] = False,
+    csv: Annotated[bool, Parameter(negative="", help="The same as CSV.")] = False,
     url: Annotated[str | None, Parameter(help="Another zlotick's stream, such as ws://other:8765.")] = None,
     token_file: Annotated[Path | None, Parameter(help="The file with the token that --url asks for.")] = None,
     settings: SettingsOptions = NO_OPTIONS,

@@ -12,7 +12,7 @@ FIRST = 0.5
 """The first wait, at most; each further one is at most twice as long."""
 CAP = 30.0
 HEALTHY = 10.0
-"""A connection that lasted so long was a good one: the waits begin anew."""
+"""A connection that lasted so long was a good one: the waits start again."""
 
 BROKEN = 1006
 _GOING_AWAY = 1001

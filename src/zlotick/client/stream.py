@@ -62,7 +62,7 @@ class RealtimeStreamClient:
         **subscription: Unpack[Subscription],
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
-            raise ConfigError([f"url: '{url}' is no address of a stream; it is like {URL}"])
+            raise ConfigError([f"url: '{url}' must start with ws:// or wss://, for example {URL}"])
         self.url = url
         self.state: State = "idle"
         self.connection: Connection | None = None

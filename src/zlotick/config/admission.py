@@ -18,11 +18,14 @@ def admission(s: Settings) -> Iterator[Violation]:
     for name in _NETWORKS:
         wrong = [text for text in getattr(s.gateway, name) if not is_network(text)]
         if wrong:
-            must = f"must hold addresses and networks such as 10.0.0.0/8 or ::1, {wrong[0]!r} is none"
+            must = f"must hold addresses and networks such as 10.0.0.0/8 or ::1, {wrong[0]!r} is not valid"
             yield (f"gateway.{name}",), must
     origins = [text for text in s.gateway.origins if not _ORIGIN.fullmatch(text)]
     if origins:
-        yield ("gateway.origins",), f"must hold origins such as https://example.org, {origins[0]!r} is none"
+        yield (
+            ("gateway.origins",),
+            f"must hold origins such as https://example.org, {origins[0]!r} is not valid",
+        )
     if (s.gateway.tls_certificate is None) != (s.gateway.tls_key is None):
         names = ["gateway.tls_certificate", "gateway.tls_key"]
         alone, other = names if s.gateway.tls_certificate else reversed(names)
@@ -37,7 +40,7 @@ def admission(s: Settings) -> Iterator[Violation]:
 
 
 def exposure(gateway: GatewayConfig) -> str:
-    """Why this host must not be listened on as things are; empty when it may be."""
+    """Why this host must not be listened on with these settings; empty when it may be."""
     missing = []
     if gateway.auth == "none":
         missing.append("gateway.auth = 'tokens' (then: zlotick token create NAME)")
@@ -46,7 +49,7 @@ def exposure(gateway: GatewayConfig) -> str:
     if gateway.insecure or not missing or is_loopback(gateway.host):
         return ""
     return (
-        f"must be localhost as things are: beyond this machine others could read along. Set {' and '.join(missing)}; "
+        f"may leave this machine only with authentication and TLS: set {' and '.join(missing)}; "
         "or gateway.insecure = true (--insecure) if something else protects the port"
     )
 

@@ -12,6 +12,13 @@ from zlotick.config.settings import Settings
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 TICKER = re.compile("[A-Z0-9]{1,16}")
+
+
+def meant(ticker: str) -> str:
+    """The same in capital letters, where that is all that is wrong with it."""
+    return f"; did you mean {ticker.upper()!r}?" if TICKER.fullmatch(ticker.upper()) else ""
+
+
 _CONDITION = "must say what the rule watches for, such as 'price_above'"
 
 
@@ -36,7 +43,10 @@ def _faults(rule: AlertRuleConfig) -> Iterator[tuple[str, str]]:
     yield from faults(rule.condition, rule.threshold, rule.phase, rule.expires)
     wrong = [symbol for symbol in rule.symbols or () if not TICKER.fullmatch(symbol)]
     if wrong:
-        yield "symbols", f"must hold tickers of 1 to 16 capital letters and digits, {wrong[0]!r} is none"
+        yield (
+            "symbols",
+            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){meant(wrong[0])}",
+        )
     if rule.symbols == []:
         yield "symbols", "must hold a ticker, or be left out: then the rule watches all stocks"
     elif rule.symbols and rule.condition == "phase":
@@ -51,7 +61,7 @@ def _notify(s: Settings) -> Iterator[Violation]:
         if not SCHEME.fullmatch(url.reveal()):
             yield (
                 ("alerts.notify",),
-                f"must hold addresses such as https://example.org/hook, entry {index} is none",
+                f"must hold addresses such as https://example.org/hook: entry {index} is not a valid address",
             )
         elif _is_web(url.reveal()) and not _has_host(url.reveal()):
             yield ("alerts.notify",), f"must hold whole addresses: entry {index} names no host"

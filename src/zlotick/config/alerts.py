@@ -64,8 +64,8 @@ class AlertsConfig(msgspec.Struct, kw_only=True):
         Secret, Meta(description="with it every POST is signed: X-Zlotick-Signature, HMAC-SHA256")
     ] = DefaultSecret("")
     max_per_hour: Annotated[
-        int, Meta(ge=1, le=3600, description="alerts sent to alerts.notify within an hour; further ones wait "
-                                             "nowhere, but are counted, said and kept in the history")
+        int, Meta(ge=1, le=3600, description="alerts sent to alerts.notify within an hour; more are "
+                                             "not sent, only logged and kept in the history")
     ] = 30  # fmt: skip
     max_rules_per_user: Annotated[
         int, Meta(ge=1, le=500, description="rules of one user of PocketBase that are asked, the oldest; the rules "
@@ -95,7 +95,7 @@ def faults(
     elif threshold is not None and threshold <= 0 and condition in _PRICES:
         yield "threshold", "must be above 0: no price is ever 0 or less"
     if phase and condition != AlertCondition.PHASE:
-        yield "phase", f"must be left out: {condition} is no matter of the phase"
+        yield "phase", f"must be left out: {condition} does not look at the phase"
     if expires and not _is_moment(expires):
         yield "expires", "must be a moment with its zone, such as 2026-12-31T17:00:00Z"
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from zlotick.config.admission import admission
-from zlotick.config.alert_checks import TICKER, alerts
+from zlotick.config.alert_checks import TICKER, alerts, meant
 from zlotick.config.options import Violation
 from zlotick.config.secrets import DefaultSecret
 from zlotick.config.settings import Settings, WebSourceConfig
@@ -89,7 +89,7 @@ def _pocketbase(s: Settings) -> Iterator[Violation]:
     if not isinstance(password, DefaultSecret) and len(password) < MIN_PASSWORD:
         yield (
             ("pocketbase.admin_password",),
-            f"must have at least {MIN_PASSWORD} characters, PocketBase wants it so",
+            f"must have at least {MIN_PASSWORD} characters: PocketBase requires them",
         )
 
 
@@ -106,7 +106,7 @@ def _market(s: Settings) -> Iterator[Violation]:
     for name, days in (("market.extra_closed", closed), ("market.extra_open", opened)):
         unreal = [day for day in days if not _is_day(day)]
         if unreal:
-            yield (name,), f"must hold days of the calendar, such as 2018-11-12, {unreal[0]!r} is none"
+            yield (name,), f"must hold days of the calendar, such as 2018-11-12: {unreal[0]!r} is not one"
     both = sorted(set(closed) & set(opened))
     if both:
         yield (
@@ -116,7 +116,7 @@ def _market(s: Settings) -> Iterator[Violation]:
     # A holiday is no mistake: a later zlotick may know a closure that the user wrote down first.
     weekend = [day for day in closed if _is_day(day) and date.fromisoformat(day).weekday() >= 5]
     if weekend:
-        yield ("market.extra_closed",), f"must hold days from Monday to Friday, {weekend[0]} is none"
+        yield ("market.extra_closed",), f"must hold days from Monday to Friday: {weekend[0]} is at a weekend"
 
 
 def _universe(s: Settings) -> Iterator[Violation]:
@@ -124,7 +124,7 @@ def _universe(s: Settings) -> Iterator[Violation]:
     if wrong:
         yield (
             ("universe.extra",),
-            f"must hold tickers of 1 to 16 capital letters and digits, {wrong[0]!r} is none",
+            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){meant(wrong[0])}",
         )
 
 

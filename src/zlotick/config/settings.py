@@ -65,7 +65,7 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
 
 
 class QuestDBConfig(Dataclassed, msgspec.Struct):
-    """Where QuestDB is, and how zlotick comes by one."""
+    """Where QuestDB is, and which one to use."""
 
     host: Annotated[Name, Meta(description="QuestDB host")] = "localhost"
     port: Annotated[Port, Meta(description="PostgreSQL wire port (queries)")] = 8812
@@ -94,7 +94,7 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
 
 
 class PocketbaseConfig(Dataclassed, msgspec.Struct):
-    """Where PocketBase is, and how zlotick comes by one."""
+    """Where PocketBase is, and which one to use."""
 
     url: Annotated[str, _ADDRESS, Meta(description="PocketBase address")] = "http://localhost:8090"
     admin_email: Annotated[Name, Meta(description="superuser's e-mail, for the set-up only")] = (

@@ -177,7 +177,7 @@ def provide_libraries(jar: Path, servers: Path) -> Path:
             if not all(_same(folder / Path(one.filename).name, one) for one in members):
                 _unpack(archive, members, folder)
     except zipfile.BadZipFile as error:
-        raise EmbeddedError(f"{jar} is no jar: {error}. Check questdb.jar_path.") from error
+        raise EmbeddedError(f"{jar} is not a jar: {error}. Check questdb.jar_path.") from error
     except OSError as error:
         raise EmbeddedError(f"QuestDB's native libraries cannot be kept in {folder}: {error}.") from error
     return folder

@@ -19,7 +19,7 @@ from zlotick.gateway.protocol import (
     StatusReport,
 )
 from zlotick.journal.base import JournalStats
-from zlotick.market.cadence import pause_told
+from zlotick.market.cadence import moment_told, pause_told
 from zlotick.market.quiet import quiet_for
 from zlotick.model import CycleReport, Origin, ProviderRow, Standing, now_text, utc_now, utc_time
 from zlotick.telemetry.health import HealthFacts
@@ -147,7 +147,7 @@ def _origin(kind: str) -> Origin:
 
 def _refusal(row: ProviderRow) -> str:
     """Why a provider said no, and when it is asked again."""
-    again = f"; it is asked again at {row.next_attempt}" if row.next_attempt else ""
+    again = f"; it is asked again at {moment_told(utc_time(row.next_attempt))}" if row.next_attempt else ""
     return f"{row.refusal_reason}: {row.refusal_detail}{again}"
 
 

@@ -231,7 +231,7 @@ def _moment(name: str, text: str, *, whole_day: bool = False) -> datetime:
             return moment + timedelta(days=1) if whole_day else moment
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        problem = "is no ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z"
+        problem = "is not an ISO 8601 time or date; write 2026-11-24 or 2026-11-24T08:00:00Z"
         raise _invalid(name, text, problem) from None
 
 
@@ -245,7 +245,7 @@ def _position(name: str, text: str | None) -> Position | None:
         return None
     epoch, _, offset = text.rpartition(":")
     if not epoch or not offset.isascii() or not offset.isdigit() or len(offset) > MAX_DIGITS:
-        raise _invalid(name, text, "is no position; write epoch:offset, as the events' ids are")
+        raise _invalid(name, text, "is not a position; write epoch:offset, as the events' ids are")
     return Position(epoch, int(offset))
 
 

@@ -87,7 +87,7 @@ class Rest:
             Route(
                 f"{ROOT}/candles/{{symbol}}",
                 self.candles,
-                "Candles of the stored quotes, likewise",
+                "Candles of the stored quotes, oldest first: from `from` on, or without it the newest",
                 Candles,
                 stored,
                 parameters=CandleRows,

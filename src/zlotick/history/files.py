@@ -116,7 +116,7 @@ def _take_members(path: Path, found: Found) -> None:
         # Open until its last member is forgotten: to read the list of thousands again for each takes minutes.
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise HistoryError(f"{path}: is no zip archive, or is damaged ({error})") from error
+        raise HistoryError(f"{path}: is not a zip archive, or is damaged ({error})") from error
     before = len(found.files)
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         name = f"{path}:{info.filename}"

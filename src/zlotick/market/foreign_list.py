@@ -124,5 +124,5 @@ def _member(cells: list[str], columns: Mapping[str, int], as_of: date, tickers: 
         isin = ""
     name = fields.get("name", "")
     if not name.isprintable():
-        raise ValueError(f"name {name!a} of {symbol} has characters that cannot be shown; write it anew")
+        raise ValueError(f"name {name!a} of {symbol} has characters that cannot be shown; type it again")
     return member(symbol, name, isin, fields.get("as_of") or as_of.isoformat())

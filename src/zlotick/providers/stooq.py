@@ -251,7 +251,7 @@ def _moment(day: str, clock: str) -> datetime:
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise Unreadable(f"{day[:20]!a} {clock[:20]!a} is no moment such as 2026-11-24 16:49:50")
+    raise Unreadable(f"{day[:20]!a} {clock[:20]!a} is not a time such as 2026-11-24 16:49:50")
 
 
 def _price(cell: str) -> Decimal | None:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from zlotick.market.cadence import moment_told
 from zlotick.market.sessions import Phase
-from zlotick.model import ConnectionStatus, StaleReason, Standing
+from zlotick.model import ConnectionStatus, StaleReason, Standing, utc_time
 
 LAG_LIMIT = 20
 """Entries that a reader may be behind: more than a hiccup of its store leaves, less than a user would notice."""
@@ -81,7 +82,7 @@ def assess(facts: HealthFacts) -> Health:
 def _empty(facts: HealthFacts) -> list[str]:
     if facts.quotes:
         return []
-    due = f"; the next cycle is due at {facts.next_cycle}" if facts.next_cycle else ""
+    due = f"; the next cycle is due at {moment_told(utc_time(facts.next_cycle))}" if facts.next_cycle else ""
     return [f"no quote is known yet{_error(facts)}{f'. {facts.pause}' if facts.pause else due}"]
 
 

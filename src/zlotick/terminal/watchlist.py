@@ -64,7 +64,7 @@ def _read(file: Path) -> set[str]:
 def _tickers(origin: str, text: str) -> set[str]:
     words = [word.upper() for word in _SEPARATOR.split(text) if word]
     if wrong := [word for word in words if not TICKER.fullmatch(word)]:
-        raise ZlotickError(f"{origin}: '{wrong[0]}' is no ticker; write tickers such as ABS,11B")
+        raise ZlotickError(f"{origin}: '{wrong[0]}' is not a valid ticker; write tickers such as ABS,11B")
     return set(words)
 
 

@@ -314,7 +314,7 @@ async def test_quotes_need_a_connection(server: Server) -> None:
     ("config", "said"),
     [
         ({"collections": ["stock_data", "stok_data"]}, r"unknown \['stok_data'\].*stock_data, market_updates, alerts"),
-        ({"url": "localhost:8090"}, "pocketbase.url: 'localhost:8090' is no address"),
+        ({"url": "localhost:8090"}, "pocketbase.url: 'localhost:8090' is not an address"),
         ({"url": "http://me:secret@localhost:8090"}, "no credentials in the address"),
     ],
 )  # fmt: skip

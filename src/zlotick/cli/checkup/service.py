@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zlotick.cli.shown import moment
 from zlotick.cli.status import ask
 from zlotick.config import Settings
 from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, ZlotickError
@@ -84,34 +85,34 @@ def told_by(status: Status) -> list[Finding]:
 
 def _database(name: str, state: str) -> Finding:
     if state == "connected":
-        return well(name, f"connected, says {_RUNNING}")
+        return well(name, "connected")
     if state == "disconnected":
-        return Finding(name, Verdict.WARNING, f"{_RUNNING} does without it: its mode is off there")
-    return Finding(name, Verdict.WRONG, f"{state}, says {_RUNNING}", "See `zlotick status` and its log.")
+        return Finding(name, Verdict.WARNING, f"switched off ({name.lower()}.mode = off)")
+    return Finding(name, Verdict.WRONG, state, "See `zlotick status` and its log.")
 
 
 def _source(row: Mapping[str, Any], status: Status) -> Finding:
     """A source is not asked while the service asks it: it would be asked too often."""
     if row["since"] is None:
         return _not_asked(row["name"], status)
-    last = f"last good answer {row['last_success'] or 'never'}"
+    last = f"last good answer {moment(row['last_success']) if row['last_success'] else 'never'}"
     if not (reason := row.get("refusal_reason")):
-        return well(row["name"], f"{row['symbols']} symbols, {last}, says {_RUNNING}")
+        return well(row["name"], f"{row['symbols']} symbols, {last}")
     known = reason in set(RefusalReason)
     told = advice(RefusalReason(reason)) if known else None
-    again = f"; asked again {row['next_attempt']}" if row.get("next_attempt") else ""
+    again = f"; asked again {moment(row['next_attempt'])}" if row.get("next_attempt") else ""
     remedy = f"{told.meaning} {told.remedy}" if told else "See the log of the running zlotick."
-    return Finding(row["name"], Verdict.WRONG, f"{reason}, {last}{again}, says {_RUNNING}", remedy)
+    return Finding(row["name"], Verdict.WRONG, f"{reason}, {last}{again}", remedy)
 
 
 def _not_asked(name: str, status: Status) -> Finding:
     """How it is, nobody knows; unless another source answers in its place, that deserves a look."""
     if any(row["symbols"] for row in status["providers"]):
-        return well(name, f"not asked yet: other sources answer, says {_RUNNING}")
+        return well(name, "not asked yet: other sources answer")
     due = status["next_cycle"]
     again = f": next at {moment_told(utc_time(due))}" if due else ""
     remedy = f"To ask it now: zlotick providers try {name}"
-    return Finding(name, Verdict.WARNING, f"not asked yet{again}, says {_RUNNING}", remedy)
+    return Finding(name, Verdict.WARNING, f"not asked yet{again}", remedy)
 
 
 def _clock(row: Mapping[str, Any]) -> Iterator[Finding]:

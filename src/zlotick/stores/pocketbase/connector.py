@@ -369,7 +369,7 @@ def _known_collections(config: PocketbaseConfig) -> list[str]:
 def _plain_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError([f"pocketbase.url: '{url}' is no address; write it as http://localhost:8090"])
+        raise ConfigError([f"pocketbase.url: '{url}' is not an address; write it as http://localhost:8090"])
     if parts.username or parts.password:
         raise ConfigError(["pocketbase.url: no credentials in the address; use pocketbase.admin_email"])
     return url
