@@ -54,7 +54,12 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     demo.start()
     try:
         until_said(demo, "Press Ctrl+C to stop.")
-        status = asyncio.run(demo.until(lambda status: offset(status) >= 3 and offset(status) > 0))
+        # The gateway answers before the stores are connected.
+        stores = ("questdb_status", "pocketbase_status")
+        up = demo.until(
+            lambda status: offset(status) >= 3 and {status[one] for one in stores} == {"connected"}
+        )
+        status = asyncio.run(up)
         assert status["data_providers"] == ["replay"]
         well = zlotick(demo, "health", "--set", "service.profile=test")
         assert well.returncode == 0, well.stdout + well.stderr
