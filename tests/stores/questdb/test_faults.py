@@ -89,6 +89,43 @@ async def test_killed_in_the_middle_every_row_is_there_once(
     assert (await connector.health()).healthy
 
 
+@pytest.mark.parametrize("name", ["stock_data", "candles_5m"])
+async def test_killed_while_it_made_a_table_it_gets_another_one(
+    server: QuestDBServer, connector: QuestDBConnector, name: str
+) -> None:
+    """Its log was a file of no bytes, and every write failed for ever: "cannot read version at offset 0"."""
+    await connector.connect()
+    await server.stop()
+    [txnlog] = server.home.rglob(f"{name}~*/txn_seq/_txnlog")
+    txnlog.write_bytes(b"")
+    await server.restart()
+    with capture_logs() as logs:
+        await deliver_at_last(connector, batch(0))
+        await connector.deliver([])  # a look behind the port
+    assert name in [one.get("table") for one in logs if "while it made a table" in one["event"]]
+    assert await rows(connector) == 80
+    async with asyncio.timeout(30):
+        while (await connector.execute_query("SELECT sum(ticks) AS n FROM candles_5m"))[0]["n"] != 80:
+            await asyncio.sleep(0.05)
+    health = await connector.health()
+    assert (health.healthy, health.lag["candles_5m"]) == (True, 0)
+
+
+async def test_a_table_with_rows_whose_log_is_damaged_is_not_dropped(
+    server: QuestDBServer, connector: QuestDBConnector
+) -> None:
+    await connector.insert_batch(batch(0))
+    assert await rows(connector) == 80
+    await server.stop()
+    [txnlog] = server.home.rglob("stock_data~*/txn_seq/_txnlog")
+    txnlog.write_bytes(b"")
+    await server.restart()
+    with pytest.raises(Fatal, match="transaction log of stock_data, which has rows: restore"):
+        await connector.connect()
+    [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
+    assert row["n"] == 80
+
+
 async def test_down_is_transient_and_the_restart_heals(
     server: QuestDBServer, connector: QuestDBConnector
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple
@@ -67,6 +68,7 @@ async def ensure_schema(execute: Execute, ttl: str = "") -> None:
     Raises Fatal, naming table, column and remedy, for a difference that only the owner of the data may
     resolve: a wrong type, wrong keys, a table without WAL, a table in the place of a view.
     """
+    await _sound_tables(execute)
     await execute(CREATE_TABLE)
     await _ensure_columns(execute)
     await _ensure_table(execute, ttl)
@@ -83,7 +85,7 @@ async def mend(execute: Execute) -> list[str]:
     server merely suspends them anew, with nothing lost. A view goes invalid when rows of its table are taken
     away (DROP PARTITION, UPDATE); it holds nothing that the table does not, so a rebuild loses nothing.
     """
-    tables = await _wal_state(execute)
+    tables = await _sound_tables(execute)
     if all(row["name"] != TABLE for row in tables):
         raise TableAbsent(f"QuestDB has no {TABLE} any more: zlotick makes it again")
     return await _ensure_views(execute) + await _resume_and_refresh(execute, tables)
@@ -93,10 +95,9 @@ async def _resume_and_refresh(execute: Execute, tables: list[dict[str, Any]]) ->
     suspended = {row["name"]: row["errorMessage"] for row in tables if row["suspended"]}
     # The server was seen once to leave rows of its log unapplied after a restart. Resuming a table that is not
     # suspended tells it of them again, and does nothing else.
-    behind = suspended.keys() | {row["name"] for row in tables if row["lag"]}
+    behind = suspended.keys() | {row["name"] for row in tables if row["lag"] > 0}
     for name in sorted(behind, key=lambda name: name != TABLE):  # the table before the views that read it
-        kind = "TABLE" if name == TABLE else "MATERIALIZED VIEW"
-        await execute(f"ALTER {kind} {name} RESUME WAL")
+        await execute(f"ALTER {_kind(name)} {name} RESUME WAL")
     for name in suspended:
         log.warning("QuestDB was suspended, now resumed", mark="🔄", table=name, reason=suspended[name])
     invalid = {
@@ -153,11 +154,32 @@ async def _wal_state(execute: Execute) -> list[dict[str, Any]]:
 
 
 async def _views(execute: Execute) -> dict[str, dict[str, Any]]:
+    # Until its next start the server may still list a view that was dropped beside the new one, which is ahead.
     rows = await execute(
         "SELECT view_name, view_status, invalidation_reason, view_sql, base_table_txn, refresh_base_table_txn "
-        "FROM materialized_views()"
+        "FROM materialized_views() ORDER BY refresh_base_table_txn"
     )
     return {row["view_name"]: row for row in rows if row["view_name"] in CREATE_VIEWS}
+
+
+async def _sound_tables(execute: Execute) -> list[dict[str, Any]]:
+    """Their state. What a server killed in the middle of a CREATE has left is dropped: it takes no row, ever."""
+    tables = await _wal_state(execute)
+    for name in [row["name"] for row in tables if row["sequencerTxn"] < 0]:
+        [counted] = await execute(f"SELECT count() AS rows FROM {name}")  # noqa: S608  fixed names only
+        if counted["rows"]:
+            raise Fatal(
+                f"QuestDB cannot read the transaction log of {name}, which has rows: restore QuestDB's folder from a "
+                "backup, or export the rows and drop the table"
+            )
+        with suppress(Fatal):  # it answers that it cannot read the log, and drops it all the same
+            await execute(f"DROP {_kind(name)} {name}")
+        log.warning("QuestDB was ended while it made a table, now made again", mark="🔄", table=name)
+    return [row for row in tables if row["sequencerTxn"] >= 0]
+
+
+def _kind(name: str) -> str:
+    return "TABLE" if name == TABLE else "MATERIALIZED VIEW"
 
 
 async def _ensure_columns(execute: Execute) -> None:
