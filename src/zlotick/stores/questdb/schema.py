@@ -88,16 +88,18 @@ async def mend(execute: Execute) -> list[str]:
     tables = await _sound_tables(execute)
     if all(row["name"] != TABLE for row in tables):
         raise TableAbsent(f"QuestDB has no {TABLE} any more: zlotick makes it again")
+    for row in tables:
+        # The server was seen once to leave rows of its log unapplied after a restart. Resuming a table that is
+        # not suspended tells it of them again, and does nothing else.
+        if row["lag"] and not row["suspended"]:
+            await _resume(execute, row["name"])
     return await _ensure_views(execute) + await _resume_and_refresh(execute, tables)
 
 
 async def _resume_and_refresh(execute: Execute, tables: list[dict[str, Any]]) -> list[str]:
     suspended = {row["name"]: row["errorMessage"] for row in tables if row["suspended"]}
-    # The server was seen once to leave rows of its log unapplied after a restart. Resuming a table that is not
-    # suspended tells it of them again, and does nothing else.
-    behind = suspended.keys() | {row["name"] for row in tables if row["lag"] > 0}
-    for name in sorted(behind, key=lambda name: name != TABLE):  # the table before the views that read it
-        await execute(f"ALTER {_kind(name)} {name} RESUME WAL")
+    for name in sorted(suspended, key=lambda name: name != TABLE):  # the table before the views that read it
+        await _resume(execute, name)
     for name in suspended:
         log.warning("QuestDB was suspended, now resumed", mark="🔄", table=name, reason=suspended[name])
     invalid = {
@@ -176,6 +178,10 @@ async def _sound_tables(execute: Execute) -> list[dict[str, Any]]:
             await execute(f"DROP {_kind(name)} {name}")
         log.warning("QuestDB was ended while it made a table, now made again", mark="🔄", table=name)
     return [row for row in tables if row["sequencerTxn"] >= 0]
+
+
+async def _resume(execute: Execute, name: str) -> None:
+    await execute(f"ALTER {_kind(name)} {name} RESUME WAL")
 
 
 def _kind(name: str) -> str:
