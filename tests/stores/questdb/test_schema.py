@@ -18,8 +18,16 @@ from zlotick.market.history import HistoryQuery
 from zlotick.model import Origin, Review, now_text, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
-from zlotick.stores.questdb.ilp import encode
-from zlotick.stores.questdb.schema import COLUMNS, CREATE_TABLE, CREATE_VIEWS, KEYS, ensure_schema, mend
+from zlotick.stores.questdb.ilp import TABLE, encode
+from zlotick.stores.questdb.schema import (
+    COLUMNS,
+    CREATE_TABLE,
+    CREATE_VIEWS,
+    KEYS,
+    _ensure_views,
+    ensure_schema,
+    mend,
+)
 
 VIEWS = "SELECT view_name, view_status, view_sql FROM materialized_views()"
 KEYED = "TIMESTAMP(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, symbol, data_source)"
@@ -74,6 +82,22 @@ async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector)
     await applied(connector)
     [row] = await connector.execute_query("SELECT delay_seconds, volume FROM stock_data")
     assert row == {"delay_seconds": 900, "volume": 1204}
+
+
+async def test_views_wait_for_a_column_that_was_just_added() -> None:
+    """QuestDB answers ALTER TABLE before the column is applied: on a busy machine CREATE VIEW did not know it."""
+    lags = iter([3, 1, 0])
+    statements: list[str] = []
+
+    async def execute(sql: str) -> list[dict[str, Any]]:
+        statements.append(sql)
+        if "wal_tables" in sql:
+            row = {"name": TABLE, "suspended": False, "sequencerTxn": 3, "writerTxn": 0}
+            return [{**row, "lag": next(lags), "errorTag": "", "errorMessage": ""}]
+        return []
+
+    await _ensure_views(execute)
+    assert [sql.split()[0] for sql in statements] == ["SELECT"] * 4 + ["CREATE"] * len(CREATE_VIEWS)
 
 
 async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(

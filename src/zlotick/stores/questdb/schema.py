@@ -5,7 +5,9 @@ The ``.sql`` files in ``schema/`` are the only description; the expected columns
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib.resources import files
@@ -37,6 +39,7 @@ COLUMNS = dict(re.findall(r"^  (\w+) ([A-Z]+),?$", CREATE_TABLE, re.MULTILINE))
 KEYS = re.findall(r"\w+", CREATE_TABLE.rpartition("KEYS")[2])
 
 _PRICED = f"WHERE {PRICED}"
+APPLY_TIMEOUT = 5.0  # seconds
 _REMEDY = "rename it, or point questdb.host at another server"
 
 
@@ -247,9 +250,23 @@ async def _ensure_views(execute: Execute) -> list[str]:
         await execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
         log.warning("QuestDB view differed and is rebuilt", mark="🔄", view=name)
     missing = [name for name in CREATE_VIEWS if name not in right]
+    if missing:
+        await _wait_applied(execute)
     for name in missing:
         await _create_view(execute, name)
     return missing
+
+
+async def _wait_applied(execute: Execute) -> None:
+    """Wait for a column that was just added: the server answers ALTER TABLE before a view can name the column."""
+    deadline = time.monotonic() + APPLY_TIMEOUT
+    while any(
+        row["name"] == TABLE and row["lag"] and not row["suspended"] for row in await _wal_state(execute)
+    ):
+        if time.monotonic() > deadline:
+            await _resume(execute, TABLE)
+            raise Transient(f"QuestDB has not applied the changes of {TABLE} that its views need yet")
+        await asyncio.sleep(0.02)
 
 
 async def _create_view(execute: Execute, name: str) -> None:
