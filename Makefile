@@ -21,7 +21,7 @@ docs: .venv/dev                ## the reference, made from the code
 	$(BIN)/python docs/generate.py
 install: .venv/installed
 clean:                           ## all that was built or installed here; data/ and zlotick.toml stay
-	rm -rf .venv build dist clients/js/dist dashboard/node_modules src/zlotick/gateway/static
+	rm -rf .venv build dist clients/js/dist dashboard/node_modules src/zlotick/gateway/api/static
 
 .venv/installed: pyproject.toml constraints.txt $(BOARD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zlotick needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }

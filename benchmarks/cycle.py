@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
-from zlotick.manager import RealTimeStreamManager
 from zlotick.model import CycleReport
+from zlotick.service.manager import RealTimeStreamManager
 
 CYCLES = 300
 TARGET_MS = 5.0

@@ -16,7 +16,7 @@ from benchmarks import fanout_gateway, fanout_peers
 from benchmarks.fanout_gateway import GUIDE_FIELDS, QUOTES, SYMBOLS, Stage
 from benchmarks.fanout_legs import Bench, Crowd, Leg, Rounds, bench, in_turns, median, speed, spread, thrift
 
-from zlotick.gateway.frames import deflated
+from zlotick.gateway.fanout.frames import deflated
 
 FEW, MANY = 1000, 10_000
 CHANGED = 6

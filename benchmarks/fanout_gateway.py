@@ -18,8 +18,8 @@ import structlog
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, GatewayContext
-from zlotick.gateway.frames import Envelope, Fields, quote_writer
-from zlotick.gateway.subscription import WIRE_FIELDS
+from zlotick.gateway.fanout.frames import Envelope, Fields, quote_writer
+from zlotick.gateway.protocol.subscription import WIRE_FIELDS
 from zlotick.journal.base import JournalStats
 from zlotick.model import ConnectionStatus, CycleReport, Entry, Position, StockUpdate, UpdateBatch, now_text
 from zlotick.telemetry.metrics import Metrics, Sample

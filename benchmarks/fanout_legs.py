@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from benchmarks.fanout_gateway import Numbers
 
-from zlotick.gateway.frames import frame
+from zlotick.gateway.fanout.frames import frame
 
 SOURCE = Path(__file__).with_name("fanout_limit.c")
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -18,14 +18,14 @@ import aiohttp
 import structlog
 import uvloop
 from tests.gateway.serving import SYMBOLS, quote, report, serving
-from tests.providers.hostile import HOSTILE
-from tests.providers.test_gpw import UNIVERSE
-from tests.providers.test_tables import Sender
+from tests.providers.web.hostile import HOSTILE
+from tests.providers.web.test_gpw import UNIVERSE
+from tests.providers.web.test_html_reader import Sender
 
 from zlotick.config import GpwConfig
 from zlotick.errors import Refusal
 from zlotick.gateway import Gateway
-from zlotick.providers.gpw import GpwProvider
+from zlotick.providers.web.gpw import GpwProvider
 
 CLIENTS, CYCLES, EVERY = 100, 200, 0.02
 PAGE_BYTES = 2_000_000

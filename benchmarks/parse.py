@@ -11,12 +11,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bs4 import BeautifulSoup
-from tests.providers.gpw_page import page, stock
+from tests.providers.web.gpw_page import page, stock
 
 from zlotick.config import UniverseConfig
 from zlotick.market.universe import load
-from zlotick.providers.gpw import parse
-from zlotick.providers.tables import tables_of
+from zlotick.providers.web.gpw import parse
+from zlotick.providers.web.html_reader import tables_of
 
 ROWS = 372
 TARGET_MS, TARGET_RATIO = 15.0, 10.0  # in a thread: the event loop does not wait for it

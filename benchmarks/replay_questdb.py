@@ -21,7 +21,7 @@ from zlotick.config import QuestDBConfig, ReplayConfig, Secret, ServiceConfig
 from zlotick.embedded.jar import provide_jar
 from zlotick.embedded.questdb import EmbeddedQuestDB
 from zlotick.model import Entry, Position, StockUpdate, UpdateBatch
-from zlotick.providers.replay import ReplayProvider
+from zlotick.providers.replay.provider import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.http import QuestDBHttp
 from zlotick.stores.questdb.ilp import encode

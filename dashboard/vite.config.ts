@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const STATIC = here("../src/zlotick/gateway/static");
+const STATIC = here("../src/zlotick/gateway/api/static");
 const LICENCES = "assets/licenses.md";
 
 /** Its package leaves the file out, and its licence asks for it. */

@@ -23,9 +23,10 @@ from zlotick.cli import app, teach
 from zlotick.config import Option, Secret, describe, sections
 from zlotick.config.alerts import AlertRuleConfig
 from zlotick.config.options import fields_of
-from zlotick.gateway import asyncapi, protocol, resources
-from zlotick.gateway.protocol import RETRYABLE, CloseCode, ErrorCode
-from zlotick.gateway.schemas import Schema, components
+from zlotick.gateway.api import asyncapi, responses
+from zlotick.gateway.api.schemas import Schema, components
+from zlotick.gateway.protocol import messages as protocol
+from zlotick.gateway.protocol.messages import RETRYABLE, CloseCode, ErrorCode
 from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow
 from zlotick.telemetry.metrics import CycleMetrics, Samples, journal_samples, provider_samples
 
@@ -135,7 +136,7 @@ def messages_page() -> Iterator[str]:
         yield from message(tag, kind, schemas)
     yield from ("## Inside of them", "")
     messages = {kind.__name__ for kind in (*said.values(), *heard.values())}
-    kinds = vars(model) | vars(resources) | vars(protocol)
+    kinds = vars(model) | vars(responses) | vars(protocol)
     for name, schema in schemas.items():
         if name not in messages and "properties" in schema:
             yield from (f"### {name}", "", *fields(schema, remarks(kinds[name])), "")

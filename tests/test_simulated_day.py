@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
-from tests.providers import gpw_page
-from tests.providers import stub as play
-from tests.providers.stub import Reply, Seen, StubSource
+from tests.providers.web import gpw_page
+from tests.providers.web import stub as play
+from tests.providers.web.stub import Reply, Seen, StubSource
 
 from zlotick.config import BankierConfig, GpwConfig, WebSourceConfig
-from zlotick.cycle import Cycle
 from zlotick.events import DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.journal.sqlite import SqliteJournal
-from zlotick.market.cadence import Cadence
-from zlotick.market.sessions import WARSAW, Calendar
+from zlotick.market.calendar import WARSAW, Calendar
+from zlotick.market.schedule import Cadence
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import CycleReport, StockUpdate, utc_time
-from zlotick.pace import Pace
-from zlotick.providers.bankier import BankierProvider
 from zlotick.providers.chain import ProviderChain
-from zlotick.providers.gpw import GpwProvider
-from zlotick.providers.web import HttpWeb
+from zlotick.providers.web.bankier import BankierProvider
+from zlotick.providers.web.client import HttpWeb
+from zlotick.providers.web.gpw import GpwProvider
+from zlotick.service.cycle import Cycle
+from zlotick.service.ticker import Pace
 
 TODAY, YESTERDAY = date(2026, 11, 24), date(2026, 11, 23)
 LIQUID, SLOW, QUIET = "11B", "BIO", "1AT"

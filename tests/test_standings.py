@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway.serving import Service, serving
-from tests.test_cycle import House, quote
+from tests.service.test_cycle import House, quote
 
 from zlotick.client import RealtimeStreamClient, connect
 from zlotick.errors import Refusal, RefusalReason

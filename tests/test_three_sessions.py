@@ -22,9 +22,9 @@ from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.cli import main
 from zlotick.config import GatewayConfig, PocketbaseConfig, QuestDBConfig, ReplayConfig, Settings
-from zlotick.manager import RealTimeStreamManager
 from zlotick.market.candles import INTERVALS
-from zlotick.providers.replay import PACKAGED, PACKAGED_DAY, ReplayProvider
+from zlotick.providers.replay.provider import PACKAGED, PACKAGED_DAY, ReplayProvider
+from zlotick.service.manager import RealTimeStreamManager
 from zlotick.stores.questdb import QuestDBConnector
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "hourly_swig80.csv.gz"
@@ -40,7 +40,7 @@ def material(name: str) -> tuple[ReplayConfig, pl.DataFrame]:
     """What to replay, and its bars with their start in UTC."""
     if name == "packaged":
         config, first, last = ReplayConfig(), PACKAGED_DAY, PACKAGED_DAY
-        source = (files("zlotick.providers") / PACKAGED).read_bytes()
+        source = (files("zlotick.providers.replay") / PACKAGED).read_bytes()
     else:
         if not SHARED.exists():
             pytest.skip(f"no shared data beside the checkout: {SHARED}")

@@ -30,7 +30,7 @@ def workers_of(service: Service) -> set[int]:
     found = set()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"zlotick.gateway.worker" in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and b"zlotick.gateway.workers.worker" in (entry / "cmdline").read_bytes():
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 if int(stat[1]) == service._process.pid and stat[0] != "Z":
                     found.add(int(entry.name))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
     from zlotick.events import EventBus
-    from zlotick.manager import RealTimeStreamManager
     from zlotick.model import ConnectionStatus, MarketStatus, StockUpdate
     from zlotick.providers import StockDataProvider
+    from zlotick.service.manager import RealTimeStreamManager
     from zlotick.stores.pocketbase import PocketbaseConnector
     from zlotick.stores.questdb import QuestDBConnector
 

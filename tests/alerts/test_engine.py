@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from tests.alerts.walks import OPENING, batch, moment, quote, rule, said, walk
 from tests.alerts.walks import clock as at_clock
 
-from zlotick.alerts.book import FILE, Book
 from zlotick.alerts.engine import AlertEngine
 from zlotick.alerts.rules import Clock
-from zlotick.alerts.tables import Routes
+from zlotick.alerts.sql import Routes
+from zlotick.alerts.store import FILE, Book
 from zlotick.config import JournalConfig
 from zlotick.errors import AlertError
 from zlotick.journal.sqlite import SqliteJournal

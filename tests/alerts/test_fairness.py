@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from tests.alerts.walks import alert, ids
 
-from zlotick.alerts import layout, queues, tables
-from zlotick.alerts.book import Book
-from zlotick.alerts.inspection import past_alerts
+from zlotick.alerts import queues, schema, sql
+from zlotick.alerts.evaluator import Findings
+from zlotick.alerts.offline import past_alerts
 from zlotick.alerts.queues import Failure
-from zlotick.alerts.tables import Routes
-from zlotick.alerts.watch import Findings
+from zlotick.alerts.sql import Routes
+from zlotick.alerts.store import Book
 from zlotick.model import Alert, Position
 
 PB = Routes(("pb",), ("phone",), max_per_hour=30, max_per_user=3)
@@ -28,12 +28,12 @@ NOW = 1_000_000.0
 def db() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute("PRAGMA foreign_keys=ON")
-        assert layout.prepare(db)
+        assert schema.prepare(db)
         yield db
 
 
 def raise_(db: sqlite3.Connection, *alerts: Alert, routes: Routes = PB, now: float = NOW) -> list[Alert]:
-    return tables.record(db, Findings(list(alerts)), None, routes, now)
+    return sql.record(db, Findings(list(alerts)), None, routes, now)
 
 
 def of(user: str | None, *numbers: int) -> list[Alert]:
@@ -56,16 +56,16 @@ def test_a_users_further_alerts_of_an_hour_are_counted_and_told_once(db: sqlite3
     (after,) = raise_(db, *of("ann", 21), now=NOW + 3601)
     assert after.message == f"ABC: alert 21; 4 alerts before it were not raised {limit}"
     assert "not raised" not in raise_(db, *of("ann", 22), now=NOW + 3602)[0].message
-    counts = tables.counts(db)
+    counts = sql.counts(db)
     assert (counts.raised, counts.held, counts.suppressed) == (10, 4, 0)
-    assert tables.recent(db, "ann", 1)[0].message == "ABC: alert 22"
+    assert sql.recent(db, "ann", 1)[0].message == "ABC: alert 22"
 
 
 def test_an_alert_that_is_held_back_stays_over_with_its_crossing(db: sqlite3.Connection) -> None:
     """Else the flood would be raised hour after hour."""
     raise_(db, *of("ann", *range(1, 9)))
     assert raise_(db, now=NOW + 7200) == []
-    assert len(tables.recent(db, "ann", 100)) == 3
+    assert len(sql.recent(db, "ann", 100)) == 3
 
 
 # What a user sees
@@ -74,30 +74,30 @@ def test_an_alert_that_is_held_back_stays_over_with_its_crossing(db: sqlite3.Con
 def test_nobodys_alerts_push_anothers_out_of_his_view(db: sqlite3.Connection) -> None:
     """Bug: the newest alerts of all users were looked through, up to 2000: one user filled them for all others."""
     raise_(db, *of("bob", 1), *of(None, 2), *of("ann", *range(10, 3000)), routes=OPEN)
-    assert ids(tables.recent(db, "bob", 2000)) == ids([alert(2), alert(1)])
-    assert len(tables.recent(db, "ann", 2000)) == 2000
-    assert ids(tables.recent(db, None, 4))[-1] == alert(2).id  # the owner's keep their place
-    assert len(tables.recent(db, None, 2000)) == 2000
+    assert ids(sql.recent(db, "bob", 2000)) == ids([alert(2), alert(1)])
+    assert len(sql.recent(db, "ann", 2000)) == 2000
+    assert ids(sql.recent(db, None, 4))[-1] == alert(2).id  # the owner's keep their place
+    assert len(sql.recent(db, None, 2000)) == 2000
 
 
 def test_the_owners_alerts_have_half_of_the_history(db: sqlite3.Connection) -> None:
     raise_(db, *of(None, *range(1, 20)), *of("ann", *range(20, 40)), routes=OPEN)
-    seen = [row.alert.user for row in tables.history(db, 10)]
+    seen = [row.alert.user for row in sql.history(db, 10)]
     assert seen == ["ann"] * 5 + [None] * 5
     raise_(db, *of(None, *range(40, 60)))
-    assert [row.alert.user for row in tables.history(db, 10)] == [None] * 10
+    assert [row.alert.user for row in sql.history(db, 10)] == [None] * 10
 
 
 def test_each_user_has_an_equal_share_of_what_is_kept(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bug: the newest alerts of all users were kept, up to a limit: one user's took everybody's history away."""
-    monkeypatch.setattr(tables, "MAX_ALERTS", 10)
+    monkeypatch.setattr(sql, "MAX_ALERTS", 10)
     raise_(db, *of(None, *range(1, 9)), *of("bob", 9, 10), *of("ann", *range(11, 40)), routes=OPEN)
-    tables.retain(db, NOW - 1)
-    kept = [one.user for one in tables.recent(db, None, 100)]
+    sql.retain(db, NOW - 1)
+    kept = [one.user for one in sql.recent(db, None, 100)]
     assert (kept.count(None), kept.count("bob"), kept.count("ann")) == (8, 2, 5)
-    assert tables.counts(db).waiting == {"pb": 15}
+    assert sql.counts(db).waiting == {"pb": 15}
 
 
 # What waits
@@ -113,7 +113,7 @@ def test_a_users_flood_displaces_his_own_deliveries_only(
     assert sorted(found, key=str) == sorted(
         [(None, 1), (None, 23), ("bob", 2), *(("ann", number) for number in range(18, 23))], key=str
     )
-    assert tables.counts(db).dropped == 15
+    assert sql.counts(db).dropped == 15
 
 
 def test_what_was_given_up_gives_way_first(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_the_counts_are_what_is_there(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM alerts WHERE number IN (5, 9)")
     counted = "SELECT target, user, sum(NOT aside), sum(aside) FROM deliveries GROUP BY target, user"
     assert db.execute("SELECT * FROM queues").fetchall() == db.execute(counted).fetchall()
-    counts = tables.counts(db)
+    counts = sql.counts(db)
     assert (counts.waiting, counts.given_up) == ({"pb": 5}, {"pb": 1})
     queues.keep_targets(db, [])
     assert db.execute("SELECT * FROM queues").fetchall() == []
@@ -179,7 +179,7 @@ def test_the_work_for_an_alert_does_not_grow_with_what_is_there(
         with steps(db, cost.setdefault("next", [])):
             queues.waiting(db, "pb", 1)
         with steps(db, cost.setdefault("view", [])):
-            tables.recent(db, "bob", 2)
+            sql.recent(db, "bob", 2)
 
     raise_(db, *of("ann", 1), *of(None, 2), *of("bob", 3), routes=OPEN)
     measure(10)
@@ -210,7 +210,7 @@ PRAGMA user_version=1;
 def written_before(file: Path) -> None:
     """What an earlier zlotick left: three alerts, two of them waiting, one given up."""
     with closing(sqlite3.connect(file)) as db:
-        db.executescript(_VERSION_1 + f"PRAGMA application_id={layout.APPLICATION_ID}")
+        db.executescript(_VERSION_1 + f"PRAGMA application_id={schema.APPLICATION_ID}")
         for one, sent in ((alert(1), 1), (alert(2, user="ann"), None), (alert(3, user="bob"), None)):
             row = (one.id, NOW, sent, msgspec.json.encode(one).decode())
             db.execute("INSERT INTO alerts (id, raised_at, sent, alert) VALUES (?, ?, ?, ?)", row)

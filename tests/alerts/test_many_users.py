@@ -18,19 +18,19 @@ import aiohttp
 import pytest
 from tests.alerts.receiver import Receiver, receiver
 from tests.alerts.walks import OPENING, batch, moment, quote, rule
-from tests.gateway.test_users import Admin
+from tests.gateway.access.test_pocketbase_users import Admin
 from tests.servers import start_pocketbase
-from tests.test_manager import settings
+from tests.service.test_manager import settings
 
-from zlotick.alerts.book import FILE, Book
 from zlotick.alerts.engine import AlertEngine
 from zlotick.alerts.service import Alerts
-from zlotick.alerts.tables import Routes
+from zlotick.alerts.sql import Routes
+from zlotick.alerts.store import FILE, Book
 from zlotick.config import AlertRuleConfig, PocketbaseConfig, Secret, Settings
 from zlotick.journal.sqlite import SqliteJournal
-from zlotick.manager import RealTimeStreamManager
 from zlotick.model import Alert, AlertCondition, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
+from zlotick.service.manager import RealTimeStreamManager
 
 STOCKS = [f"S{number:02d}" for number in range(80)]
 OWNERS, LIMIT = "owner's", 100
@@ -123,7 +123,7 @@ async def serving(folder: Path, pocketbase: PocketbaseConfig, phone: Receiver) -
 async def test_a_users_flood_silences_nobody(
     tmp_path: Path, private_servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zlotick.manager.Alerts", partial(Alerts, rules_every=0.5))
+    monkeypatch.setattr("zlotick.service.manager.Alerts", partial(Alerts, rules_every=0.5))
     server = await start_pocketbase(tmp_path / "pb")
     async with (
         receiver() as phone,
@@ -164,7 +164,7 @@ async def test_a_users_flood_silences_nobody(
 def _listed(config: Settings) -> list[str]:
     """``zlotick alerts list``, asking the running service."""
     from zlotick.cli.alerts import _board
-    from zlotick.control import ask, socket_path
+    from zlotick.service.control import ask, socket_path
 
     return list(_board(asyncio.run(ask(socket_path(config.service.home), "alert-rules"))))
 

@@ -14,7 +14,7 @@ from tests.alerts.receiver import Receiver, receiver
 from tests.alerts.walks import alert
 from tests.servers import free_ports
 
-from zlotick.alerts.courier import Target
+from zlotick.alerts.dispatcher import Target
 from zlotick.alerts.notify import targets
 from zlotick.config import AlertsConfig, Secret
 from zlotick.errors import ConfigError, Fatal, Transient

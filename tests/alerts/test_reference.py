@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.alerts.test_engine import append, observed, running
 from tests.alerts.walks import OPENING, entry, moment, quote, rule
 
+from zlotick.alerts.evaluator import Standing, Watch
 from zlotick.alerts.reference import adjustment, seen
 from zlotick.alerts.rules import NEVER
-from zlotick.alerts.watch import Standing, Watch
 from zlotick.model import Alert, AlertRule, StockUpdate
 
 BELOW, ABOVE, CROSSES = (

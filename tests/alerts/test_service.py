@@ -16,9 +16,9 @@ from tests.alerts.walks import batch, moment, quote, rule, said
 from tests.servers import start_pocketbase
 from tests.service import Service, offset
 
-from zlotick.alerts.book import FILE, Book
-from zlotick.alerts.inspection import past_alerts
+from zlotick.alerts.offline import past_alerts
 from zlotick.alerts.service import Alerts, check
+from zlotick.alerts.store import FILE, Book
 from zlotick.config import AlertRuleConfig, AlertsConfig, PocketbaseConfig
 from zlotick.errors import ConfigError, Transient
 from zlotick.journal.sqlite import SqliteJournal

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_quote
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.model import (
     Alert,
     AlertCondition,

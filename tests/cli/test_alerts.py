@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 import structlog
 from tests.alerts.receiver import receiver
-from tests.test_manager import YourCustomProvider, settings
+from tests.service.test_manager import YourCustomProvider, settings
 
 from zlotick.cli import main
 from zlotick.config import AlertRuleConfig
-from zlotick.manager import RealTimeStreamManager
 from zlotick.model import AlertCondition
+from zlotick.service.manager import RealTimeStreamManager
 
 TOML = """
 [service]
@@ -207,7 +207,7 @@ def test_names_and_texts_of_others_command_no_terminal(
     async def answered(_: Path, question: str, **__: object) -> object:
         return answers[question]
 
-    monkeypatch.setattr("zlotick.control.ask", answered)
+    monkeypatch.setattr("zlotick.service.control.ask", answered)
     for command, lines in (("list", 5), ("history", 2)):
         assert main(["alerts", command]) == 0
         out = capsys.readouterr().out

@@ -9,9 +9,9 @@ import pytest
 from tests.gateway.serving import Service, quote, report, serving
 
 from zlotick import cli
-from zlotick.cli.checkup.service import told_by
+from zlotick.cli.checks.machine import Verdict
+from zlotick.cli.checks.service import told_by
 from zlotick.model import ConnectionStatus, ProviderRow
-from zlotick.telemetry.machine import Verdict
 
 GPW = ProviderRow("gpw", ConnectionStatus.DISCONNECTED)
 DUE = "Tue 1 Dec, 8:30 (Warsaw)"

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.providers import stub
-from tests.providers.gpw_page import page, stock
-from tests.providers.stub import StubSource
+from tests.providers.web import stub
+from tests.providers.web.gpw_page import page, stock
+from tests.providers.web.stub import StubSource
 from tests.servers import free_ports
 from tests.service import Service
 
 from zlotick.cli import main
-from zlotick.cli.checkup import examination, service
-from zlotick.journal.lock import OwnerLock
-from zlotick.market.sessions import WARSAW
+from zlotick.cli.checks import examination, service
+from zlotick.market.calendar import WARSAW
+from zlotick.sqlite.lock import OwnerLock
 
 OFF = ["--set", "questdb.mode=off", "--set", "pocketbase.mode=off"]
 

@@ -22,9 +22,10 @@ import pytest
 from tests.cli.in_process import Command, beside
 from tests.service import Service, offset, replayed
 
-from zlotick.cli import WrongUsage, stored
+from zlotick.cli import WrongUsage
 from zlotick.cli.export import ExportOptions
 from zlotick.cli.period import beginning, ending
+from zlotick.cli.remote import history
 from zlotick.config import Settings, load
 
 pytestmark = pytest.mark.may_block  # a command has its loop for itself, and writes files in it
@@ -168,14 +169,14 @@ def test_a_terminal_gets_a_table_in_warsaw_time(service: Service) -> None:
 async def test_pages_are_joined_without_a_seam(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows than the gateway gives at once: each page begins where the last one ended."""
     known = await asyncio.to_thread(api, service, "history/ABS?from=2025-04-30")
-    monkeypatch.setattr(stored, "PAGE", 7)
+    monkeypatch.setattr(history, "PAGE", 7)
     settings = await asyncio.to_thread(settings_of, service)
-    wanted = stored.Wanted(ExportOptions(begin="2025-04-30").query("ABS"))
-    pages = [page async for page in stored.pages(settings, wanted)]
+    wanted = history.Wanted(ExportOptions(begin="2025-04-30").query("ABS"))
+    pages = [page async for page in history.pages(settings, wanted)]
     assert len(pages) > 3
     assert [row for page in pages for row in page] == known
-    few = stored.Wanted(ExportOptions(begin="2025-04-30", limit=9).query("ABS"))
-    assert [row async for page in stored.pages(settings, few) for row in page] == known[:9]
+    few = history.Wanted(ExportOptions(begin="2025-04-30", limit=9).query("ABS"))
+    assert [row async for page in history.pages(settings, few) for row in page] == known[:9]
 
 
 def settings_of(service: Service) -> Settings:

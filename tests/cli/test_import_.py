@@ -19,7 +19,7 @@ from tests.service import Service, offset
 from tests.stores.questdb.samples import drop_schema
 
 from zlotick.config import QuestDBConfig
-from zlotick.journal.lock import OwnerLock
+from zlotick.sqlite.lock import OwnerLock
 from zlotick.stores.questdb import QuestDBConnector
 
 STOOQ = "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"

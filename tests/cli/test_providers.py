@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import structlog
 from tests.gateway.serving import Service, serving
-from tests.providers import gpw_page
-from tests.providers import stub as play
-from tests.providers.stub import Reply, StubSource
+from tests.providers.web import gpw_page
+from tests.providers.web import stub as play
+from tests.providers.web.stub import Reply, StubSource
 from tests.servers import free_ports
 
 from zlotick import cli

@@ -6,8 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.providers import stub as play
-from tests.providers.test_recorded import quotes, record
+from tests.providers.recording.test_playback import quotes, record
+from tests.providers.web import stub as play
 from tests.service import Service
 
 

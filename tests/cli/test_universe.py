@@ -9,13 +9,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.providers import stub
-from tests.providers.gpw_page import page, stock, without_a_trade
-from tests.providers.stub import StubSource
+from tests.providers.web import stub
+from tests.providers.web.gpw_page import page, stock, without_a_trade
+from tests.providers.web.stub import StubSource
 
 from zlotick.cli import main
 from zlotick.config import UniverseConfig
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import load
 
 ORLEN, KGHM = "PLPKN0000018", "PLKGHM000017"

@@ -11,7 +11,7 @@ import pytest
 from zlotick.config import AlertRuleConfig, Secret, load
 from zlotick.config.alerts import SessionPhase
 from zlotick.errors import ConfigError
-from zlotick.market.sessions import Phase
+from zlotick.market.calendar import Phase
 from zlotick.model import AlertCondition
 
 UP = {"name": "up", "condition": "price_above", "threshold": 220}

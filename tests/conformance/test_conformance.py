@@ -34,18 +34,18 @@ from tests.gateway.stage import Wire
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
 from zlotick.gateway import Gateway
-from zlotick.gateway.answers import Answers
-from zlotick.gateway.arrivals import Arrivals
-from zlotick.gateway.auth import EVERYBODY
-from zlotick.gateway.door import Admission, Door
-from zlotick.gateway.events import event
-from zlotick.gateway.hub import Hub
-from zlotick.gateway.link import StateNow
-from zlotick.gateway.live_candles import LiveCandles
-from zlotick.gateway.resume import Tail
-from zlotick.gateway.session import Session, SessionCounts
-from zlotick.gateway.socket import Socket
-from zlotick.gateway.workers import Workers
+from zlotick.gateway.access.auth import EVERYBODY
+from zlotick.gateway.access.middleware import Admission, Door
+from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.live_candles import LiveCandles
+from zlotick.gateway.fanout.recovery import Tail
+from zlotick.gateway.protocol.events import event
+from zlotick.gateway.sessions.handshake import Socket
+from zlotick.gateway.sessions.websocket import Session, SessionCounts
+from zlotick.gateway.status import Answers
+from zlotick.gateway.workers.ipc import StateNow
+from zlotick.gateway.workers.supervisor import Workers
 from zlotick.model import Alert, CycleReport, Position, Standing, StockUpdate, utc_time
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))

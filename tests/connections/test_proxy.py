@@ -12,14 +12,14 @@ import pytest
 from tests.alerts.receiver import receiver
 from tests.alerts.walks import alert
 from tests.forward_proxy import ForwardProxy, forward_proxy
-from tests.providers.stub import StubSource, page
+from tests.providers.web.stub import StubSource, page
 from yarl import URL
 
 from zlotick.alerts.notify import targets
 from zlotick.config import AlertsConfig, GpwConfig, Secret
 from zlotick.connections.proxy import proxy_for, spare_loopback
 from zlotick.errors import Refusal, RefusalReason
-from zlotick.providers.web import HttpWeb
+from zlotick.providers.web.client import HttpWeb
 
 SOURCE = "quotes.example.invalid"
 

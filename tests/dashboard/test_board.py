@@ -21,7 +21,7 @@ from tests.gateway.serving import Service as Answers
 from tests.service import Service, replayed
 
 from zlotick.gateway import Gateway, GatewayContext
-from zlotick.gateway.tokens import TokenFile
+from zlotick.gateway.access.tokens import TokenFile
 from zlotick.market.universe import Member
 from zlotick.model import (
     AlertsSeen,

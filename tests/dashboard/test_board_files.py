@@ -13,7 +13,7 @@ import pytest
 from tests.gateway.serving import Service, serving
 from yarl import URL
 
-from zlotick.gateway import dashboard
+from zlotick.gateway.api import board as dashboard
 
 ROOT = Path(__file__).parents[2]
 BUDGET = 100_000

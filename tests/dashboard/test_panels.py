@@ -21,10 +21,10 @@ from tests.stores.questdb.samples import drop_schema, viewed
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
 from zlotick.config.alerts import AlertRuleConfig
 from zlotick.errors import Refusal, RefusalReason
-from zlotick.manager import RealTimeStreamManager
-from zlotick.market.sessions import Calendar
+from zlotick.market.calendar import Calendar
 from zlotick.model import AlertCondition, StockUpdate, utc_text
 from zlotick.providers import StockDataProvider
+from zlotick.service.manager import RealTimeStreamManager
 from zlotick.stores.questdb import QuestDBConnector
 
 BOARD = Path(__file__).parents[2] / "dashboard"

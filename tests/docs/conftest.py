@@ -9,7 +9,7 @@ import pytest
 from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig
-from zlotick.providers.replay import ReplayProvider
+from zlotick.providers.replay.provider import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.docs.blocks import DOCS, blocks
 
-from zlotick.market.cadence import closed_until
+from zlotick.market.schedule import closed_until
 
 ROOT = DOCS.parent
 IMPORT = re.compile(r"^(?:import|from) ([\w, ]+)", re.MULTILINE)

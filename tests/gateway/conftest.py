@@ -24,4 +24,4 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that never answer a close are cut sooner than in life."""
-    monkeypatch.setattr("zlotick.gateway.session.CLOSE_GRACE", 0.3)
+    monkeypatch.setattr("zlotick.gateway.sessions.websocket.CLOSE_GRACE", 0.3)

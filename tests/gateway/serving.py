@@ -16,7 +16,7 @@ import websockets
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, GatewayContext
-from zlotick.gateway.alerts import may_see
+from zlotick.gateway.protocol.alerts import may_see
 from zlotick.journal.base import JournalStats
 from zlotick.model import (
     Alert,

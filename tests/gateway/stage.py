@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from tests.gateway.serving import quote
 
-from zlotick.gateway.frames import plain
-from zlotick.gateway.hub import Hub
-from zlotick.gateway.live_candles import LiveCandles
-from zlotick.gateway.resume import Tail
-from zlotick.gateway.subscriber import Subscriber
-from zlotick.gateway.subscription import Subscription
+from zlotick.gateway.fanout.frames import plain
+from zlotick.gateway.fanout.groups import Subscriber
+from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.fanout.live_candles import LiveCandles
+from zlotick.gateway.fanout.recovery import Tail
+from zlotick.gateway.protocol.subscription import Subscription
 from zlotick.model import Entry, Position, Standing, StockUpdate, UpdateBatch, now_text, utc_time
 
 NAMES = ("ABS", "ACG", "AGO")

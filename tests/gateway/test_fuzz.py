@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from tests.gateway.serving import SYMBOLS, Client, connected, quote, report, serving, until
 
 from zlotick.gateway import Gateway
-from zlotick.gateway.frames import BINARY, CLOSE, PING, PONG, TEXT, deflated
+from zlotick.gateway.fanout.frames import BINARY, CLOSE, PING, PONG, TEXT, deflated
 
 CONTINUATION = 0x0
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10

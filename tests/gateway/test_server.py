@@ -10,7 +10,8 @@ import websockets
 from tests.gateway.serving import Service, connected, quote, report, serving, until
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway, dashboard
+from zlotick.gateway import Gateway
+from zlotick.gateway.api import board as dashboard
 from zlotick.model import Position
 
 

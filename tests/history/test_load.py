@@ -24,7 +24,7 @@ from zlotick.history.reader import Reader
 from zlotick.stores.questdb import QuestDBConnector
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-PACKAGED = (files("zlotick.providers") / "gpw_2025-04-30.csv").read_text().splitlines()
+PACKAGED = (files("zlotick.providers.replay") / "gpw_2025-04-30.csv").read_text().splitlines()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.stores.questdb.samples import make_quote
 
 from zlotick.config import QuestDBConfig
 from zlotick.history.load import CheckpointFile, Loaded, Loader
-from zlotick.market.history import HistoryQuery
+from zlotick.market.queries import HistoryQuery
 from zlotick.model import StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.exports import parquet

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.honesty.exchange import DAYS, when
 
-from zlotick.market.sessions import in_warsaw
+from zlotick.market.calendar import in_warsaw
 
 Edit = tuple[Any, ...]
 """A change of a page: its kind, whose rows (``ABS``, ``ABS,11B``, ``*`` for all, ``#16`` for the first 16), and what.

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import NamedTuple
 from zlib import crc32
 
-from zlotick.market.sessions import GPW, WARSAW
+from zlotick.market.calendar import GPW, WARSAW
 
 QUIET = "MLG"
 DAYS = {
@@ -66,7 +66,7 @@ def day_of(name: str) -> date:
 @cache
 def bars() -> dict[str, list[tuple[int, list[Decimal], int]]]:
     """Of each stock the hours of the packaged session: when each ends, its four prices, its shares."""
-    text = (files("zlotick.providers") / "gpw_2025-04-30.csv").read_text(encoding="utf-8")
+    text = (files("zlotick.providers.replay") / "gpw_2025-04-30.csv").read_text(encoding="utf-8")
     found: dict[str, list[tuple[int, list[Decimal], int]]] = defaultdict(list)
     for row in csv.DictReader(text.splitlines()):
         hour = int(row["time_end"][:2]) if row["date"] == "2025-04-30" else 0

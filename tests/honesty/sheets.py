@@ -10,12 +10,12 @@ from typing import Any
 from tests.honesty import exchange
 from tests.honesty.case import Edit
 from tests.honesty.exchange import Shown, percent, when
-from tests.providers import gpw_page
+from tests.providers.web import gpw_page
 
 from zlotick.config import UniverseConfig
-from zlotick.market.sessions import GPW, WARSAW
+from zlotick.market.calendar import GPW, WARSAW
 from zlotick.market.universe import load
-from zlotick.providers.bankier import _SHORT_NAMES
+from zlotick.providers.web.bankier import _SHORT_NAMES
 
 DELAY = {"gpw": timedelta(minutes=15), "bankier": timedelta(minutes=15)}
 _OPENING, _FIRST_SHOWN = time(9, 0), timedelta(hours=9, minutes=15)

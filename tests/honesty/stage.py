@@ -20,8 +20,8 @@ from tests.gateway.serving import Client, connected
 from tests.honesty import exchange, sheets
 from tests.honesty.case import Case, Look, Page, Sees
 from tests.honesty.exchange import day_of, when
-from tests.providers import stub as play
-from tests.providers.stub import Reply, Seen, StubSource
+from tests.providers.web import stub as play
+from tests.providers.web.stub import Reply, Seen, StubSource
 
 from zlotick.config import (
     AlertRuleConfig,
@@ -31,10 +31,10 @@ from zlotick.config import (
     Secret,
     Settings,
 )
-from zlotick.manager import RealTimeStreamManager
-from zlotick.market.sessions import Phase, in_warsaw
+from zlotick.market.calendar import Phase, in_warsaw
 from zlotick.model import AlertCondition, StockUpdate, utc_now, utc_time
 from zlotick.providers import StockDataProvider
+from zlotick.service.manager import RealTimeStreamManager
 
 WITHIN = 5.0
 """Seconds that a client may take to see what everybody else sees."""

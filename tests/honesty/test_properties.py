@@ -20,7 +20,7 @@ from tests.honesty.case import DOWN, OTHER, Case, Look, Page, named, page
 from tests.honesty.exchange import when
 from tests.honesty.stage import House, bare
 
-from zlotick.market.sessions import in_warsaw
+from zlotick.market.calendar import in_warsaw
 from zlotick.model import utc_time
 
 WELL_AFTER = 5

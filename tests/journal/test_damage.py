@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.journal.quotes import batch
 
 from zlotick.errors import JournalError
-from zlotick.gateway.resume import CannotResume, Tail, missed
+from zlotick.gateway.fanout.recovery import CannotResume, Tail, missed
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Position
 

@@ -13,7 +13,7 @@ from tests.stores.questdb.samples import drop_schema, viewed
 from zlotick.config import QuestDBConfig, ReplayConfig
 from zlotick.market.candles import INTERVALS, Bar, Candle, Candles
 from zlotick.model import StockUpdate, utc_text, utc_time
-from zlotick.providers.replay import ReplayProvider
+from zlotick.providers.replay.provider import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
 
 DAY = utc_time("2025-04-30T00:00:00Z")

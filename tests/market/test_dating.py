@@ -8,8 +8,8 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.calendar import WARSAW, Calendar
 from zlotick.market.dating import Answer, Page, Trade, Undated, check_trade_time, date_trades, trading_time
-from zlotick.market.sessions import WARSAW, Calendar
 from zlotick.model import StockUpdate, utc_text
 
 CALENDAR = Calendar()

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from zlotick.market.calendar import WARSAW, Calendar
 from zlotick.market.quiet import quiet_for
-from zlotick.market.sessions import WARSAW, Calendar
 
 
 def warsaw(text: str) -> datetime:

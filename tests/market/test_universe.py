@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import csv_text, is_isin, load, tell_if_old
 
 HEADER = "symbol,name,isin,as_of\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zlotick.market.sessions import session_date
+from zlotick.market.calendar import session_date
 from zlotick.market.validation import Reason, Validator
 from zlotick.model import MarketStatus, RejectedQuote, StockUpdate, utc_time
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlotick.errors import RefusalReason
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.providers.circuit import HEALTHY_AFTER, LONGEST_TOLD, OFF_THE_WEB, WAITS, Circuit
 
 NOON = datetime(2026, 11, 24, 11, tzinfo=UTC)

@@ -26,7 +26,7 @@ from zlotick.errors import ConfigError
 from zlotick.model import MarketStatus
 from zlotick.telemetry import logs, sinks
 
-log = structlog.stdlib.get_logger("zlotick.cycle")
+log = structlog.stdlib.get_logger("zlotick.service.cycle")
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - (\S+) - ([A-Z]+) - (.*)")
 
 
@@ -60,7 +60,7 @@ def test_a_text_line_is_as_the_guide_has_it(service):
     log.info("Update cycle completed", mark="✅", fetched=78, rejected=0, seconds=0.031)
     (line,) = lines(service)
     name, level, message = LINE.fullmatch(line).groups()
-    assert (name, level) == ("zlotick.cycle", "INFO")
+    assert (name, level) == ("zlotick.service.cycle", "INFO")
     assert message == "✅ Update cycle completed (fetched=78 rejected=0 seconds=0.031)"
     told = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  as above
     assert abs((told - before).total_seconds()) < 60
@@ -100,7 +100,7 @@ def test_a_json_line_is_one_object(service):
     assert abs((moment - datetime.now(UTC)).total_seconds()) < 60
     assert told == {
         "level": "warning",
-        "logger": "zlotick.cycle",
+        "logger": "zlotick.service.cycle",
         "event": "Odd",
         "mark": "❌",
         "price": 1.5,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from zlotick.client import Message, Quote
-from zlotick.market.sessions import Calendar
+from zlotick.market.calendar import Calendar
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.feed import Feed
 from zlotick.terminal.rows import Row, Rows

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from zlotick.market.sessions import WARSAW, Calendar
+from zlotick.market.calendar import WARSAW, Calendar
 from zlotick.terminal.clock import MarketClock
 
 

@@ -9,15 +9,15 @@ from datetime import date, datetime
 
 import structlog
 
-from zlotick.alerts.book import Book
+from zlotick.alerts.evaluator import Findings, Watch
 from zlotick.alerts.reference import Adjustment
 from zlotick.alerts.rules import Clock
-from zlotick.alerts.tables import Routes
-from zlotick.alerts.watch import Findings, Watch
+from zlotick.alerts.sql import Routes
+from zlotick.alerts.store import Book
 from zlotick.connections.backoff import backoff
 from zlotick.errors import AlertError, JournalError
 from zlotick.journal import Journal
-from zlotick.market.sessions import in_warsaw
+from zlotick.market.calendar import in_warsaw
 from zlotick.model import Alert, AlertRule, Entry, Position, utc_now
 
 log = structlog.stdlib.get_logger("zlotick.alerts")

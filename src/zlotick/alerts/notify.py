@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from zlotick.alerts.courier import Send, Target
+from zlotick.alerts.dispatcher import Send, Target
 from zlotick.config import AlertsConfig, Secret
 from zlotick.connections.proxy import proxy_for
 from zlotick.errors import ConfigError, Fatal, Transient

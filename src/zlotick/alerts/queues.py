@@ -1,6 +1,6 @@
 """The deliveries of ``alerts.sqlite``: what targets have yet to get, a queue for each user of each target.
 
-Nothing here depends on how much waits: the triggers of :mod:`zlotick.alerts.layout` keep the counts.
+Nothing here depends on how much waits: the triggers of :mod:`zlotick.alerts.schema` keep the counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from zlotick.alerts.layout import decoded
+from zlotick.alerts.schema import decoded
 from zlotick.model import Alert
 
 MAX_WAITING = 10_000

@@ -30,7 +30,7 @@ from functools import cached_property, lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from zlotick.market.sessions import session_date
+from zlotick.market.calendar import session_date
 from zlotick.model import AlertCondition, AlertRule, Review, Standing, StockUpdate, utc_time
 
 Observed = float | str

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import structlog
 
 from zlotick.alerts import notify
-from zlotick.alerts.book import FILE, Book
-from zlotick.alerts.courier import Courier, Target
+from zlotick.alerts.dispatcher import Courier, Target
 from zlotick.alerts.engine import AlertEngine
-from zlotick.alerts.rulebook import CONFIG, POCKETBASE, of_records, of_settings, unknown_symbols
+from zlotick.alerts.evaluator import Standing
+from zlotick.alerts.messages import name_of
+from zlotick.alerts.rule_sources import CONFIG, POCKETBASE, of_records, of_settings, unknown_symbols
 from zlotick.alerts.rules import Clock
-from zlotick.alerts.tables import Counts, Routes
-from zlotick.alerts.watch import Standing
-from zlotick.alerts.wording import name_of
+from zlotick.alerts.sql import Counts, Routes
+from zlotick.alerts.store import FILE, Book
 from zlotick.config import AlertsConfig, Settings
 from zlotick.errors import AlertError, ConfigError, ZlotickError
 from zlotick.journal import Journal

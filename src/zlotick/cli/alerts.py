@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import log_to_stderr, say
-from zlotick.cli.shown import json_text, table
+from zlotick.cli.output.progress import log_to_stderr, say
+from zlotick.cli.output.tables import json_text, table
 from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # commands import what they need when they run
-    from zlotick.alerts.courier import Target
+    from zlotick.alerts.dispatcher import Target
     from zlotick.config import Settings
     from zlotick.model import Alert, AlertRule
 
@@ -48,7 +48,7 @@ def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) ->
 
         zlotick alerts list
     """
-    from zlotick.control import ask, socket_path
+    from zlotick.service.control import ask, socket_path
 
     loaded = settings.load().settings
     try:
@@ -127,7 +127,7 @@ def history(
 
 
 def _written(settings: Settings) -> dict[str, Any] | None:
-    from zlotick.alerts.rulebook import CONFIG, of_settings
+    from zlotick.alerts.rule_sources import CONFIG, of_settings
     from zlotick.model import plain
 
     if not settings.alerts.enabled:
@@ -173,16 +173,16 @@ def _rule_row(rule: dict[str, Any]) -> tuple[str, ...]:
 
 
 async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> int:
-    from zlotick.alerts.rehearsal import rehearse
-    from zlotick.alerts.rulebook import unknown_symbols
-    from zlotick.market.sessions import calendar
+    from zlotick.alerts.dry_run import rehearse
+    from zlotick.alerts.rule_sources import unknown_symbols
+    from zlotick.market.calendar import calendar_of
     from zlotick.model import plain
-    from zlotick.providers.replay import ReplayProvider
+    from zlotick.providers.replay.provider import ReplayProvider
 
     rules = _chosen(settings, name)
     material = ReplayProvider(settings.providers.replay, STEP)
     found: list[Alert] = []
-    market, jump_limit = calendar(settings.market), settings.providers.jump_limit_percent
+    market, jump_limit = calendar_of(settings.market), settings.providers.jump_limit_percent
     async for alert in rehearse(rules, material, market, jump_limit):
         found.append(alert)
         if not as_json:
@@ -199,7 +199,7 @@ async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> i
 
 
 def _chosen(settings: Settings, name: str | None) -> list[AlertRule]:
-    from zlotick.alerts.rulebook import of_settings
+    from zlotick.alerts.rule_sources import of_settings
 
     rules = of_settings(settings.alerts.rules)
     if not rules:
@@ -250,9 +250,9 @@ async def _try(target: Target, alert: Alert) -> str:
 
 
 def _past(settings: Settings, limit: int) -> list[dict[str, Any]]:
-    from zlotick.alerts.inspection import past_alerts
-    from zlotick.control import ask, socket_path
+    from zlotick.alerts.offline import past_alerts
     from zlotick.model import plain
+    from zlotick.service.control import ask, socket_path
 
     home = settings.service.home
     try:
@@ -280,6 +280,6 @@ def _line(alert: dict[str, Any]) -> str:
 
 def _local(text: str) -> str:
     """A moment of the market, in Warsaw's time."""
-    from zlotick.market.sessions import WARSAW
+    from zlotick.market.calendar import WARSAW
 
     return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from zlotick.cli.export import ExportOptions, export
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.market.history import Interval
+from zlotick.market.queries import Interval
 
 NEWEST = ExportOptions()
 

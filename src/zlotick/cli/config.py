@@ -15,7 +15,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import log_on_stderr
+from zlotick.cli.output.progress import log_on_stderr
 from zlotick.config import Loaded, Option, describe, fields_of, sections, value_of
 from zlotick.config.exposed import exposed_file
 from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
@@ -59,7 +59,7 @@ def check(*, options: SettingsOptions = NO_OPTIONS) -> None:
 
         zlotick config check --config /etc/zlotick.toml
     """
-    from zlotick.preparation import problems
+    from zlotick.service.preparation import problems
 
     loaded = options.load()
     with log_on_stderr():

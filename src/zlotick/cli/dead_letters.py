@@ -25,7 +25,7 @@ def dead_letters(
         zlotick dead-letters
         zlotick dead-letters --resend
     """
-    from zlotick.control import ask, socket_path
+    from zlotick.service.control import ask, socket_path
 
     path = socket_path(settings.load().settings.service.home)
     if resend:

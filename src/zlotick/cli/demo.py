@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 
 if TYPE_CHECKING:  # commands import the service when they run it
-    from zlotick.manager import RealTimeStreamManager
+    from zlotick.service.manager import RealTimeStreamManager
 
 PRESET = (
     "service.profile=demo",
@@ -42,7 +42,7 @@ def demo(
         zlotick demo
         zlotick demo --speed 600
     """
-    from zlotick.cli.running import run_service
+    from zlotick.cli.runner import run_service
 
     flags = () if speed is None else (f"providers.replay.speed={speed}",)
     loaded = settings.load(*flags, preset=PRESET)
@@ -51,7 +51,7 @@ def demo(
 
 def about(manager: RealTimeStreamManager) -> str:
     """What this is, and where things are."""
-    from zlotick.cli.running import gateway_address
+    from zlotick.cli.runner import gateway_address
     from zlotick.telemetry import logs
 
     settings = manager.settings
@@ -92,7 +92,7 @@ async def progress(manager: RealTimeStreamManager) -> None:
 
 def status_line(manager: RealTimeStreamManager) -> str:
     """The pipeline at a glance."""
-    from zlotick.market.sessions import WARSAW
+    from zlotick.market.calendar import WARSAW
 
     report = manager.cycle.last_report
     moment = manager.cycle.market_time().astimezone(WARSAW)

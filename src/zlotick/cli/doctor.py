@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import log_on_stderr
-from zlotick.cli.shown import json_text
+from zlotick.cli.output.progress import log_on_stderr
+from zlotick.cli.output.tables import json_text
 from zlotick.errors import ConfigError
 from zlotick.telemetry.marks import shown_lines
 
 if TYPE_CHECKING:
-    from zlotick.telemetry.machine import Finding
+    from zlotick.cli.checks.machine import Finding
 
 _MARKS = {"well": "✅", "warning": "⚠", "wrong": "❌"}
 _NAME_WIDTH = 21
@@ -36,7 +36,7 @@ def doctor(
         zlotick doctor
         zlotick doctor --offline --json
     """
-    from zlotick.cli.checkup.examination import examine, of_file, of_settings
+    from zlotick.cli.checks.examination import examine, of_file, of_settings
 
     findings: list[Finding] = []
 

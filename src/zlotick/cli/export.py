@@ -14,12 +14,12 @@ import msgspec
 from cyclopts import Parameter
 
 from zlotick.cli import NOT_WELL, OK, WrongUsage
+from zlotick.cli.output.formats import Format, default_format, form, opened
+from zlotick.cli.output.progress import say
 from zlotick.cli.period import beginning, ending
-from zlotick.cli.progress import say
-from zlotick.cli.stored import Wanted, pages, parquet
-from zlotick.cli.written import Format, default_format, form, opened
+from zlotick.cli.remote.history import Wanted, pages, parquet
 from zlotick.errors import ZlotickError
-from zlotick.market.history import HistoryQuery, Interval
+from zlotick.market.queries import HistoryQuery, Interval
 from zlotick.market.universe import TICKER
 
 if TYPE_CHECKING:

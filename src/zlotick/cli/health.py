@@ -57,7 +57,7 @@ async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
     """The states of the stores as the service tells them, and whether it is ready."""
     import aiohttp
 
-    from zlotick.cli.reach import reach
+    from zlotick.cli.remote.gateway import reach
     from zlotick.client.errors import in_words
 
     gateway = await reach(settings)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import log_to_stderr, progress, say
+from zlotick.cli.output.progress import log_to_stderr, progress, say
 from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # commands import what they need when they run
@@ -138,7 +138,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _read(files: Sequence[TextFile], symbol: str | None) -> Reader:
     from zlotick.history.reader import Reader
-    from zlotick.market.sessions import WARSAW
+    from zlotick.market.calendar import WARSAW
 
     reader = Reader(datetime.now(WARSAW).date(), symbol)
     with progress("Reading", sum(file.size for file in files), "bytes") as advance:
@@ -152,7 +152,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
     """Every kind and length of bars, one after the other."""
     from zlotick.history.files import fingerprint
     from zlotick.history.load import CheckpointFile, Loader
-    from zlotick.journal.lock import OwnerLock
+    from zlotick.sqlite.lock import OwnerLock
     from zlotick.stores.questdb import QuestDBConnector
 
     files = f"{await asyncio.to_thread(fingerprint, paths)} {reader.symbol or ''}"
@@ -180,11 +180,11 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
 @contextlib.asynccontextmanager
 async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
-    from zlotick.cli.reach import reach_questdb
+    from zlotick.cli.remote.gateway import reach_questdb
     from zlotick.config.profile import make_profile
     from zlotick.embedded import provide_questdb
     from zlotick.errors import AlreadyRunning
-    from zlotick.journal.lock import OwnerLock
+    from zlotick.sqlite.lock import OwnerLock
 
     service = settings.service
     await asyncio.to_thread(make_profile, service.home)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 
 
 def beginning(text: str) -> datetime:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.shown import json_text, moment, table
+from zlotick.cli.output.tables import json_text, moment, table
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.telemetry.marks import shown
 
@@ -59,7 +59,7 @@ def try_(
     import structlog
 
     from zlotick.market.universe import load
-    from zlotick.providers.sources import build
+    from zlotick.providers.registry import build
 
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.stderr))
     loaded = settings.load().settings
@@ -80,7 +80,7 @@ def try_(
 async def _ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.reach import nobody, reach
+    from zlotick.cli.remote.gateway import nobody, reach
 
     gateway = await reach(settings)
     address = gateway.address("http")
@@ -174,7 +174,7 @@ def _told(name: str, refusal: Refusal) -> Iterable[str]:
 
 
 def _advice(reason: RefusalReason) -> Iterable[str]:
-    from zlotick.providers.advice import advice
+    from zlotick.cli.output.refusal_help import advice
 
     found = advice(reason)
     yield f"   {found.meaning}"
@@ -182,7 +182,7 @@ def _advice(reason: RefusalReason) -> Iterable[str]:
 
 
 def _refusal(name: str, refusal: Refusal) -> dict[str, Any]:
-    from zlotick.providers.advice import advice
+    from zlotick.cli.output.refusal_help import advice
 
     found = advice(refusal.reason)
     return {

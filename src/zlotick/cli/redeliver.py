@@ -35,7 +35,7 @@ def redeliver(
         zlotick redeliver questdb
         zlotick redeliver questdb --from 4500
     """
-    from zlotick.control import ask, socket_path
+    from zlotick.service.control import ask, socket_path
 
     path = socket_path(settings.load().settings.service.home)
     answer = asyncio.run(ask(path, f"redeliver {store} {first}"))

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 
 if TYPE_CHECKING:  # commands import the service when they run it
-    from zlotick.manager import RealTimeStreamManager
+    from zlotick.service.manager import RealTimeStreamManager
 
 PRESET = ("service.profile=replay", "service.update_interval=1", 'providers.order=["replay"]')
 """Replayed data has a profile of its own: it never meets live data."""
@@ -49,7 +49,7 @@ def replay(
         zlotick replay recordings --speed 10
     """
     from zlotick.cli.demo import about
-    from zlotick.cli.running import run_service
+    from zlotick.cli.runner import run_service
 
     flags = {
         "file": file and file.absolute(),
@@ -65,7 +65,7 @@ def replay(
 
 async def until_replayed(manager: RealTimeStreamManager) -> None:
     """Return when the material is at its end and every store has it."""
-    from zlotick.cli.running import say
+    from zlotick.cli.runner import say
 
     await manager.cycle.exhausted.wait()
     say(f"📊 Replayed: {manager.journal.position.offset} batches. Waiting for the stores.")

@@ -37,7 +37,7 @@ def serve(
         zlotick serve --record recordings
         zlotick serve --set 'providers.order=["simulator"]'
     """
-    from zlotick.cli.running import gateway_address, run_service
+    from zlotick.cli.runner import gateway_address, run_service
 
     flags = {
         "questdb.mode": questdb,

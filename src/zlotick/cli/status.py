@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.shown import json_text, moment
+from zlotick.cli.output.tables import json_text, moment
 from zlotick.errors import Transient
-from zlotick.market.cadence import moment_told, pause_told
+from zlotick.market.schedule import moment_told, pause_told
 from zlotick.model import utc_time
 from zlotick.telemetry.marks import shown
 
@@ -40,7 +40,7 @@ def status(
 async def ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.reach import nobody, reach
+    from zlotick.cli.remote.gateway import nobody, reach
 
     gateway = await reach(settings)
     address = gateway.address("ws")

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.gateway.tokens import Scope, TokenFile, expiry, shown
+from zlotick.gateway.access.tokens import Scope, TokenFile, expiry, shown
 
 token = App(
     name="token",

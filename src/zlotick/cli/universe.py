@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import say
-from zlotick.cli.shown import json_text
+from zlotick.cli.output.progress import say
+from zlotick.cli.output.tables import json_text
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError, Refusal, ZlotickError
-from zlotick.market.comparison import HARMLESS, Difference, Listed, compare, corrected
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
+from zlotick.market.list_changes import HARMLESS, Difference, Listed, compare, corrected
 from zlotick.market.universe import OLD_AFTER_DAYS, OLD_REMEDY, Universe, csv_text, load
 from zlotick.telemetry.marks import shown
 
 if TYPE_CHECKING:  # showing or importing a list needs no source
-    from zlotick.providers.gpw import GpwProvider
+    from zlotick.providers.web.gpw import GpwProvider
 
 Index = Literal["swig80", "wig20", "mwig40"]
 
@@ -74,8 +74,8 @@ def check(
         zlotick universe check
         zlotick universe check --save mine.csv
     """
-    from zlotick.providers.gpw import GpwProvider
-    from zlotick.providers.sources import build
+    from zlotick.providers.registry import build
+    from zlotick.providers.web.gpw import GpwProvider
 
     settings = options.load().settings
     stocks = load(settings.universe)
@@ -119,15 +119,15 @@ def import_(
 
         zlotick universe import holdings.csv mine.csv
     """
-    from zlotick.market import foreign_list
+    from zlotick.market import list_import
 
     try:
         with file.open("rb") as stream:
-            data = stream.read(foreign_list.MAX_BYTES + 1)
+            data = stream.read(list_import.MAX_BYTES + 1)
     except OSError as error:
         raise ZlotickError(f"{file} cannot be read: {error.strerror or error}") from error
     try:
-        members = foreign_list.read(str(file), data, as_of=_day(as_of), tickers=_known_tickers())
+        members = list_import.read(str(file), data, as_of=_day(as_of), tickers=_known_tickers())
     except ConfigError as error:
         raise ZlotickError("\n  ".join(["nothing was written:", *error.problems])) from error
     _write(target, csv_text(members), force)
@@ -160,7 +160,7 @@ def _as_json(stocks: Universe) -> str:
 
 async def _listed(gpw: GpwProvider) -> Sequence[Listed]:
     """What the exchange lists. Raises ZlotickError that says what a refusal means."""
-    from zlotick.providers.advice import advice
+    from zlotick.cli.output.refusal_help import advice
 
     try:
         return await gpw.listing()

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from zlotick.cli import NOT_WELL, OK, WrongUsage
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.progress import say
+from zlotick.cli.output.progress import say
 from zlotick.errors import ZlotickError
 from zlotick.terminal.columns import SortName
 
@@ -102,7 +102,7 @@ def _client(
     settings: Settings, url: str | None, token_file: Path | None, wanted: Subscription, attempts: int | None
 ) -> RealtimeStreamClient:
     """A client of the given stream, or as the owner of the running service."""
-    from zlotick.cli.reach import reach
+    from zlotick.cli.remote.gateway import reach
     from zlotick.client import RealtimeStreamClient
 
     if url is not None:
@@ -121,12 +121,12 @@ def _token(file: Path | None) -> str | None:
 
 
 def _market(settings: Settings, marked: Watchlist) -> tuple[Rows, MarketClock]:
-    from zlotick.market.sessions import calendar
+    from zlotick.market.calendar import calendar_of
     from zlotick.market.universe import load
     from zlotick.terminal.clock import MarketClock
     from zlotick.terminal.rows import Rows
 
-    return Rows(load(settings.universe).names, marked.symbols), MarketClock(calendar(settings.market))
+    return Rows(load(settings.universe).names, marked.symbols), MarketClock(calendar_of(settings.market))
 
 
 def _is_terminal() -> bool:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from zlotick.config.admission import admission
 from zlotick.config.alert_checks import TICKER, alerts, meant
+from zlotick.config.gateway_checks import admission
 from zlotick.config.options import Violation
 from zlotick.config.secrets import DefaultSecret
 from zlotick.config.settings import Settings, WebSourceConfig

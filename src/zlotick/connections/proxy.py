@@ -11,7 +11,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from yarl import URL
 
-from zlotick.config.admission import is_loopback
+from zlotick.config.gateway_checks import is_loopback
 
 LOOPBACK = "localhost,127.0.0.1,::1"
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zlotick.journal.base import JournalStats
-from zlotick.market.history import History
-from zlotick.market.sessions import GPW, Calendar
+from zlotick.market.calendar import GPW, Calendar
+from zlotick.market.queries import History
 from zlotick.market.universe import Member
 from zlotick.model import AlertsSeen, ConnectionStatus, Entry, ProviderRow, Standing
 from zlotick.telemetry.metrics import Metrics

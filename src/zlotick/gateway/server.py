@@ -11,30 +11,30 @@ import structlog
 from aiohttp import web
 
 from zlotick.config import GatewayConfig
-from zlotick.config.admission import exposure
+from zlotick.config.gateway_checks import exposure
 from zlotick.errors import GatewayError, JournalError
-from zlotick.gateway.answers import Answers
-from zlotick.gateway.api import HttpApi, errors_as_json
-from zlotick.gateway.arrivals import Arrivals
-from zlotick.gateway.auth import Guard, TokenVerifier
+from zlotick.gateway.access.auth import Guard, TokenVerifier
+from zlotick.gateway.access.connection_limits import Entrance
+from zlotick.gateway.access.cors import keep_apart, share
+from zlotick.gateway.access.middleware import Door
+from zlotick.gateway.access.pocketbase_users import PocketbaseUsers
+from zlotick.gateway.access.tls import Certificate
+from zlotick.gateway.api.board import ASSETS, Dashboard
+from zlotick.gateway.api.documents import Documents
+from zlotick.gateway.api.health import HttpApi, errors_as_json
+from zlotick.gateway.api.resources import Rest
 from zlotick.gateway.context import GatewayContext
-from zlotick.gateway.cors import keep_apart, share
-from zlotick.gateway.dashboard import ASSETS, Dashboard
-from zlotick.gateway.documents import Documents
-from zlotick.gateway.door import Door
-from zlotick.gateway.entrance import Entrance
-from zlotick.gateway.events import event
-from zlotick.gateway.hub import Hub
+from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.live_candles import LiveCandles
+from zlotick.gateway.fanout.recovery import Tail, warm
+from zlotick.gateway.http.routes import web_routes
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
-from zlotick.gateway.live_candles import LiveCandles
-from zlotick.gateway.rest import Rest
-from zlotick.gateway.resume import Tail, warm
-from zlotick.gateway.routes import web_routes
-from zlotick.gateway.sessions import Sessions
-from zlotick.gateway.socket import share_deflate
-from zlotick.gateway.sse import stream_route
-from zlotick.gateway.tls import Certificate
-from zlotick.gateway.users import PocketbaseUsers
+from zlotick.gateway.protocol.events import event
+from zlotick.gateway.sessions.handshake import share_deflate
+from zlotick.gateway.sessions.registry import Sessions
+from zlotick.gateway.sessions.sse import stream_route
+from zlotick.gateway.status import Answers
 from zlotick.model import Alert, CycleReport, Position, StockUpdate
 
 log = structlog.stdlib.get_logger("zlotick.gateway")

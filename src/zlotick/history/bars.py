@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 
 
 class Period(StrEnum):

@@ -32,7 +32,7 @@ from zlotick.history.bars import Bars
 from zlotick.history.reader import Reader
 from zlotick.history.replacement import Replacement, Session, replacement
 from zlotick.history.rows import rows_of_day
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.model import StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.ilp import TABLE

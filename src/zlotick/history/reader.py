@@ -36,7 +36,7 @@ from zlotick.market.bar_text import (
     symbol_of,
     volume_of,
 )
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import TICKER
 
 EXAMPLES = 3

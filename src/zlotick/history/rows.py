@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from zlotick.history.bars import Bar
-from zlotick.market.sessions import status_of_trade
+from zlotick.market.calendar import status_of_trade
 from zlotick.model import StockUpdate, utc_text
 
 

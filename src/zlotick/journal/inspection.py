@@ -8,10 +8,10 @@ from pathlib import Path
 
 from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
-from zlotick.journal.lock import OwnerLock
 from zlotick.journal.schema import is_journal
 from zlotick.journal.sqlite_errors import translated
 from zlotick.journal.sqlite_file import BUSY_TIMEOUT, check_whole
+from zlotick.sqlite.lock import OwnerLock
 
 
 def inspect(path: Path) -> JournalStats | None:

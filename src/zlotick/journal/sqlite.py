@@ -21,8 +21,8 @@ from zlotick.journal import entries, readers, retention
 from zlotick.journal.base import Journal, JournalStats
 from zlotick.journal.sqlite_errors import translated
 from zlotick.journal.sqlite_file import JournalFile
-from zlotick.journal.thread import Ended, OneThread
 from zlotick.model import DeadLetter, Entry, Position, RejectedQuote, StockUpdate, UpdateBatch, utc_text
+from zlotick.sqlite.thread import Ended, OneThread
 
 log = structlog.stdlib.get_logger("zlotick.journal")
 

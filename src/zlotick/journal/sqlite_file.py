@@ -17,11 +17,11 @@ from zlotick.config.profile import make_folder
 from zlotick.errors import JournalError, JournalReplaced
 from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
-from zlotick.journal.lock import OwnerLock
 from zlotick.journal.offset_mark import OffsetMark
 from zlotick.journal.schema import prepare
 from zlotick.journal.sqlite_errors import move_aside
 from zlotick.model import Entry, Position, UpdateBatch
+from zlotick.sqlite.lock import OwnerLock
 
 P = ParamSpec("P")
 T = TypeVar("T")

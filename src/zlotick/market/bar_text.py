@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, time
 from functools import lru_cache
 
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import TICKER
 
 HOURLY = ("symbol", "date", "time_end", "open", "high", "low", "close", "volume")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zlotick.market.sessions import session_date
+from zlotick.market.calendar import session_date
 from zlotick.market.universe import TICKER
 from zlotick.model import MarketStatus, Origin, Review, StockUpdate, utc_text, utc_time
 

@@ -23,7 +23,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from zlotick.errors import Refusal, RefusalReason
-from zlotick.market.sessions import WARSAW, Calendar, in_warsaw
+from zlotick.market.calendar import WARSAW, Calendar, in_warsaw
 from zlotick.model import StockUpdate, utc_time
 
 OPENING, CLOSING_CALL, CLOSE, LAST_TRADE = time(9), time(16, 50), time(17), time(17, 5)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from zlotick.market.calendar import session_date
 from zlotick.market.canonical import Moment, Reason, Rejection
 from zlotick.market.page_check import OWN_REFERENCE
-from zlotick.market.sessions import session_date
 from zlotick.model import Review, StockUpdate, utc_text, utc_time
 
 LOOKS = 3

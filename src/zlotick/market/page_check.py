@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from zlotick.market.calendar import WARSAW, Calendar
 from zlotick.market.dating import FINAL_AFTER, last_session
-from zlotick.market.sessions import WARSAW, Calendar
 from zlotick.model import StockUpdate, utc_text, utc_time
 
 MANY = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from zlotick.market.sessions import Calendar, Phase
+from zlotick.market.calendar import Calendar, Phase
 
 LIMIT = timedelta(minutes=30)
 _TRADING = (Phase.OPENING_AUCTION, Phase.CONTINUOUS)

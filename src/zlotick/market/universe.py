@@ -22,7 +22,7 @@ import msgspec
 
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 
 COLUMNS = ["symbol", "name", "isin", "as_of"]
 OLD_AFTER_DAYS = 100

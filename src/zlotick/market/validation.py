@@ -16,9 +16,9 @@ import msgspec
 
 from zlotick.market import dating
 from zlotick.market.arithmetic import change_of_floats
+from zlotick.market.calendar import Calendar
 from zlotick.market.canonical import Clock, Reason, Rejection, check_prices, is_exact, keepable, typed
 from zlotick.market.doubts import Doubts
-from zlotick.market.sessions import Calendar
 from zlotick.model import RejectedQuote, StockUpdate, utc_time
 
 __all__ = ["Reason", "Validator"]

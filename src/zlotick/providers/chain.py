@@ -16,12 +16,12 @@ import structlog
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.events import EventBus
-from zlotick.market.cadence import Cadence
+from zlotick.market.calendar import GPW
 from zlotick.market.page_check import PageCheck
-from zlotick.market.sessions import GPW
+from zlotick.market.schedule import Cadence
 from zlotick.model import ProviderRow, StaleReason, StockUpdate, utc_now
 from zlotick.providers.base import StockDataProvider
-from zlotick.providers.link import Link, told
+from zlotick.providers.managed import Link, told
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 

@@ -12,7 +12,7 @@ from collections import Counter
 from datetime import UTC, datetime, time, timedelta
 
 from zlotick.errors import RefusalReason
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 
 Waits = tuple[float, ...]
 """Seconds, one for each failure in a row; the last one holds for all further ones."""

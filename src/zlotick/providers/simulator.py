@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from zlotick.config import SimulatorConfig
-from zlotick.market.sessions import session_date, status_of_trade
+from zlotick.market.calendar import session_date, status_of_trade
 from zlotick.model import StockUpdate, now_text, utc_now, utc_text
 from zlotick.providers.base import StockDataProvider
 

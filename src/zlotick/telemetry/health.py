@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from zlotick.market.cadence import moment_told
-from zlotick.market.sessions import Phase
+from zlotick.market.calendar import Phase
+from zlotick.market.schedule import moment_told
 from zlotick.model import ConnectionStatus, StaleReason, Standing, utc_time
 
 LAG_LIMIT = 20

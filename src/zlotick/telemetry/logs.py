@@ -115,7 +115,7 @@ _CLOCK = logging.Formatter()
 
 
 def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
-    """``2026-11-24 10:00:00,123 - zlotick.cycle - INFO - ✅ Update cycle completed (fetched=78)``."""
+    """``2026-11-24 10:00:00,123 - zlotick.service.cycle - INFO - ✅ Update cycle completed (fetched=78)``."""
     record: logging.LogRecord = event.pop("_record")
     del event["_from_structlog"]
     message = str(event.pop("event", ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from zlotick.market.sessions import WARSAW, Calendar, Phase
+from zlotick.market.calendar import WARSAW, Calendar, Phase
 from zlotick.model import MarketStatus, utc_now, utc_time
 from zlotick.terminal.texts import countdown
 

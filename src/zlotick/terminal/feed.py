@@ -7,7 +7,7 @@ from datetime import datetime
 from zlotick.client import Message, StateChanged
 from zlotick.client.messages import ErrorMessage
 from zlotick.errors import ZlotickError
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.telemetry.marks import shown
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.rows import REPLAYED, Row, Rows

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from zlotick.client import RealtimeStreamClient
-from zlotick.market.sessions import WARSAW
+from zlotick.market.calendar import WARSAW
 from zlotick.model import utc_time
 from zlotick.telemetry.marks import shown, shown_json
 from zlotick.terminal.columns import COLUMNS, aligned, cell, fit

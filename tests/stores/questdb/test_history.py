@@ -12,7 +12,7 @@ from tests.stores.questdb.samples import applied, make_quote, viewed
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Transient
-from zlotick.market.history import HistoryQuery, Interval, StoredCandle
+from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
 from zlotick.model import StockUpdate, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import PAGE_ROWS, QuestDBHistory

@@ -14,7 +14,7 @@ from tests.servers import start_questdb
 from tests.stores.questdb.samples import applied, make_quote, viewed
 
 from zlotick.errors import Fatal, TableAbsent
-from zlotick.market.history import HistoryQuery
+from zlotick.market.queries import HistoryQuery
 from zlotick.model import Origin, Review, now_text, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory

@@ -1,7 +1,7 @@
 /**
  * Where a candle could have been: the trading hours of Warsaw. Pure; times are Unix seconds.
  *
- * The same rules as zlotick.market.sessions. Days that the exchange closed by a resolution of its own are not known
+ * The same rules as zlotick.market.calendar. Days that the exchange closed by a resolution of its own are not known
  * here: such a day is drawn as a gap.
  */
 const MINUTE = 60;

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from zlotick.market.sessions import session_date
+from zlotick.market.calendar import session_date
 from zlotick.model import (
     FRESH,
     Alert,

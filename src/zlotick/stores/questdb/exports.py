@@ -9,7 +9,7 @@ import aiohttp
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
-from zlotick.market.history import HistoryQuery, Interval, Replay
+from zlotick.market.queries import HistoryQuery, Interval, Replay
 from zlotick.model import StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import PRICED, TABLE
 from zlotick.stores.questdb.schema import view_query

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, date, datetime, time
 from typing import Any, Protocol, TypeVar
 
-from zlotick.market.history import HistoryQuery, Interval, StoredCandle
+from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
 from zlotick.model import Origin, Review, StockUpdate, utc_text
 from zlotick.stores.questdb.ilp import PRICED, TABLE
 from zlotick.stores.questdb.schema import view_query

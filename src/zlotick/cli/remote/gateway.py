@@ -1,0 +1,102 @@
+"""How a command reaches the running service of its settings: by which address, and as whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from zlotick.errors import EmbeddedError, Transient, ZlotickError
+from zlotick.service.control import ask, socket_path
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from zlotick.config import QuestDBConfig, Settings
+
+_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The gateway, as this machine's user reaches it."""
+
+    place: str
+    context: ssl.SSLContext | None
+    headers: dict[str, str] = field(repr=False)
+
+    def address(self, scheme: str) -> str:
+        """Its address by ``http`` or ``ws``, with an s where it speaks TLS."""
+        return f"{scheme}{'s' if self.context else ''}://{self.place}"
+
+    def session(self, **options: object) -> aiohttp.ClientSession:
+        """A client's session that it lets in."""
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(ssl=self.context or True)
+        return aiohttp.ClientSession(connector=connector, headers=self.headers, **options)  # type: ignore[arg-type]  # the caller's own
+
+
+def nobody(address: str, error: Exception) -> Transient:
+    """That no zlotick answers there, why, and what to do."""
+    from zlotick.client.errors import in_words
+
+    return Transient(
+        f"zlotick is not running at {address} ({in_words(error)}). "
+        "Start it with `zlotick serve`, or give its port with --set gateway.port=…"
+    )
+
+
+async def reach(settings: Settings) -> Reach:
+    """Where the gateway asks for tokens, the running service gives its own user one, over its private socket."""
+    gateway = settings.gateway
+    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+    headers = {}
+    if gateway.auth != "none" and (token := await _token(settings)):
+        headers["Authorization"] = f"Bearer {token}"
+    return Reach(f"{host}:{gateway.port}", _trust(settings), headers)
+
+
+async def reach_questdb(settings: Settings) -> QuestDBConfig:
+    """The QuestDB of the zlotick that owns this profile: as configured, or its embedded one. Raises EmbeddedError."""
+    import msgspec
+
+    from zlotick.embedded import credentials
+    from zlotick.embedded.provide import questdb_there
+
+    config, home = settings.questdb, settings.service.home
+    password = await asyncio.to_thread(credentials.password_for, home, "questdb", config.user)
+    embedded = msgspec.structs.replace(config, password=password)
+    for candidate in [embedded] if config.mode == "embedded" else [config, embedded]:
+        with contextlib.suppress(EmbeddedError):  # it does not let us in: the other password will do
+            if await questdb_there(candidate):
+                return candidate
+    raise EmbeddedError(
+        f"zlotick is running in {home}, but no QuestDB lets us in on {config.host}:{config.http_port}; "
+        "see zlotick status, and try again when it is connected"
+    )
+
+
+async def _token(settings: Settings) -> str | None:
+    try:
+        token: str | None = await ask(socket_path(settings.service.home), "gateway-token", timeout=_TIMEOUT)
+    except ZlotickError:  # it does not run here: the gateway will say the rest
+        return None
+    return token
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | None:
+    """Trust the very certificate of the settings, whatever names are in it and whoever signed it."""
+    certificate = settings.gateway.tls_certificate
+    if certificate is None:
+        return None
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(certificate)
+    except (ssl.SSLError, OSError) as error:
+        raise ZlotickError(f"gateway.tls_certificate {certificate}: cannot be used ({error})") from error
+    return context

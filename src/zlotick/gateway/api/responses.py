@@ -1,0 +1,138 @@
+"""What the HTTP resources answer with, as types: their documentation is generated from these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from zlotick.gateway.protocol.messages import AlertTold, Message
+from zlotick.market.queries import Interval, StoredCandle
+from zlotick.model import MarketStatus, Position, ProviderRow, StaleReason, StockUpdate
+from zlotick.telemetry.health import Health, HealthFacts
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a request was refused: the code, and what to do."""
+
+    code: int
+    message: str
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """Every HTTP error. With 503 comes ``Retry-After``."""
+
+    error: Refused
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The process runs its loop."""
+
+    live: bool
+
+
+class Ready(Health, frozen=True):
+    """Whether quotes are fresh for the market's phase and every reader keeps up."""
+
+
+class HealthReport(Health, frozen=True):
+    """The judgement, what it was made from, and the status."""
+
+    facts: HealthFacts
+    status: dict[str, Any]
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """What the market is doing. In a replay or a simulation it is at that one's moment."""
+
+    status: MarketStatus
+    phase: str
+    time: str
+    next_change: str  # when the status or the phase differs
+    next_phase: str
+    next_phase_at: str  # over a weekend the status changes, the phase does not
+    session_day: str  # the Warsaw date
+    is_session: bool  # whether the exchange trades on that day
+
+
+class Symbol(msgspec.Struct, frozen=True):
+    """A ticker one may ask for. What is not known of it is null."""
+
+    symbol: str
+    name: str | None = None
+    isin: str | None = None
+    as_of: str | None = None  # the day of the list that has it
+
+
+class Symbols(msgspec.Struct, frozen=True):
+    """All tickers, in their order."""
+
+    count: int
+    symbols: list[Symbol]
+
+
+class Providers(msgspec.Struct, frozen=True):
+    """The scoreboard: how each source is, in the order of asking."""
+
+    next_cycle: str | None
+    providers: list[ProviderRow]
+
+
+class Quote(StockUpdate, frozen=True, kw_only=True):
+    """A quote as the wire shows it. An unknown number is null, never 0."""
+
+    stale: bool
+    stale_reason: StaleReason | None
+
+
+class Quotes(msgspec.Struct, frozen=True):
+    """The latest quotes. The ETag changes with the position, and when the standing of one changes."""
+
+    position: Position | None
+    market_status: MarketStatus
+    count: int
+    data: list[Quote]
+
+
+class StoredQuotes(msgspec.Struct, frozen=True):
+    """Stored quotes, oldest first. ``count`` equal to the limit means that there may be more."""
+
+    symbol: str
+    data: list[StockUpdate]
+    count: int
+
+
+class Candles(msgspec.Struct, frozen=True):
+    """Candles, oldest first. ``count`` equal to the limit means that there may be more."""
+
+    symbol: str
+    interval: Interval
+    data: list[StoredCandle]
+    count: int
+
+
+class NotAsked(msgspec.Struct, frozen=True):
+    """An alert rule of the caller's that is not asked, and why."""
+
+    id: str
+    name: str
+    reason: str
+
+
+class Alerts(msgspec.Struct, frozen=True):
+    """Recent alerts, newest first, each as the channel ``alerts`` told it; and the caller's rules that are not asked."""
+
+    count: int
+    data: list[AlertTold]
+    unusable_rules: list[NotAsked] = []
+
+
+class StockUpdates(Message, frozen=True, kw_only=True, tag="stock_updates"):
+    """Quotes on the socket, put together by :mod:`zlotick.gateway.fanout.frames`. ``count`` is the length of ``data``."""
+
+    timestamp: str
+    count: int
+    data: list[Quote]
+    position: Position | None
+    snapshot: bool
+    market_status: MarketStatus

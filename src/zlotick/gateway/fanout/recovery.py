@@ -1,0 +1,146 @@
+"""What a returning client missed: recent batches from memory, older ones from the journal, with no seam."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Literal
+
+from zlotick.errors import JournalError, ZlotickError
+from zlotick.gateway.fanout.frames import Envelope, SharedMessage, quote_writer
+from zlotick.gateway.protocol.subscription import Selection
+from zlotick.model import FRESH, Entry, Position, Standing
+
+# Timeouts
+READ_TIMEOUT = 5.0
+"""Seconds for one read of the journal."""
+
+# Limits
+CHUNK = 64
+"""Entries of one read of the journal."""
+TAIL_ENTRIES = 512
+TAIL_QUOTES = 20_000
+"""The tail keeps no more than this: about 15 MB."""
+WARM_ENTRIES = 128
+"""Of a restart, which is an hour of cycles of 30 seconds."""
+TAIL_MESSAGES = 256
+"""Encoded batches that are remembered: a thousand clients that return at once want the same ones."""
+
+ReadJournal = Callable[[int, int], Awaitable[list[Entry]]]
+"""Entries after an offset, oldest first, at most so many. Raises JournalError."""
+
+Reason = Literal["retention", "epoch_changed", "damaged"]
+
+
+class CannotResume(ZlotickError):
+    """The batches after a position are not to be had."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+class Tail:
+    """The newest entries of the journal, in memory, with no hole between them."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._quotes = 0
+        self._messages: dict[tuple[int, Selection], SharedMessage | None] = {}
+
+    def append(self, entry: Entry) -> None:
+        """Remember the next entry, and forget the oldest ones."""
+        entries = self._entries
+        if entries and entry.position.offset != entries[-1].position.offset + 1:
+            entries.clear()
+            self._quotes = 0
+            self._messages.clear()
+        entries.append(entry)
+        self._quotes += len(entry.batch.quotes)
+        while len(entries) > 1 and (len(entries) > TAIL_ENTRIES or self._quotes > TAIL_QUOTES):
+            self._quotes -= len(entries.popleft().batch.quotes)
+
+    def after(self, offset: int) -> Entry | None:
+        """The entry that follows an offset, if it is here."""
+        if not self._entries:
+            return None
+        place = offset + 1 - self._entries[0].position.offset
+        return self._entries[place] if 0 <= place < len(self._entries) else None
+
+    def message(
+        self, entry: Entry, selection: Selection, standings: Mapping[str, Standing]
+    ) -> SharedMessage | None:
+        """A batch as a subscription sees it; None when nothing in it is for it.
+
+        One that is remembered shows the standings of then: those that changed are told after the last batch.
+        """
+        key = (entry.position.offset, selection)
+        if key not in self._messages:
+            if len(self._messages) >= TAIL_MESSAGES:
+                del self._messages[next(iter(self._messages))]
+            self._messages[key] = _message(entry, selection, standings)
+        return self._messages[key]
+
+
+def _message(entry: Entry, selection: Selection, standings: Mapping[str, Standing]) -> SharedMessage | None:
+    quotes = {quote.symbol: quote for quote in entry.batch.quotes}
+    names = selection.accepted(selection.among(dict.fromkeys(quotes)), quotes)
+    if not names:
+        return None
+    write = quote_writer(selection.fields)
+    fragments = [write(quotes[name], standings.get(name, FRESH)) for name in names]
+    return Envelope(position=entry.position, market_status=entry.batch.market_status).around(fragments)
+
+
+def check(since: Position, now: Position | None) -> None:
+    """Raise :class:`CannotResume` for a position that is none of this journal's so far.
+
+    One past the end is of another history too: offsets are told only after they are durable.
+    """
+    if now is None or since.epoch != now.epoch or not 0 <= since.offset <= now.offset:
+        raise CannotResume("epoch_changed")
+
+
+async def missed(
+    after: int, now: Callable[[], Position | None], tail: Tail, read: ReadJournal
+) -> AsyncGenerator[Entry, None]:
+    """The entries after an offset, oldest first, up to the newest one published, while more are published.
+
+    It ends in the very turn of the loop in which nothing is left: who joins then, without waiting, misses nothing
+    and gets nothing twice. Raises :class:`CannotResume` at a hole, and JournalError.
+    """
+    while (place := now()) is not None and after < place.offset:
+        entry = tail.after(after)
+        found = [entry] if entry is not None else await chunk(read, after)
+        if not found or found[0].position.offset != after + 1:
+            raise CannotResume("retention")
+        for entry in found:
+            if entry.position.offset > place.offset:
+                break  # recorded, not published yet: it will come live, or in the next round
+            if entry.position.offset != after + 1:
+                raise CannotResume("damaged")
+            yield entry
+            after = entry.position.offset
+
+
+async def warm(tail: Tail, read: ReadJournal, now: Position) -> None:
+    """Remember the newest entries from before a restart: all its clients return at once. Raises JournalError."""
+    after = max(0, now.offset - WARM_ENTRIES)
+    while after < now.offset:
+        found = await chunk(read, after)
+        if not found:
+            return
+        for entry in found:
+            if entry.position.offset <= now.offset:
+                tail.append(entry)
+        after = found[-1].position.offset
+
+
+async def chunk(read: ReadJournal, after: int) -> list[Entry]:
+    """One read. Raises JournalError, also when it takes too long."""
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            return await read(after, CHUNK)
+    except TimeoutError:
+        raise JournalError(f"the journal did not answer within {READ_TIMEOUT:g} s") from None

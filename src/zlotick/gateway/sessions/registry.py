@@ -1,0 +1,183 @@
+"""The sessions of one process: let in, hosted while they last, pinged, sent home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+from aiohttp import web
+
+from zlotick.config import GatewayConfig
+from zlotick.gateway.access.middleware import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
+from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.http.routes import refused
+from zlotick.gateway.sessions.handshake import PROTOCOLS, Socket
+from zlotick.gateway.sessions.sse import EventStream
+from zlotick.gateway.sessions.websocket import Session, SessionCounts
+from zlotick.gateway.status import Answers
+from zlotick.telemetry.metrics import Sample, Samples
+
+log = structlog.stdlib.get_logger("zlotick.gateway")
+
+RECONNECT_FIRST_MS = 500
+RECONNECTS_PER_MS = 2
+"""How a shutdown spreads the clients' return: a third of the handshakes a second that one core can do."""
+
+
+class Sessions:
+    """Everybody who is connected: WebSockets and event streams."""
+
+    def __init__(
+        self, config: GatewayConfig, hub: Hub, answers: Answers, arrivals: Arrivals, door: Door
+    ) -> None:
+        self.counts = SessionCounts()
+        self._config = config
+        self._hub = hub
+        self._answers = answers
+        self._arrivals = arrivals
+        self._door = door
+        self._everybody: set[Session | EventStream] = set()
+        self._draining = False
+        self._keepalive: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._everybody)
+
+    def __iter__(self) -> Iterator[Session | EventStream]:
+        return iter(self._everybody)
+
+    def open(self) -> None:
+        """Begin to ping who is silent."""
+        self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
+
+    def drain(self) -> None:
+        """Let nobody in any more."""
+        self._draining = True
+
+    async def say_goodbye(self) -> None:
+        """Tell everybody when to come back, give them ``gateway.shutdown_timeout``, then cut."""
+        await self._end_keepalive()
+        for number, session in enumerate(list(self)):
+            session.shut_down(RECONNECT_FIRST_MS + number // RECONNECTS_PER_MS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.shutdown_timeout):
+                while self._everybody:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns
+                    await asyncio.sleep(0.01)
+        for session in list(self):
+            session.abort()
+
+    # Letting in
+
+    async def converse(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a WebSocket, for as long as it lasts."""
+        return await self._let_in(request, self._upgrade)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Answer with Server-Sent Events, for as long as they are read."""
+        return await self._let_in(request, self._open_stream)
+
+    async def _let_in(
+        self, request: web.Request, serve: Callable[[web.Request, Admission], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if self._draining:
+            return refused(503, "the server is stopping; come back in a moment")
+        if len(self) + self._answers.context.other_sessions() >= self._config.max_sessions:
+            return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
+        admission = request[ADMISSION]
+        with self._door.place(admission):
+            return await serve(request, admission)
+
+    async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
+        if PROTOCOL_HEADER in request.headers:
+            headers = request.headers.copy()
+            keep_protocols(headers, PROTOCOLS)
+            request = request.clone(headers=headers)
+        socket = Socket(self._config, request)
+        writer = await socket.prepare(request)
+        if request.transport is None:  # gone during the handshake
+            return socket
+        session = Session(
+            socket,
+            request.transport,
+            writer,
+            deflate=bool(socket.compress),  # agreed on, not only asked for
+            config=self._config,
+            hub=self._hub,
+            answers=self._answers,
+            counts=self.counts,
+            admission=admission,
+            arrivals=self._arrivals,
+        )
+        await self._host(session, str(admission.address))
+        return socket
+
+    async def _open_stream(self, request: web.Request, admission: Admission) -> web.StreamResponse:
+        stream = EventStream(
+            request,
+            config=self._config,
+            hub=self._hub,
+            answers=self._answers,
+            arrivals=self._arrivals,
+            admission=admission,
+        )
+        if await stream.open():
+            await self._host(stream, str(admission.address))
+        return stream.response
+
+    async def _host(self, session: Session | EventStream, remote: str) -> None:
+        what = "WebSocket client" if isinstance(session, Session) else "Event stream"
+        self._everybody.add(session)
+        self._answers.sessions = len(self)
+        self.counts.opened += 1
+        log.info(f"{what} connected", mark="🔌", session=session.id, remote=remote)
+        try:
+            await session.run()
+        finally:
+            self._everybody.discard(session)
+            self._answers.sessions = len(self)
+            log.info(f"{what} disconnected", mark="🔌", session=session.id)
+
+    # Keeping alive
+
+    async def _keep_alive(self) -> None:
+        """One clock for all sessions: ten thousand timers would be a burden, one is none."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._config.ping_interval / 4)
+            now = loop.time()
+            for session in list(self):
+                session.keep_alive(now)
+
+    async def _end_keepalive(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+            await asyncio.wait([self._keepalive])
+            self._keepalive = None
+
+    def samples(self) -> Samples:
+        """For metrics."""
+        traffic, counts = self._hub.traffic, self.counts
+        gauges = {
+            "sessions": ("Connected clients: WebSockets and event streams", len(self)),
+            "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.laggards)),
+        }
+        counters = {
+            "sessions_opened": ("Clients that connected: WebSockets and event streams", counts.opened),
+            "messages_sent": ("Messages written to clients", traffic.messages),
+            "sent_bytes": ("Bytes written to clients", traffic.bytes),
+            "messages_conflated": ("Messages that slow clients got only as newest values", traffic.conflated),
+            "sessions_evicted": ("Clients closed because they did not keep up", traffic.evicted),
+            "requests": ("Messages from clients", counts.requests),
+            "bad_messages": ("Messages from clients that were answered with an error", counts.bad_messages),
+            "pings_unanswered": ("Clients cut because they answered no ping", counts.unanswered_pings),
+        }
+        return [
+            *(Sample(f"zlotick_gateway_{name}", text, value) for name, (text, value) in gauges.items()),
+            *(
+                Sample(f"zlotick_gateway_{name}", text, value, kind="counter")
+                for name, (text, value) in counters.items()
+            ),
+        ]

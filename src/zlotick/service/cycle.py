@@ -1,0 +1,300 @@
+"""One cycle: providers -> validation -> change detection -> journal -> events. Cycles never overlap.
+
+When the next one is due is :mod:`zlotick.service.ticker`'s affair; whose quote is in force when sources change is decided
+by :mod:`zlotick.market.precedence`, which quotes are stale by :mod:`zlotick.market.staleness`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from zlotick.errors import JournalError, JournalReplaced, Refusal
+from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
+from zlotick.journal import Journal
+from zlotick.market.calendar import Calendar
+from zlotick.market.precedence import sort_out
+from zlotick.market.schedule import Cadence
+from zlotick.market.staleness import Freshness, Heard
+from zlotick.market.validation import Validator
+from zlotick.model import (
+    CycleReport,
+    Entry,
+    MarketStatus,
+    RejectedQuote,
+    StaleReason,
+    Standing,
+    StockUpdate,
+    UpdateBatch,
+    plain,
+    utc_now,
+    utc_text,
+)
+from zlotick.providers import StockDataProvider
+from zlotick.providers.chain import ProviderChain
+from zlotick.service.ticker import Pace
+
+log = structlog.stdlib.get_logger("zlotick.service")
+
+Listener = Callable[[CycleReport], None]
+"""Takes every report as soon as its batch is durable. Quick, and raises nothing."""
+
+
+class Cycle:
+    """Runs cycles, and knows the last value of each symbol. ``interval()`` is in seconds and may change."""
+
+    def __init__(
+        self,
+        chain: ProviderChain,
+        validator: Validator,
+        journal: Journal,
+        bus: EventBus,
+        *,
+        calendar: Calendar,
+        symbols: set[str],
+        interval: Callable[[], float],
+        listeners: Sequence[Listener] = (),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.last_values: dict[str, StockUpdate] = {}
+        self.last_report: CycleReport | None = None
+        # Set when every source is at its end and its last quotes are recorded.
+        self.exhausted = asyncio.Event()
+        self._chain = chain
+        self._validator = validator
+        self._journal = journal
+        self._bus = bus
+        self._calendar = calendar
+        self._freshness = Freshness(Cadence(calendar), lambda source: max(interval(), chain.interval(source)))
+        self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
+        self._listeners = list(listeners)
+        self._clock = clock
+        self._runs: dict[str, int] = {}
+        self._of_former_run: set[str] = (
+            set()
+        )  # whose last value is of a source's material before it began again
+        self._rejected: set[tuple[str, str]] = set()  # symbols and reasons of the last cycle
+        self._market_status: MarketStatus | None = None
+
+    async def restore(self) -> None:
+        """Take up where the journal ends, so that a restart neither repeats nor forgets a value."""
+        self.last_values = await self._journal.last_values()
+        self._validator.restore(self.last_values)
+        # A replay's quotes do not age while it runs; after the profile went live nothing renews them.
+        ageless = {provider.name for provider in self._chain.providers if not provider.origin.ages}
+        aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
+        self._freshness.restore(aging)
+
+    def market_time(self) -> datetime:
+        """The moment the market is at: the first provider's, so that a replay has the replayed one."""
+        providers = self._chain.providers
+        return providers[0].market_time() if providers else self._clock()
+
+    def stale(self) -> frozenset[str]:
+        """The symbols whose quotes are stale now."""
+        return frozenset(symbol for symbol, standing in self.standings().items() if standing.stale)
+
+    def standings(self) -> dict[str, Standing]:
+        """The standing now of every symbol that is not simply fresh."""
+        return self._freshness.standings(self._clock())
+
+    async def run(self, pace: Pace) -> None:
+        """Cycle for ever, at the moments that the pace gives."""
+        while True:
+            await pace.next_turn(self._tell_market_status)
+            report = await self.run_once()
+            while self._behind() and not report.error:  # ends: a step of a replay does
+                report = await self.run_once()
+
+    async def run_once(self) -> CycleReport:
+        """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries.
+
+        Raises JournalReplaced: no next one can help.
+        """
+        log.info("Starting data update cycle", mark="🔄")
+        started = time.perf_counter()
+        self._tell_market_status()
+        fetched: list[StockUpdate] = []
+        rejected: list[RejectedQuote] = []
+        entry: Entry | None = None
+        failed: Refusal | JournalError | None = None
+        at_end = self._at_end()
+        try:
+            fetched = await self._chain.fetch(self._wanted(), self.last_values)
+            accepted, rejected = self._validate(fetched)
+            await self._keep(rejected)
+            entry = await self._record(accepted, rejected)
+        except JournalReplaced:
+            raise
+        except (Refusal, JournalError) as failure:
+            failed = failure
+        report = self._report(started, len(fetched), rejected, entry, failed)
+        self._publish(report)
+        # The last word of a recording may be a refusal: it will not change when it is asked again at its end.
+        if self._at_end() and (not failed or (at_end and isinstance(failed, Refusal))):
+            self.exhausted.set()
+        return report
+
+    def _behind(self) -> bool:
+        return any(provider.behind for provider in self._chain.providers)
+
+    def _at_end(self) -> bool:
+        providers = self._chain.providers
+        return bool(providers) and all(provider.finished for provider in providers)
+
+    def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
+        chain = self._chain
+        log.info("Fetched quotes", mark="📊", count=len(fetched), providers=chain.served(), asked=chain.asked)
+        for provider in chain.providers:
+            self._notice_run(provider)
+        return self._validator.check([self._labelled(quote) for quote in fetched], self._clock())
+
+    def _labelled(self, quote: StockUpdate) -> StockUpdate:
+        """With what only the service knows of it: what it may be called, and when we looked."""
+        link = self._chain.links.get(quote.symbol) if _is_named(quote) else None
+        if link is None:
+            return quote  # not well-formed: for validation to reject
+        origin = link.provider.origin
+        if quote.origin is origin and quote.received_at:
+            return quote
+        # A provider written for the guide's eleven fields does not say when it looked: now.
+        received_at = quote.received_at or self._now_text()
+        return msgspec.structs.replace(quote, origin=origin, received_at=received_at)
+
+    def _notice_run(self, provider: StockDataProvider) -> None:
+        """A source whose time began again is validated afresh; its own symbols are known from now on."""
+        if provider.name not in self._runs:
+            self._symbols.update(provider.symbols() or ())
+        if self._runs.get(provider.name, 0) != provider.run:
+            self._validator.forget(provider.name)
+            # Of a stock with one trade in a looped session the second round tells the same quote: it is news again.
+            own = [quote.symbol for quote in self.last_values.values() if quote.data_source == provider.name]
+            self._of_former_run.update(own)
+        self._runs[provider.name] = provider.run
+
+    def _wanted(self) -> frozenset[str] | None:
+        """The universe, unless a source defines its own symbols: then whatever it gives is all there is."""
+        own = any(provider.symbols() is not None for provider in self._chain.providers)
+        return None if own else frozenset(self._symbols)
+
+    async def _keep(self, rejected: Sequence[RejectedQuote]) -> None:
+        self._tell_rejected(rejected)
+        if not rejected:
+            return
+        await self._journal.keep_rejected(rejected)
+
+    def _tell_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
+        """A provider may repeat a quote that is rejected at every cycle: told when it begins, not every time."""
+        before, self._rejected = self._rejected, {(item.quote.symbol, item.reason) for item in rejected}
+        if news := [item for item in rejected if (item.quote.symbol, item.reason) not in before]:
+            first = news[0]
+            log.warning(
+                "Quotes rejected", mark="❌", count=len(rejected), first=first.detail, reason=first.reason
+            )
+
+    async def _record(
+        self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote]
+    ) -> Entry | None:
+        """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
+        order = [provider.name for provider in self._chain.providers]
+        former = self._of_former_run
+        in_force = {s: quote for s, quote in self.last_values.items() if s not in former} if former else None
+        changed, seen = sort_out(accepted, self.last_values if in_force is None else in_force, order)
+        entry = None
+        if changed:
+            batch = UpdateBatch(self._now_text(), self._status_now(), changed)
+            entry = await self._journal.append(batch)
+            self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
+            former.difference_update(quote.symbol for quote in batch.quotes)
+        self._note_heard(seen, {item.quote.symbol for item in rejected})
+        return entry
+
+    def _note_heard(self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str]) -> None:
+        """What each source said, as of the moment at which it was asked."""
+        links = self._chain.links
+        for link in self._chain.answers():
+            mine = [quote for quote in quotes if links.get(quote.symbol) is link]
+            if not link.provider.origin.ages:
+                self._freshness.never_stale(mine)
+            elif link.answer is not None and link.answered_at:
+                refused = {symbol for symbol in rejected if links.get(symbol) is link}
+                absent = link.answer.absent | dict.fromkeys(refused, StaleReason.REJECTED)
+                delay = timedelta(seconds=link.provider.delay_seconds or 0)
+                name, at = link.provider.name, link.answered_at
+                self._freshness.hear(Heard(name, at, mine, absent, link.answer.newest_trade, delay))
+
+    def _report(
+        self,
+        started: float,
+        fetched: int,
+        rejected: Sequence[RejectedQuote],
+        entry: Entry | None,
+        failed: Refusal | JournalError | None,
+    ) -> CycleReport:
+        return CycleReport(
+            timestamp=self._now_text(),
+            duration_seconds=round(time.perf_counter() - started, 6),
+            fetched=fetched,
+            rejected=len(rejected),
+            rejected_by=Counter(item.reason for item in rejected),
+            changed=len(entry.batch.quotes) if entry else 0,
+            market_status=self._status_now(),
+            entry=entry,
+            position=self._journal.position,
+            quotes=dict(self.last_values),
+            error=str(failed) if failed else None,
+            unrecorded=isinstance(failed, JournalError),
+            standings=self.standings(),
+        )
+
+    def _publish(self, report: CycleReport) -> None:
+        before, self.last_report = self.last_report, report
+        for listener in self._listeners:
+            listener(report)
+        if report.entry and self._bus.has_subscribers(STOCK_UPDATE):
+            for quote in report.entry.batch.quotes:
+                self._bus.emit(STOCK_UPDATE, plain(quote))
+        if report.error:
+            # An outage may last for hours: told when it begins or its reason changes, not at every cycle.
+            news = before is None or before.error != report.error
+            (log.error if news else log.debug)("Update cycle failed", mark="❌", error=report.error)
+        else:
+            self._tell_completed(report)
+
+    def _tell_completed(self, report: CycleReport) -> None:
+        log.info(
+            "Update cycle completed",
+            mark="✅",
+            fetched=report.fetched,
+            rejected=report.rejected,
+            changed=report.changed,
+            offset=report.position.offset,
+            seconds=round(report.duration_seconds, 3),
+        )
+
+    def _status_now(self) -> MarketStatus:
+        return self._calendar.market_status(self.market_time())
+
+    def _now_text(self) -> str:
+        return utc_text(self._clock())
+
+    def _tell_market_status(self) -> None:
+        status = self._status_now()
+        if status is self._market_status:
+            return
+        before, self._market_status = self._market_status, status
+        log.info("Market status changed", mark="📊", status=status.value, before=before and before.value)
+        moment = utc_text(self.market_time())
+        self._bus.emit(MARKET_STATUS, {"status": status.value, "timestamp": moment})
+
+
+def _is_named(quote: object) -> bool:
+    """Whether it is a quote with a symbol at all: a provider may hand us anything."""
+    return isinstance(quote, StockUpdate) and isinstance(quote.symbol, str)

@@ -1,0 +1,86 @@
+"""What a start does before anything runs: it reads the user's files and builds the providers.
+
+``zlotick config check`` and ``zlotick doctor`` take the same step, so that checked settings start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from zlotick.alerts import service as alerts
+from zlotick.alerts.dispatcher import Target
+from zlotick.config import Settings
+from zlotick.errors import ConfigError, ZlotickError
+from zlotick.gateway.access.tls import Certificate
+from zlotick.market import universe
+from zlotick.market.calendar import Calendar, calendar_of
+from zlotick.market.universe import Universe
+from zlotick.providers import StockDataProvider
+from zlotick.providers.factory import Lineup, line_up
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """``lineup`` is to be closed, its providers too."""
+
+    stocks: Universe
+    lineup: Lineup
+    targets: list[Target]
+
+
+async def prepare(
+    settings: Settings, calendar: Calendar, further: Sequence[StockDataProvider] = ()
+) -> Prepared:
+    """Read the files and build the providers; ``further`` are those of the user's own program.
+
+    Raises ConfigError or ReplayError, with nothing left open.
+    """
+    stocks = await asyncio.to_thread(universe.load, settings.universe)
+    lineup = await line_up(settings, stocks, calendar)
+    try:
+        providers = [*lineup.providers, *further]
+        known = stocks.symbols.union(*(provider.symbols() or () for provider in providers))
+        targets = await alerts.check(settings.alerts, known) if alerts.wanted(settings) else []
+    except BaseException:
+        await close(lineup)
+        raise
+    return Prepared(stocks, lineup, targets)
+
+
+async def close(lineup: Lineup) -> None:
+    """Close the providers and the recorders."""
+    for provider in lineup.providers:
+        await provider.close()
+    await lineup.close()
+
+
+async def problems(settings: Settings) -> list[str]:
+    """What would stop a start, beyond what the loader has checked. Nothing is written."""
+    return [*await _problems_of(_files, settings), *await _problems_of(_certificate, settings)]
+
+
+async def _problems_of(check: Callable[[Settings], Awaitable[None]], settings: Settings) -> list[str]:
+    try:
+        await check(settings)
+    except ConfigError as error:
+        return error.problems
+    except ZlotickError as error:
+        return [str(error)]
+    return []
+
+
+async def _files(settings: Settings) -> None:
+    providers = msgspec.structs.replace(settings.providers, record=None)  # a recorder makes its folder
+    unrecorded = msgspec.structs.replace(settings, providers=providers)
+    prepared = await prepare(unrecorded, calendar_of(settings.market))
+    await close(prepared.lineup)
+
+
+async def _certificate(settings: Settings) -> None:
+    gateway = settings.gateway
+    if gateway.tls_certificate and gateway.tls_key:
+        await asyncio.to_thread(Certificate, gateway.tls_certificate, gateway.tls_key)

@@ -1,0 +1,81 @@
+"""When the cycles run: the clock and the waiting, by the rules of :mod:`zlotick.market.schedule`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from zlotick.market.schedule import Cadence, closed_until, moment_told
+from zlotick.model import utc_now, utc_text
+
+log = structlog.stdlib.get_logger("zlotick.service")
+
+LONGEST_SLEEP = 15.0
+"""Seconds: a computer that slept through the night must notice the morning soon after it wakes."""
+
+
+class Pace:
+    """The moments of the cycles, one after another: from start to start, a late cycle delays the next one.
+
+    ``interval()`` is in seconds and may change at any time. While ``sleeps()`` (every source speaks around a
+    session only) the cycles pause outside of one, but for ``first_question(now)``: a moment before the session at
+    which to ask because not a single quote is known.
+    """
+
+    def __init__(
+        self,
+        interval: Callable[[], float],
+        cadence: Cadence,
+        sleeps: Callable[[], bool],
+        *,
+        first_question: Callable[[datetime], datetime | None] = lambda now: None,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        dice: random.Random | None = None,
+    ) -> None:
+        self.next_cycle: datetime | None = None
+        self._interval = interval
+        self._cadence = cadence
+        self._sleeps = sleeps
+        self._first_question = first_question
+        self._clock = clock
+        self._sleep = sleep
+        self._dice = dice or random.SystemRandom()
+        self._last: datetime | None = None  # when the last cycle began
+        self._pause_told: datetime | None = None
+
+    async def next_turn(self, meanwhile: Callable[[], None]) -> None:
+        """Return when the next cycle is due. ``meanwhile`` is called now and then as long as it is not."""
+        first, last, jitter = self._last is None, self._last or self._clock(), self._dice.random()
+        while True:
+            now = self._clock()
+            self.next_cycle = due = self._due(now, last, first, jitter)
+            # It is time, or the clock was set back: do not wait for it to come again.
+            if not last <= now < due:
+                self._last = now
+                return
+            meanwhile()
+            self._tell_pause(last, due)
+            await self._sleep(min((due - now).total_seconds(), LONGEST_SLEEP))
+
+    def _due(self, now: datetime, last: datetime, first: bool, jitter: float) -> datetime:
+        """When the cycle after ``last`` begins; ``first``: there was none yet, ``last`` is our own start."""
+        interval = self._interval()
+        soonest = last if first else last + timedelta(seconds=interval)
+        if not self._sleeps():
+            return soonest
+        next_cycle = self._cadence.first_cycle if first else self._cadence.next_cycle
+        due, question = next_cycle(last, interval, jitter), self._first_question(now)
+        return min(due, max(soonest, question)) if question else due
+
+    def _tell_pause(self, last: datetime, due: datetime) -> None:
+        """Once for each pause."""
+        if due - last > timedelta(seconds=self._interval()) and due != self._pause_told:
+            self._pause_told = due
+            in_session = self._cadence.awake(due)  # else it is a first question
+            text = closed_until(due) if in_session else f"No quote is known yet. Next try: {moment_told(due)}"
+            log.info(text, mark="🔄", next_cycle=utc_text(due))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.gateway.serving import Service, quote, report
+
+from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.status import Answers
+from zlotick.journal.base import JournalStats
+
+
+def answers(service: Service) -> Answers:
+    context = service.context()
+    return Answers(context, Hub(market_status=context.market_status, standings=context.standings))
+
+
+async def test_a_journal_that_hangs_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Service):
+        async def journal_stats(self) -> JournalStats:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr("zlotick.gateway.status.JOURNAL_TIMEOUT", 0.05)
+    asked = answers(Stuck())
+    assert (await asked.status()).journal is None
+    assert (await asked.health_facts()).journal_error == "no answer within 0.05 s"
+
+
+async def test_the_age_of_the_last_good_cycle_ignores_failed_ones_and_replayed_clocks() -> None:
+    asked = answers(Service())
+    assert (await asked.health_facts()).cycle_age is None
+    asked.note(report({"ABS": quote("ABS")}))
+    asked.note(report({"ABS": quote("ABS")}, error="gpw: timeout"))
+    facts = await asked.health_facts()
+    assert facts.cycle_age is not None
+    assert 0 <= facts.cycle_age < 5
+    assert facts.cycle_error == "gpw: timeout"
+    last = (await asked.status()).last_cycle
+    assert last is not None
+    assert last.error == "gpw: timeout"
+
+
+async def test_simulated_is_said_in_the_greeting() -> None:
+    greeting = answers(Service(origin="simulated")).connection("s")
+    assert (greeting.simulated, greeting.origin, greeting.alerts) == (True, "simulated", False)
+
+
+async def test_a_symbol_is_known_from_the_universe_or_from_a_quote() -> None:
+    asked = answers(Service(symbols=frozenset({"ABS"})))
+    assert asked.knows_symbol("ABS")
+    assert not asked.knows_symbol("S00001")
+    asked._hub.restore({"S00001": quote("S00001")}, None)
+    assert asked.knows_symbol("S00001")

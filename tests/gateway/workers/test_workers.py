@@ -1,0 +1,435 @@
+"""Several processes on one port: real workers, real sockets, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import websockets
+from structlog.testing import capture_logs
+from tests.gateway.access.test_tls import Files
+from tests.gateway.serving import SYMBOLS, Client, Service, alert, quote, report, until
+
+from zlotick.config import GatewayConfig
+from zlotick.config.settings import MarketConfig
+from zlotick.errors import GatewayError, JournalError, Transient
+from zlotick.events import MARKET_STATUS
+from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.workers import ipc, process
+from zlotick.gateway.workers.process import Relay, merged
+from zlotick.gateway.workers.supervisor import Workers
+from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
+from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text
+from zlotick.telemetry.metrics import Sample
+
+Lines = list[Any]
+
+
+@pytest.fixture(autouse=True)
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """What is logged, by the workers too: they tell which session is whose."""
+    logger = logging.getLogger("zlotick")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.manager._clear_cache()  # type: ignore[attr-defined]  of levels
+    with capture_logs() as captured:
+        yield captured
+
+
+@contextlib.asynccontextmanager
+async def working(
+    service: Service | None = None, context: GatewayContext | None = None, **settings: Any
+) -> AsyncIterator[Workers]:
+    workers = made(service, context, **settings)
+    await workers.start()
+    pids = [relay.pid for relay in workers.relays]
+    try:
+        yield workers
+    finally:
+        await workers.stop()
+        assert not any(map(alive, pids))
+        assert [relay.pid for relay in workers.relays] == [None, None]
+
+
+def made(service: Service | None = None, context: GatewayContext | None = None, **settings: Any) -> Workers:
+    known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0, "workers": 2, "requests_burst": 1000}
+    workers = Workers(
+        GatewayConfig(**{**known, **settings}), context or (service or Service()).context(), MarketConfig()
+    )
+    workers.restore({symbol: quote(symbol) for symbol in SYMBOLS}, Position("e1", 1))
+    return workers
+
+
+def alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def one_on_each(
+    workers: Workers, lines: Lines, scheme: str = "ws", **options: Any
+) -> AsyncIterator[dict[int, Client]]:
+    """A client on each worker, greeted; the kernel decides, so some more are tried."""
+    found: dict[int, Client] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(64):
+            url = f"{scheme}://127.0.0.1:{workers.port}"
+            client = Client(await stack.enter_async_context(websockets.connect(url, **options)))
+            number = await worker_of((await client.hear())["session"], lines)
+            if number in found:
+                await client.socket.close()
+            else:
+                found[number] = client
+            if len(found) == len(workers.relays):
+                break
+        yield found
+
+
+async def worker_of(session: str, lines: Lines) -> int:
+    def numbers() -> list[int]:
+        return [line["worker"] for line in lines if line.get("session") == session]
+
+    await until(lambda: bool(numbers()))
+    return numbers()[0]
+
+
+def cycle(workers: Workers, offset: int, price: float) -> None:
+    quotes = {symbol: quote(symbol, price) for symbol in SYMBOLS}
+    workers.publish(report(quotes, ["ABS"], offset=offset))
+
+
+async def back(relay: Relay, before: int | None) -> None:
+    await until(lambda: relay.up.is_set() and relay.pid not in (None, before), 60)
+
+
+async def test_clients_of_all_workers_get_the_same_cycles(lines: Lines) -> None:
+    async with working() as workers, one_on_each(workers, lines) as clients:
+        heard: dict[int, list[Any]] = {}
+        for number, client in clients.items():
+            assert len(await client.subscribe()) == len(SYMBOLS)
+            heard[number] = []
+        for offset in range(2, 7):
+            cycle(workers, offset, 10 + offset / 10)
+        for number, client in clients.items():
+            for _ in range(5):
+                message = await client.hear()
+                del message["timestamp"]
+                heard[number].append(message)
+    assert heard[1] == heard[2]
+    assert [message["position"]["offset"] for message in heard[1]] == [2, 3, 4, 5, 6]
+
+
+async def test_workers_run_no_python_file_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``python -m`` puts the working folder first on its path: a msgspec.py in a folder of downloads was executed."""
+    (tmp_path / "msgspec.py").write_text("open('executed', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    async with working():
+        assert not (tmp_path / "executed").exists()
+
+
+def test_no_child_python_looks_into_the_working_folder() -> None:
+    """The same for every Python that zlotick starts."""
+    starts = [
+        line
+        for file in Path(process.__file__).parents[2].rglob("*.py")
+        for line in file.read_text().splitlines()
+        if "sys.executable" in line
+    ]
+    assert starts
+    assert all('sys.executable, "-P"' in line for line in starts)
+
+
+async def test_one_killed_takes_only_its_own_sessions_which_resume(lines: Lines) -> None:
+    service = Service()
+    async with working(service) as workers, one_on_each(workers, lines) as clients:
+        for client in clients.values():
+            await client.subscribe()
+        killed, other = workers.relays[0], clients[2]
+        pid = killed.pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        assert await clients[1].closed() == 1006
+        for offset in (2, 3):  # while it is away
+            service.entries.append(
+                Entry(Position("e1", offset), UpdateBatch(now_text(), "open", [quote("ABS", 10.0 + offset)]))
+            )
+            cycle(workers, offset, 10.0 + offset)
+            assert (await other.hear())["position"]["offset"] == offset
+        await back(killed, pid)
+        async with one_on_each(workers, lines) as returned:
+            asked = {"since": {"epoch": "e1", "offset": 1}}
+            assert (await returned[1].ask(type="subscribe", **asked))["type"] == "subscription_confirmed"
+            missed = [await returned[1].hear() for _ in range(4)]
+            cycle(workers, 4, 14.0)
+            live = await returned[1].hear()
+        assert (await other.hear())["position"]["offset"] == 4
+    assert [message["type"] for message in missed[:3]] == ["stock_updates", "stock_updates", "snapshot_end"]
+    assert [message["position"]["offset"] for message in [*missed[:2], live]] == [2, 3, 4]
+    # How the quotes stood before, the new process does not know: it tells how they stand.
+    assert {one["symbol"]: one["stale"] for one in missed[3]["data"]} == dict.fromkeys(SYMBOLS, False)
+    assert workers.restarts == 1
+    assert {"event": "Gateway worker died", "reason": "signal SIGKILL", "worker": 1}.items() <= next(
+        line.items() for line in lines if line["event"] == "Gateway worker died"
+    )
+
+
+async def test_subscribers_and_metrics_are_of_all_workers(lines: Lines) -> None:
+    async with working() as workers, one_on_each(workers, lines) as clients:
+        async with asyncio.timeout(30):
+            for client in clients.values():
+                while (await client.ask(type="status"))["subscribers"] != 2:
+                    await asyncio.sleep(0.05)
+        await until(lambda: workers.session_count == 2)
+        text = await fetched(workers, "/metrics")
+        assert "zlotick_gateway_sessions 2.0" in text
+        assert "zlotick_gateway_workers 2.0" in text
+        opened = number(text, "zlotick_gateway_sessions_opened_total")
+        pid = workers.relays[0].pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        await back(workers.relays[0], pid)
+        text = await fetched(workers, "/metrics")
+        assert number(text, "zlotick_gateway_sessions_opened_total") >= opened
+        assert "zlotick_gateway_worker_restarts_total 1.0" in text
+
+
+def number(text: str, name: str) -> float:
+    return float(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
+
+
+async def fetched(workers: Workers, path: str) -> str:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{workers.port}{path}") as response,
+    ):
+        return await response.text()
+
+
+async def test_sessions_of_all_workers_count_for_the_limit(lines: Lines) -> None:
+    async with working(max_sessions=2) as workers, one_on_each(workers, lines):
+        await until(lambda: workers.session_count == 2)
+
+        async def refused() -> bool:
+            try:
+                async with websockets.connect(f"ws://127.0.0.1:{workers.port}"):
+                    return False
+            except websockets.InvalidStatus as error:
+                return error.response.status_code == 503
+
+        async with asyncio.timeout(30):
+            while not await refused():  # until each worker was told of the other's
+                await asyncio.sleep(0.05)
+
+
+async def test_events_reach_the_clients_of_all_workers(lines: Lines) -> None:
+    async with working() as workers, one_on_each(workers, lines) as clients:
+        for client in clients.values():
+            await client.ask(type="subscribe", channels=["market"])
+            assert (await client.hear())["type"] == "snapshot_end"
+        workers.publish_event(MARKET_STATUS, {"status": "closed", "timestamp": now_text()})
+        for client in clients.values():
+            assert (await client.hear())["status"] == "closed"
+        with pytest.raises(ValueError, match="no channel"):
+            workers.publish_event("news", {})
+
+
+async def test_alerts_reach_the_clients_of_all_workers_and_each_can_ask_for_them(lines: Lines) -> None:
+    service = Service(alerts=[alert(1, user="u1"), alert(0, symbol=None)])
+    async with working(service) as workers, one_on_each(workers, lines) as clients:
+        for client in clients.values():
+            await client.ask(type="subscribe", channels=["alerts"])
+            assert (await client.hear())["type"] == "snapshot_end"
+        workers.publish_alert(alert(1, user="u1"))
+        for client in clients.values():
+            assert (await client.hear())["id"] == alert(1).id
+        answer = json.loads(await fetched(workers, "/api/v1/alerts"))
+        assert [one["id"] for one in answer["data"]] == [alert(1).id, alert(0).id]
+
+
+async def test_without_an_engine_the_workers_say_so() -> None:
+    async with working() as workers:
+        assert "no rule is evaluated here" in await fetched(workers, "/api/v1/alerts")
+        with pytest.raises(Transient):
+            await process.Desk(Service().context()).answer(ipc.RecentAlerts(None, 1))
+
+
+async def test_a_stop_says_goodbye_and_leaves_nothing(lines: Lines) -> None:
+    before = asyncio.all_tasks()
+    async with working() as workers:
+        port = workers.port
+        async with one_on_each(workers, lines) as clients:
+            pids = [relay.pid for relay in workers.relays]
+            await workers.stop()
+            for client in clients.values():
+                assert (await client.hear())["type"] == "shutdown"
+                assert await client.closed() == 1001
+            assert not any(map(alive, pids))
+            await workers.stop()
+    await until(lambda: asyncio.all_tasks() == before)
+    socket.create_server(("127.0.0.1", port)).close()  # the port is free again
+
+
+async def test_a_taken_port_is_one_clear_error() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(GatewayError, match=rf"gateway\.port {port}.*another port"):
+            await made(port=port).start()
+
+
+async def test_a_port_that_others_share_is_taken_too() -> None:
+    async with working() as workers:
+        with pytest.raises(GatewayError, match=r"another program listens there"):
+            await made(port=workers.port).start()
+
+
+async def test_what_a_worker_cannot_do_stops_the_start(tmp_path: Path) -> None:
+    """The error was followed by a traceback of a future that nobody had asked for its result."""
+    leftovers: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: leftovers.append(context))
+    workers = made(tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.key")
+    with pytest.raises(GatewayError, match=r"none\.pem"):
+        await workers.start()
+    assert [relay.pid for relay in workers.relays] == [None, None]
+    await workers.stop()
+    gc.collect()
+    assert not leftovers
+
+
+async def test_a_process_that_cannot_be_started_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(GatewayError, match=r"cannot be started: .*No such file"):
+        await made().start()
+
+
+async def test_a_second_signal_ends_all_at_once() -> None:
+    async with working() as workers:
+        pids = [relay.pid for relay in workers.relays]
+        workers.kill()
+        await until(lambda: not any(map(alive, pids)))
+        await until(lambda: [relay.pid for relay in workers.relays] == [None, None])
+        assert workers.restarts == 0
+
+
+async def test_the_journal_s_errors_cross() -> None:
+    service = Service(journal=JournalError("the disk is gone"))
+    async with working(service) as workers:
+        assert "the disk is gone" in await fetched(workers, "/health")
+
+
+class Shelf:
+    """Three pages, and whether somebody still holds them."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def quotes(self, query: HistoryQuery) -> AsyncGenerator[list[StockUpdate], None]:
+        self.open += 1
+        try:
+            for page in range(3):
+                yield [quote(query.symbol, 10.0 + page)] * 1000
+        finally:
+            self.open -= 1
+
+    def candles(self, query: HistoryQuery, interval: Interval) -> AsyncGenerator[list[StoredCandle], None]:
+        raise NotImplementedError
+
+
+async def test_stored_quotes_come_page_by_page_through_the_owner() -> None:
+    shelf = Shelf()
+    context = dataclasses.replace(Service().context(), history=lambda: shelf)
+    async with working(context=context) as workers:
+        text = await fetched(workers, "/api/v1/history/ABS?format=ndjson&limit=3000")
+        assert text.count("\n") == 3000
+        await until(lambda: shelf.open == 0)
+        desk = process.Desk(context)
+        query = HistoryQuery(symbol="ABS", limit=3000)
+        assert len(await desk.answer(ipc.NextPage(1, query, None))) == 1000  # type: ignore[arg-type]  it is a list
+        assert shelf.open == 1
+        await desk.answer(ipc.EndExport(1))
+        assert shelf.open == 0
+        await desk.answer(ipc.NextPage(2, query, None))
+        await desk.close()
+        assert shelf.open == 0
+
+
+async def test_one_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipc, "SILENCE", 3.0)
+    async with working() as workers:
+        relay = workers.relays[0]
+        pid = relay.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        await back(relay, pid)
+
+
+async def test_one_that_takes_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+    async with working() as workers:
+        monkeypatch.setattr(process, "MAX_WAITING", 100_000)
+        relay = workers.relays[0]
+        pid = relay.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        offset = 1
+        async with asyncio.timeout(30):
+            while alive(pid):
+                offset += 1
+                cycle(workers, offset, 10.0)
+                await asyncio.sleep(0.001)
+        await back(relay, pid)
+    assert "took nothing" in next(line["reason"] for line in lines if line["event"] == "Gateway worker died")
+
+
+async def test_the_house_token_opens_every_worker(tmp_path: Path, lines: Lines) -> None:
+    async with working(Service(home=tmp_path), auth="tokens") as workers:
+        token = workers.house_token
+        assert token
+        headers = {"Authorization": f"Bearer {token}"}
+        async with one_on_each(workers, lines, additional_headers=headers) as clients:
+            for client in clients.values():
+                assert (await client.ask(type="status"))["type"] == "authenticated"
+                assert (await client.hear())["type"] == "status"
+        with pytest.raises(websockets.InvalidStatus):
+            await websockets.connect(
+                f"ws://127.0.0.1:{workers.port}", additional_headers={"Authorization": "Bearer zlt_no"}
+            )
+    assert token not in str(lines)
+
+
+async def test_a_new_certificate_reaches_every_worker(tmp_path: Path, lines: Lines) -> None:
+    files = Files(tmp_path)
+    async with (
+        working(**files.settings) as workers,
+        one_on_each(workers, lines, "wss", ssl=files.trust) as clients,
+    ):
+        assert sorted(clients) == [1, 2]
+        files.issue("localhost", "127.0.0.1")
+        workers.reload_tls()
+
+        def told() -> set[int]:
+            return {line["worker"] for line in lines if line["event"] == "TLS certificate reloaded"}
+
+        await until(lambda: told() == {1, 2})
+
+
+def test_numbers_of_several_are_sums_by_name_and_labels() -> None:
+    one, two = Sample("a", "", 1, {"x": "1"}), Sample("a", "", 2, {"x": "2"})
+    assert merged([one, two, one]) == [Sample("a", "", 2, {"x": "1"}), two]
