@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zlotick.version import __version__
+
 if TYPE_CHECKING:
     from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
     from zlotick.events import EventBus
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from zlotick.stores.pocketbase import PocketbaseConnector
     from zlotick.stores.questdb import QuestDBConnector
 
-__version__ = "0.1.0"
 
 __all__ = [
     "ConnectionStatus",
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "StockDataProvider",
     "StockUpdate",
+    "__version__",
 ]
 
 _HOMES = {
@@ -41,7 +43,7 @@ _HOMES = {
     "PocketbaseConnector": "stores.pocketbase",
     "QuestDBConfig": "config",
     "QuestDBConnector": "stores.questdb",
-    "RealTimeStreamManager": "manager",
+    "RealTimeStreamManager": "service.manager",
     "Settings": "config",
     "StockDataProvider": "providers",
     "StockUpdate": "model",
@@ -56,4 +58,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)

