@@ -104,8 +104,8 @@ def test_days_of_the_market():
     closed, opened = "market.extra_closed", "market.extra_open"
     assert names((closed, ["2018-11-12"]), (opened, ["2026-12-24", "2026-12-26"])) == []
     assert broken((closed, ["2026-02-28", "2026-02-29"])) == [
-        ((closed,), "must hold days of the calendar, such as 2018-11-12: '2026-02-29' is not one"),
-        ((closed,), "must hold days from Monday to Friday: 2026-02-28 is at a weekend"),
+        ((closed,), "must hold days such as 2018-11-12: '2026-02-29' does not exist"),
+        ((closed,), "must hold days from Monday to Friday: 2026-02-28 is a Saturday"),
     ]
     assert names((opened, ["2026-13-01"])) == [opened]
     assert broken((closed, ["2026-12-28"]), (opened, ["2026-12-29", "2026-12-28"])) == [

@@ -83,6 +83,7 @@ def test_their_files_can_be_read(name, tmp_path):
 
 
 def test_users_of_pocketbase_need_pocketbase():
-    ((names, _),) = broken(mode="off", auth="pocketbase")
+    ((names, must),) = broken(mode="off", auth="pocketbase")
     assert names == ("gateway.auth", "pocketbase.mode")
+    assert must == "needs PocketBase, but pocketbase.mode is 'off'"
     assert broken(auth="pocketbase") == []

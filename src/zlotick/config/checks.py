@@ -65,7 +65,7 @@ def _address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # a port that is not a number, half an IPv6 address
         return False
 
 
@@ -106,17 +106,18 @@ def _market(s: Settings) -> Iterator[Violation]:
     for name, days in (("market.extra_closed", closed), ("market.extra_open", opened)):
         unreal = [day for day in days if not _is_day(day)]
         if unreal:
-            yield (name,), f"must hold days of the calendar, such as 2018-11-12: {unreal[0]!r} is not one"
+            yield (name,), f"must hold days such as 2018-11-12: {unreal[0]!r} does not exist"
     both = sorted(set(closed) & set(opened))
     if both:
         yield (
             ("market.extra_closed", "market.extra_open"),
             f"must not hold {both[0]}, market.extra_open has it",
         )
-    # A holiday is no mistake: a later zlotick may know a closure that the user wrote down first.
-    weekend = [day for day in closed if _is_day(day) and date.fromisoformat(day).weekday() >= 5]
+    # Holidays are accepted: a later release may add a closure that the user has already written down.
+    weekend = [day for text in closed if _is_day(text) and (day := date.fromisoformat(text)).weekday() >= 5]
     if weekend:
-        yield ("market.extra_closed",), f"must hold days from Monday to Friday: {weekend[0]} is at a weekend"
+        must = f"must hold days from Monday to Friday: {weekend[0]} is a {weekend[0]:%A}"
+        yield ("market.extra_closed",), must
 
 
 def _universe(s: Settings) -> Iterator[Violation]:
@@ -133,7 +134,7 @@ def _replay(s: Settings) -> Iterator[Violation]:
     names = ("providers.replay.first_day", "providers.replay.last_day")
     unreal = [name for name, day in zip(names, (first, last), strict=True) if day and not _is_day(day)]
     for name in unreal:
-        yield (name,), "must be a day of the calendar, such as 2025-04-30"
+        yield (name,), "must be a day that exists, such as 2025-04-30"
     if first and last and not unreal and first > last:
         yield names, f"must not be after providers.replay.last_day ({last})"
 
@@ -159,7 +160,7 @@ def _providers(s: Settings) -> Iterator[Violation]:
     if unreal and len(s.providers.order) > 1:
         yield (
             ("providers.order",),
-            f"must not put {min(unreal)} beside another source: what is not live stays alone",
+            f"must not mix {min(unreal)} with another provider: quotes that are not live stay apart",
         )
 
 

@@ -18,13 +18,13 @@ def admission(s: Settings) -> Iterator[Violation]:
     for name in _NETWORKS:
         wrong = [text for text in getattr(s.gateway, name) if not is_network(text)]
         if wrong:
-            must = f"must hold addresses and networks such as 10.0.0.0/8 or ::1, {wrong[0]!r} is not valid"
+            must = f"must hold addresses and networks such as 10.0.0.0/8 or ::1: {wrong[0]!r} is not one"
             yield (f"gateway.{name}",), must
     origins = [text for text in s.gateway.origins if not _ORIGIN.fullmatch(text)]
     if origins:
         yield (
             ("gateway.origins",),
-            f"must hold origins such as https://example.org, {origins[0]!r} is not valid",
+            f"must hold origins such as https://example.org: {origins[0]!r} is not one",
         )
     if (s.gateway.tls_certificate is None) != (s.gateway.tls_key is None):
         names = ["gateway.tls_certificate", "gateway.tls_key"]
@@ -33,7 +33,7 @@ def admission(s: Settings) -> Iterator[Violation]:
     if s.gateway.auth == "pocketbase" and s.pocketbase.mode == "off":
         yield (
             ("gateway.auth", "pocketbase.mode"),
-            "must be another with pocketbase.mode = 'off': nobody could check the users",
+            "needs PocketBase, but pocketbase.mode is 'off'",
         )
     if must := exposure(s.gateway):
         yield ("gateway.host", "gateway.auth", "gateway.tls_certificate", "gateway.insecure"), must
