@@ -10,11 +10,12 @@ run: .venv/installed           ## the service, as zlotick.toml says
 	@$(BIN)/zlotick serve
 test: .venv/dev                ## every test
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
-check: .venv/dev               ## style, types, layers
+check: .venv/dev               ## style, types, layers, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
 bench: .venv/dev               ## ratios within one run, printed
 	$(BIN)/python -m benchmarks
 docs: .venv/dev                ## the reference, made from the code
@@ -28,6 +29,7 @@ clean:                           ## all that was built or installed here; data/ 
 	@echo "Installing zlotick into .venv (once; about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+# websockets is for README's example and examples/client.py; zlotick itself does not use it.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,tui]' websockets
 	@touch $@
 .venv/dev: .venv/installed
