@@ -21,7 +21,16 @@ from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.fanout.frames import Envelope, Fields, quote_writer
 from zlotick.gateway.protocol.subscription import WIRE_FIELDS
 from zlotick.journal.base import JournalStats
-from zlotick.model import ConnectionStatus, CycleReport, Entry, Position, StockUpdate, UpdateBatch, now_text
+from zlotick.model import (
+    ConnectionStatus,
+    CycleReport,
+    Entry,
+    Position,
+    StockUpdate,
+    UpdateBatch,
+    now_text,
+    utc_now,
+)
 from zlotick.telemetry.metrics import Metrics, Sample
 
 QUOTES = 80
@@ -110,7 +119,9 @@ class Market:
         position = Position("bench", self.offset)
         entry = Entry(position, batch)
         count = len(self._changed)
-        return CycleReport(now_text(), 0.0, QUOTES, 0, count, "open", entry, position, self._quotes)
+        return CycleReport(
+            now_text(), 0.0, QUOTES, 0, count, "open", utc_now(), entry, position, self._quotes
+        )
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         self.journal_reads += 1

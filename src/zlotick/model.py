@@ -184,6 +184,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     rejected: int
     changed: int
     market_status: str
+    market_time: datetime  # the moment the market is at: a replay's quotes have the replayed one
     entry: Entry | None  # None when nothing changed
     position: Position  # of the last recorded batch
     quotes: dict[str, StockUpdate]

@@ -127,7 +127,7 @@ class InProcess(Server):
             market_status=context.market_status,
             standings=context.standings,
             tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
+            candles=LiveCandles(tail, context.read_journal, context.origin),
         )
         self._answers = Answers(context, hub)
         self._arrivals = Arrivals(hub, context.read_journal)
@@ -138,9 +138,7 @@ class InProcess(Server):
 
     def publish(self, report: CycleReport) -> None:
         self._answers.note(report)
-        self._hub.publish(
-            report.quotes, report.entry, report.position, report.market_status, report.standings
-        )
+        self._hub.publish(report)
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         self._hub.publish_event(*event(event_type, data))
@@ -406,7 +404,13 @@ class Play:
         for symbol, what in changed.items():
             self._quotes[symbol] = quote(symbol, **(what if isinstance(what, dict) else {"price": what}))
         self._offset += bool(changed)
-        cycle = report(dict(self._quotes), changed, offset=self._offset, standings=self._service.standings)
+        cycle = report(
+            dict(self._quotes),
+            changed,
+            offset=self._offset,
+            standings=self._service.standings,
+            market_time=self._service.market_time,
+        )
         if cycle.entry is not None:
             self._service.entries.append(cycle.entry)
         self._server.publisher.publish(cycle)

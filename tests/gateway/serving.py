@@ -85,6 +85,7 @@ def report(
     offset: int = 1,
     error: str | None = None,
     standings: dict[str, Standing] | None = None,
+    market_time: datetime | None = None,
 ) -> CycleReport:
     position = Position("e1", offset)
     batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
@@ -95,6 +96,7 @@ def report(
         rejected=0,
         changed=len(batch.quotes),
         market_status="open",
+        market_time=market_time or datetime.now(UTC),
         entry=Entry(position, batch) if batch.quotes else None,
         position=position,
         quotes=quotes,

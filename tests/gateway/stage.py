@@ -16,7 +16,7 @@ from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.live_candles import LiveCandles
 from zlotick.gateway.fanout.recovery import Tail
 from zlotick.gateway.protocol.subscription import Subscription
-from zlotick.model import Entry, Position, Standing, StockUpdate, UpdateBatch, now_text, utc_time
+from zlotick.model import CycleReport, Entry, Position, Standing, StockUpdate, UpdateBatch, now_text, utc_time
 
 NAMES = ("ABS", "ACG", "AGO")
 
@@ -128,9 +128,7 @@ class Stage:
             market_status=lambda: "open",
             standings=lambda: dict(self.standings),
             tail=tail,
-            candles=LiveCandles(
-                tail, self.read, lambda: self.market_time, lambda: self.origin, clock=self.clock.time
-            ),
+            candles=LiveCandles(tail, self.read, lambda: self.origin, clock=self.clock.time),
             loop=cast("asyncio.AbstractEventLoop", self.clock),
             slow_timeout=30.0,
             buffer_bytes=buffer_bytes,
@@ -163,7 +161,21 @@ class Stage:
 
     def tell(self, entry: Entry | None) -> None:
         """Publish what was recorded."""
-        self.hub.publish(dict(self.quotes), entry, Position("e", self.offset), "open", dict(self.standings))
+        self.hub.publish(
+            CycleReport(
+                timestamp=now_text(),
+                duration_seconds=0.01,
+                fetched=len(self.quotes),
+                rejected=0,
+                changed=len(entry.batch.quotes) if entry else 0,
+                market_status="open",
+                market_time=self.market_time,
+                entry=entry,
+                position=Position("e", self.offset),
+                quotes=dict(self.quotes),
+                standings=dict(self.standings),
+            )
+        )
 
     def trade(self, *symbols: str, **changes: Any) -> None:
         self.tell(self.record(*symbols, **changes))

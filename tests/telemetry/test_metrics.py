@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow, StaleReason, Standing
+from zlotick.model import ConnectionStatus, CycleReport, Position, ProviderRow, StaleReason, Standing, utc_now
 from zlotick.telemetry.metrics import (
     CycleMetrics,
     Metrics,
@@ -29,7 +29,18 @@ async def scraped(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ..
 
 def cycle(duration: float, error: str | None = None, **rejected_by: int) -> CycleReport:
     return CycleReport(
-        "t", duration, 78, 2, 40, "open", None, Position("e", 1), {}, rejected_by=rejected_by, error=error
+        timestamp="t",
+        duration_seconds=duration,
+        fetched=78,
+        rejected=2,
+        changed=40,
+        market_status="open",
+        market_time=utc_now(),
+        entry=None,
+        position=Position("e", 1),
+        quotes={},
+        rejected_by=rejected_by,
+        error=error,
     )
 
 

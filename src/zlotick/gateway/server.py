@@ -121,7 +121,7 @@ class Gateway:
             market_status=context.market_status,
             standings=context.standings,
             tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.market_time, context.origin),
+            candles=LiveCandles(tail, context.read_journal, context.origin),
             slow_timeout=self._config.slow_timeout,
             buffer_bytes=self._config.session_buffer_bytes,
         )
@@ -201,9 +201,7 @@ class Gateway:
         if self._hub is None or self._answers is None:
             return
         self._answers.note(report)
-        self._hub.publish(
-            report.quotes, report.entry, report.position, report.market_status, report.standings
-        )
+        self._hub.publish(report)
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Tell the subscribers of its channel an event of the bus. Raises ValueError for other data."""

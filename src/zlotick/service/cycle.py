@@ -246,6 +246,7 @@ class Cycle:
             rejected_by=Counter(item.reason for item in rejected),
             changed=len(entry.batch.quotes) if entry else 0,
             market_status=self._status_now(),
+            market_time=self.market_time(),
             entry=entry,
             position=self._journal.position,
             quotes=dict(self.last_values),

@@ -28,7 +28,7 @@ from zlotick.gateway.fanout.writer import Parcel, Strides
 from zlotick.gateway.protocol.alerts import alert_told
 from zlotick.gateway.protocol.messages import Lost, Message
 from zlotick.gateway.protocol.subscription import Selection, Subscription
-from zlotick.model import Alert, Entry, Position, Standing, StockUpdate
+from zlotick.model import Alert, CycleReport, Entry, Position, Standing, StockUpdate
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two looks at the laggards' sockets."""
@@ -179,39 +179,33 @@ class Hub:
         if position is not None:
             self.composer.moves.begin(position.offset)
 
-    def publish(
-        self,
-        quotes: Mapping[str, StockUpdate],
-        entry: Entry | None,
-        position: Position,
-        market_status: str,
-        standings: Mapping[str, Standing],
-    ) -> None:
+    def publish(self, report: CycleReport) -> None:
         """Write one cycle to every socket: the first stride now, the others in the next turns of the loop.
 
-        ``entry`` is what changed, None when nothing did. A standing that changed is a change of its quote, too.
+        A standing that changed is a change of its quote, too.
         """
         self._strides.finish()
         self._cycle += 1
-        self.composer.update(quotes, position)
+        self.composer.update(report.quotes, report.position)
+        entry = report.entry
         if entry is not None:
             self.tail.append(entry)
-        self.composer.refresh(standings)
+        self.composer.refresh(report.standings)
         changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
         changed |= self.composer.moves.take()
-        told = self._update_candles(entry)
+        told = self._update_candles(report)
         self._note_waiting(changed, told)
-        envelope = Envelope(position=position, market_status=market_status)
+        envelope = Envelope(position=report.position, market_status=report.market_status)
         self._strides.write(self._cycle_parcels(envelope, changed, told))
 
-    def _update_candles(self, entry: Entry | None) -> Told:
+    def _update_candles(self, report: CycleReport) -> Told:
         if self.candles is None:
             return []
         late = (subscriber.subscription for subscriber in self.laggards)
         wanted = any(group.intervals for group in self._groups.values()) or any(
             subscription is not None and subscription.intervals for subscription in late
         )
-        return self.candles.update(entry, wanted=wanted)
+        return self.candles.update(report.entry, report.market_time, wanted=wanted)
 
     def publish_event(self, channel: str, about: str, message: Message) -> None:
         """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""

@@ -39,14 +39,12 @@ class LiveCandles:
         self,
         tail: Tail,
         read: ReadJournal,
-        market_time: Callable[[], datetime],
         origin: Callable[[], str],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tail = tail
         self._read = read
-        self._market_time = market_time
         self._origin = origin
         self._clock = clock
         self._candles: Candles | None = None
@@ -79,7 +77,7 @@ class LiveCandles:
         """They are wanted, or soon will be."""
         self._wanted_at = self._clock()
 
-    def update(self, entry: Entry | None, *, wanted: bool = True) -> Told:
+    def update(self, entry: Entry | None, market_time: datetime, *, wanted: bool = True) -> Told:
         """What a cycle changes, and the market's clock."""
         if wanted:
             self.keep()
@@ -88,7 +86,7 @@ class LiveCandles:
         if self._candles is None:
             return []
         quotes = entry.batch.quotes if entry else []
-        return _told(self._candles.update(quotes, self._market_time()))
+        return _told(self._candles.update(quotes, market_time))
 
     def newest(self) -> Told:
         """Every series as it is now."""
