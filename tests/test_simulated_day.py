@@ -179,7 +179,7 @@ class House:
                 BankierProvider(bankier_config, universe, web(bankier_config), clock=world.clock),
             ],
             timeout=20,
-            cadence=Cadence(calendar),
+            schedule=Cadence(calendar),
             bus=self.bus,
             clock=world.clock,
             knows=lambda: bool(self.cycle.last_values),

@@ -11,7 +11,7 @@ from tests.gateway.serving import quote
 from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig
-from zlotick.market.candles import INTERVALS, Bar, Candle, Candles
+from zlotick.market.candles import INTERVALS, Candle, Candles, Ohlc
 from zlotick.model import StockUpdate, utc_text, utc_time
 from zlotick.providers.replay.provider import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector
@@ -180,14 +180,14 @@ def test_what_was_told_last_is_what_a_recomputation_gives(made: list[Made], cloc
 def test_a_tick_costs_the_same_at_the_end_of_a_busy_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten ticks a second of eighty stocks: every tick joined its whole minute anew, and a cycle took a second."""
     joins = 0
-    then = Bar.then
+    then = Ohlc.then
 
-    def counted(bar: Bar, later: Bar) -> Bar:
+    def counted(bar: Ohlc, later: Ohlc) -> Ohlc:
         nonlocal joins
         joins += 1
         return then(bar, later)
 
-    monkeypatch.setattr(Bar, "then", counted)
+    monkeypatch.setattr(Ohlc, "then", counted)
     candles = Candles()
     for tick in range(600):
         candles.update([trade(f"09:00:{tick / 10:06.3f}", 10.0 + tick % 7)], NEVER)

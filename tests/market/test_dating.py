@@ -9,7 +9,15 @@ import pytest
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.dating import Answer, Page, Trade, Undated, check_trade_time, date_trades, trading_time
+from zlotick.market.dating import (
+    AnswerTiming,
+    PageEvidence,
+    Trade,
+    Undated,
+    check_trade_time,
+    date_trades,
+    trading_time,
+)
 from zlotick.model import StockUpdate, utc_text
 
 CALENDAR = Calendar()
@@ -31,7 +39,9 @@ def dates(
     """The day of each trade, None where it is not certain."""
     trades = [Trade(f"S{n}", time.fromisoformat(text), 10.0 + n, 100 + n) for n, text in enumerate(times)]
     known = {quote.symbol: quote for quote in recorded}
-    page = Page("gpw", Answer(at(observed), **answer), trades, [t.at for t in trades], known, CALENDAR, DELAY)  # type: ignore[arg-type, misc]  # the trades here are times of day
+    page = PageEvidence(
+        "gpw", AnswerTiming(at(observed), **answer), trades, [t.at for t in trades], known, CALENDAR, DELAY
+    )  # type: ignore[arg-type, misc]  # the trades here are times of day
     return [None if isinstance(d, Undated) else f"{d.astimezone(WARSAW):%d}" for d in date_trades(page)]
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.schedule import END, OPENING, PROBE, Cadence, pause_told
+from zlotick.market.schedule import END, OPENING, PROBE, Schedule, pause_text
 
 CALENDAR = Calendar()
-CADENCE = Cadence(CALENDAR)
+SCHEDULE = Schedule(CALENDAR)
 FIRST, LAST = datetime(2024, 1, 1), datetime(2030, 1, 1)  # noqa: DTZ001  hypothesis adds the zone
 moments = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 intervals = st.floats(1, 90_000)
@@ -48,33 +48,33 @@ def local(moment: datetime) -> str:
     ],
 )
 def test_the_cycle_after(last: str, interval: float, then: str) -> None:
-    assert local(CADENCE.next_cycle(warsaw(last), interval)) == then
+    assert local(SCHEDULE.next_cycle(warsaw(last), interval)) == then
 
 
 def test_a_start_at_night_waits_and_a_start_in_a_session_does_not() -> None:
     night, day = warsaw("2026-11-24 03:00:00"), warsaw("2026-11-24 11:00:00")
-    assert local(CADENCE.first_cycle(night, 30)) == "2026-11-24 08:30:00"
-    assert CADENCE.first_cycle(day, 30) == day
+    assert local(SCHEDULE.first_cycle(night, 30)) == "2026-11-24 08:30:00"
+    assert SCHEDULE.first_cycle(day, 30) == day
 
 
 def test_after_a_pause_not_everybody_comes_at_once() -> None:
     night = warsaw("2026-11-24 03:00:00")
-    assert local(CADENCE.next_cycle(night, 30, 0.5)) == "2026-11-24 08:30:15"
-    assert local(CADENCE.next_cycle(night, 600, 0.5)) == "2026-11-24 08:30:15"
-    assert local(CADENCE.next_cycle(warsaw("2026-11-24 08:30:15"), 30, 0.5)) == "2026-11-24 09:00:15"
-    assert local(CADENCE.next_cycle(warsaw("2026-11-24 12:00:00"), 30, 0.5)) == "2026-11-24 12:00:30"
+    assert local(SCHEDULE.next_cycle(night, 30, 0.5)) == "2026-11-24 08:30:15"
+    assert local(SCHEDULE.next_cycle(night, 600, 0.5)) == "2026-11-24 08:30:15"
+    assert local(SCHEDULE.next_cycle(warsaw("2026-11-24 08:30:15"), 30, 0.5)) == "2026-11-24 09:00:15"
+    assert local(SCHEDULE.next_cycle(warsaw("2026-11-24 12:00:00"), 30, 0.5)) == "2026-11-24 12:00:30"
 
 
 @given(moments, intervals, shares)
 def test_a_cycle_is_always_later_in_a_session_and_never_sooner_than_the_interval(
     last: datetime, interval: float, jitter: float
 ) -> None:
-    then = CADENCE.next_cycle(last, interval, jitter)
+    then = SCHEDULE.next_cycle(last, interval, jitter)
     assert then > last
-    assert CADENCE.awake(then)
+    assert SCHEDULE.awake(then)
     here = then.astimezone(WARSAW)
     assert here.time() >= OPENING or PROBE <= here.time() < time(8, 30, 30)
-    regular = CADENCE.awake(last) and last.astimezone(WARSAW).time() >= OPENING
+    regular = SCHEDULE.awake(last) and last.astimezone(WARSAW).time() >= OPENING
     if regular and here.date() == last.astimezone(WARSAW).date() and here.time() < time(17, 20):
         assert then - last >= timedelta(seconds=interval) - timedelta(microseconds=1)
 
@@ -83,10 +83,10 @@ def test_a_cycle_is_always_later_in_a_session_and_never_sooner_than_the_interval
 def test_awake_is_a_session_day_from_the_probe_to_the_end(moment: datetime) -> None:
     here = moment.astimezone(WARSAW)
     awake = CALENDAR.is_session(here.date()) and PROBE <= here.time() < END
-    assert CADENCE.awake(moment) is awake
-    opens = CADENCE.awake_from(moment)
+    assert SCHEDULE.awake(moment) is awake
+    opens = SCHEDULE.awake_from(moment)
     assert opens >= moment
-    assert CADENCE.awake(opens)
+    assert SCHEDULE.awake(opens)
     assert (opens == moment) is awake
 
 
@@ -101,11 +101,11 @@ def test_awake_is_a_session_day_from_the_probe_to_the_end(moment: datetime) -> N
     ],
 )
 def test_a_pause_is_told(phase: str, due: str | None, told: str | None) -> None:
-    assert pause_told(phase, warsaw("2026-11-30 22:31:00"), warsaw(due) if due else None) == told
+    assert pause_text(phase, warsaw("2026-11-30 22:31:00"), warsaw(due) if due else None) == told
 
 
 def test_the_exchange_s_own_resolutions_count() -> None:
-    closed = Cadence(Calendar(extra_closed=[warsaw("2026-11-25 00:00").date()]))
+    closed = Schedule(Calendar(extra_closed=[warsaw("2026-11-25 00:00").date()]))
     assert local(closed.next_cycle(warsaw("2026-11-24 18:00"), 30)) == "2026-11-26 08:30:00"
 
 
@@ -125,7 +125,7 @@ def test_the_exchange_s_own_resolutions_count() -> None:
     ],
 )
 def test_since_when_a_quote_must_have_been_seen(now: str, silence: float, since: str) -> None:
-    assert local(CADENCE.fresh_since(warsaw(now), timedelta(seconds=silence))) == since
+    assert local(SCHEDULE.fresh_since(warsaw(now), timedelta(seconds=silence))) == since
 
 
 @given(moments, st.floats(0, 3 * 86400), st.floats(0, 90_000))
@@ -133,11 +133,11 @@ def test_what_is_stale_stays_stale_until_it_is_seen_again(
     now: datetime, later: float, silence: float
 ) -> None:
     allowed = timedelta(seconds=silence)
-    since = CADENCE.fresh_since(now, allowed)
+    since = SCHEDULE.fresh_since(now, allowed)
     assert since <= now - allowed
-    assert CADENCE.fresh_since(now + timedelta(seconds=later), allowed) >= since
+    assert SCHEDULE.fresh_since(now + timedelta(seconds=later), allowed) >= since
 
 
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
-        CADENCE.awake(datetime(2026, 11, 24, 12))  # noqa: DTZ001  that is the point
+        SCHEDULE.awake(datetime(2026, 11, 24, 12))  # noqa: DTZ001  that is the point

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.schedule import Cadence
-from zlotick.market.staleness import Freshness, Heard
+from zlotick.market.schedule import Schedule
+from zlotick.market.staleness import Observation, StalenessTracker
 from zlotick.model import Origin, StaleReason, Standing, StockUpdate, utc_text
 
 NOT_TRADED = StaleReason.NOT_TRADED
@@ -16,8 +16,8 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=WARSAW)
 INTERVALS = {"gpw": 60.0, "bankier": 300.0}
 
 
-def freshness() -> Freshness:
-    return Freshness(Cadence(Calendar()), lambda source: INTERVALS.get(source, 30.0))
+def freshness() -> StalenessTracker:
+    return StalenessTracker(Schedule(Calendar()), lambda source: INTERVALS.get(source, 30.0))
 
 
 def after(**time: float) -> datetime:
@@ -31,17 +31,21 @@ def quote(symbol: str, source: str, observed: datetime, traded: datetime | None 
     )
 
 
-def saw(fresh: Freshness, symbols: str, source: str, at: datetime, traded: datetime | None = None) -> None:
+def saw(
+    fresh: StalenessTracker, symbols: str, source: str, at: datetime, traded: datetime | None = None
+) -> None:
     """Trades of the same minute, unless told otherwise."""
-    fresh.hear(Heard(source, at, [quote(symbol, source, at, traded or at) for symbol in symbols.split()]))
+    fresh.observe(
+        Observation(source, at, [quote(symbol, source, at, traded or at) for symbol in symbols.split()])
+    )
 
 
-def lacks(fresh: Freshness, symbols: str, source: str, at: datetime, reason: StaleReason) -> None:
+def lacks(fresh: StalenessTracker, symbols: str, source: str, at: datetime, reason: StaleReason) -> None:
     """An answer in which these have no quote."""
-    fresh.hear(Heard(source, at, [], dict.fromkeys(symbols.split(), reason)))
+    fresh.observe(Observation(source, at, [], dict.fromkeys(symbols.split(), reason)))
 
 
-def stale(fresh: Freshness, now: datetime) -> dict[str, str | None]:
+def stale(fresh: StalenessTracker, now: datetime) -> dict[str, str | None]:
     return {symbol: standing.reason for symbol, standing in fresh.standings(now).items() if standing.stale}
 
 
@@ -128,7 +132,7 @@ def test_a_page_that_stands_still_is_stale() -> None:
     for minutes in range(0, 181, 10):
         at = after(minutes=minutes)
         quotes = [quote("ABS", "gpw", at, newest)]
-        fresh.hear(Heard("gpw", at, quotes, {}, newest, timedelta(minutes=15)))
+        fresh.observe(Observation("gpw", at, quotes, {}, newest, timedelta(minutes=15)))
         trading = at - timedelta(minutes=15) - newest
         expected = {"ABS": StaleReason.UNCHANGED} if trading > timedelta(minutes=90) else {}
         assert stale(fresh, at) == expected
@@ -137,8 +141,8 @@ def test_a_page_that_stands_still_is_stale() -> None:
 def test_the_last_page_of_a_session_is_good_until_the_next_one() -> None:
     fresh, evening = freshness(), NOON.replace(hour=17, minute=24)
     newest = NOON.replace(hour=17, minute=4)
-    fresh.hear(
-        Heard("gpw", evening, [quote("ABS", "gpw", evening, newest)], {}, newest, timedelta(minutes=15))
+    fresh.observe(
+        Observation("gpw", evening, [quote("ABS", "gpw", evening, newest)], {}, newest, timedelta(minutes=15))
     )
     assert stale(fresh, NOON.replace(day=25, hour=9)) == {}
 
@@ -150,7 +154,7 @@ def test_a_daily_close_is_stale_when_the_next_one_is_due() -> None:
     for day, expected in ((23, {}), (24, {"ABS": StaleReason.MISSING})):
         at = NOON.replace(day=day)
         daily = msgspec.structs.replace(quote("ABS", "alpha_vantage", at, close), origin=Origin.END_OF_DAY)
-        fresh.hear(Heard("alpha_vantage", at, [daily]))
+        fresh.observe(Observation("alpha_vantage", at, [daily]))
         assert stale(fresh, at) == expected
 
 

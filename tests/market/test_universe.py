@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError
 from zlotick.market.calendar import WARSAW
-from zlotick.market.universe import csv_text, is_isin, load, tell_if_old
+from zlotick.market.universe import csv_text, is_isin, load, log_if_old
 
 HEADER = "symbol,name,isin,as_of\n"
 
@@ -88,7 +88,7 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
 def test_an_old_list_earns_a_warning(tmp_path: Path, age: int, warned: bool) -> None:
     universe = load(config(tmp_path, f"{HEADER}PKN,,,{today() - timedelta(age)}\n"))
     with capture_logs() as logs:
-        tell_if_old(universe)
+        log_if_old(universe)
     assert [entry["age_days"] for entry in logs] == ([age] if warned else [])
     assert all(entry["log_level"] == "warning" for entry in logs)
 
@@ -97,7 +97,7 @@ def test_the_packaged_list_earns_none() -> None:
     """The first sight of a new install was a warning about our own list, with three manual steps as its remedy."""
     universe = msgspec.structs.replace(load(UniverseConfig()), as_of=date(2020, 1, 1))
     with capture_logs() as logs:
-        tell_if_old(universe)
+        log_if_old(universe)
     assert [entry["log_level"] for entry in logs] == ["info"]
 
 

@@ -16,7 +16,7 @@ from zlotick.errors import JournalError, Refusal, RefusalReason
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market.calendar import Calendar
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.market.validation import Validator
 from zlotick.model import CycleReport, Entry, StockUpdate, UpdateBatch, utc_text
 from zlotick.providers import StockDataProvider
@@ -131,7 +131,7 @@ async def test_a_source_that_is_behind_is_asked_again_at_once(house: House) -> N
         raise asyncio.CancelledError
 
     house.chain.providers[:] = [Stepping()]
-    pace = Pace(lambda: 30.0, Cadence(Calendar()), lambda: False, clock=lambda: house.now, sleep=sleep)
+    pace = Pace(lambda: 30.0, Schedule(Calendar()), lambda: False, clock=lambda: house.now, sleep=sleep)
     with pytest.raises(asyncio.CancelledError):
         await house.cycle.run(pace)
     recorded = [report.entry.batch.quotes[0].price for report in house.reports if report.entry]
@@ -337,7 +337,7 @@ async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> Non
             enough.set()
             await asyncio.Event().wait()
 
-    pace = Pace(lambda: 30.0, Cadence(Calendar()), house.chain.sleeps, clock=lambda: house.now, sleep=sleep)
+    pace = Pace(lambda: 30.0, Schedule(Calendar()), house.chain.sleeps, clock=lambda: house.now, sleep=sleep)
     running = asyncio.create_task(house.cycle.run(pace))
     async with asyncio.timeout(30):
         await enough.wait()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from structlog.testing import capture_logs
 
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.service.ticker import LONGEST_SLEEP, Pace
 
 
@@ -30,7 +30,7 @@ class Time:
     def pace(self) -> Pace:
         return Pace(
             lambda: self.interval,
-            Cadence(Calendar()),
+            Schedule(Calendar()),
             lambda: self.sleeps,
             first_question=lambda now: self.question,
             clock=lambda: self.now,

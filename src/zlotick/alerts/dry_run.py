@@ -10,7 +10,7 @@ from zlotick.alerts.evaluator import Standing, Watch
 from zlotick.alerts.rule_sources import CONFIG
 from zlotick.alerts.rules import Clock
 from zlotick.market.calendar import Calendar, in_warsaw
-from zlotick.market.precedence import sort_out
+from zlotick.market.precedence import split_by_precedence
 from zlotick.market.validation import Validator
 from zlotick.model import (
     Alert,
@@ -37,7 +37,7 @@ async def rehearse(
     offset = 0
     while not material.finished:
         accepted, _ = validator.check(await material.fetch_data(), utc_now())
-        changed, _ = sort_out(accepted, known, [material.name])
+        changed, _ = split_by_precedence(accepted, known, [material.name])
         known.update((quote.symbol, quote) for quote in changed)
         moment, offset = material.market_time(), offset + 1
         clock = Clock(utc_text(moment), calendar.phase(moment), material.kind, standings={}, quotes=known)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.output.tables import json_text, moment
 from zlotick.errors import Transient
-from zlotick.market.schedule import moment_told, pause_told
+from zlotick.market.schedule import moment_text, pause_text
 from zlotick.model import utc_time
 from zlotick.telemetry.marks import shown
 
@@ -85,7 +85,7 @@ def _next_cycle(message: dict[str, Any]) -> str:
     if not message["next_cycle"]:
         return "not known yet"
     due = utc_time(message["next_cycle"])
-    return pause_told(message["session_phase"], utc_time(message["timestamp"]), due) or moment_told(due)
+    return pause_text(message["session_phase"], utc_time(message["timestamp"]), due) or moment_text(due)
 
 
 def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:

@@ -18,7 +18,7 @@ from zlotick.cli.output.tables import json_text
 from zlotick.config import UniverseConfig
 from zlotick.errors import ConfigError, Refusal, ZlotickError
 from zlotick.market.calendar import WARSAW
-from zlotick.market.list_changes import HARMLESS, Difference, Listed, compare, corrected
+from zlotick.market.list_changes import HARMLESS, Difference, ListedShare, compare, corrected
 from zlotick.market.universe import OLD_AFTER_DAYS, OLD_REMEDY, Universe, csv_text, load
 from zlotick.telemetry.marks import shown
 
@@ -158,7 +158,7 @@ def _as_json(stocks: Universe) -> str:
     return json_text(document)
 
 
-async def _listed(gpw: GpwProvider) -> Sequence[Listed]:
+async def _listed(gpw: GpwProvider) -> Sequence[ListedShare]:
     """What the exchange lists. Raises ZlotickError that says what a refusal means."""
     from zlotick.cli.output.refusal_help import advice
 
@@ -171,7 +171,7 @@ async def _listed(gpw: GpwProvider) -> Sequence[Listed]:
         await gpw.close()
 
 
-def _plausible(stocks: Universe, listed: Sequence[Listed]) -> Sequence[Listed]:
+def _plausible(stocks: Universe, listed: Sequence[ListedShare]) -> Sequence[ListedShare]:
     """The listing, unless it lacks so much of ours that it cannot be whole."""
     known = {share.symbol for share in listed} | {share.isin for share in listed}
     found = sum(one.symbol in known or one.isin in known for one in stocks.members())

@@ -20,7 +20,7 @@ from zlotick.gateway.protocol.messages import (
 )
 from zlotick.journal.base import JournalStats
 from zlotick.market.quiet import quiet_for
-from zlotick.market.schedule import moment_told, pause_told
+from zlotick.market.schedule import moment_text, pause_text
 from zlotick.model import CycleReport, Origin, ProviderRow, Standing, now_text, utc_now, utc_time
 from zlotick.telemetry.health import HealthFacts
 
@@ -108,7 +108,7 @@ class Answers:
             quotes=len(self._hub.book.quotes),
             stale=sum(standing.stale for standing in standings.values()),
             standings=standings,
-            pause=pause_told(context.session_phase(), now, utc_time(next_cycle) if next_cycle else None),
+            pause=pause_text(context.session_phase(), now, utc_time(next_cycle) if next_cycle else None),
             quiet={row.name: age for row in providers if (age := _quiet(row, context))},
             clock_skews={r.name: r.clock_skew_seconds for r in providers if r.clock_skew_seconds is not None},
             market_status=context.market_status(),
@@ -147,7 +147,7 @@ def _origin(kind: str) -> Origin:
 
 def _refusal(row: ProviderRow) -> str:
     """Why a provider said no, and when it is asked again."""
-    again = f"; it is asked again at {moment_told(utc_time(row.next_attempt))}" if row.next_attempt else ""
+    again = f"; it is asked again at {moment_text(utc_time(row.next_attempt))}" if row.next_attempt else ""
     return f"{row.refusal_reason}: {row.refusal_detail}{again}"
 
 

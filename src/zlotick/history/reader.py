@@ -28,7 +28,7 @@ from zlotick.history.bars import Bar, Bars, Period
 from zlotick.market.bar_text import (
     HOURLY,
     NUMBER,
-    Wrong,
+    BadField,
     cells_of,
     columns_of,
     day_of,
@@ -97,7 +97,7 @@ _STOOQ_PERIODS = {"D": Period.DAY, "60": Period.HOUR, "5": Period.FIVE_MINUTES}
 def _stooq(cells: list[str]) -> Texts:
     ticker, period, day, end, *rest = cells
     if period not in _STOOQ_PERIODS:
-        raise Wrong("<PER>", period, "must be D, 60 or 5")
+        raise BadField("<PER>", period, "must be D, 60 or 5")
     day, end = f"{day[:4]}-{day[4:6]}-{day[6:]}", f"{end[:2]}:{end[2:4]}" if end[4:] in ("", "00") else end
     return Texts(ticker.upper(), _STOOQ_PERIODS[period], day, "" if period == "D" else end, *rest[:5])
 
@@ -120,18 +120,18 @@ _NO_STOCK = re.compile(r"(?=.*[A-Z])[A-Z0-9._^&-]{1,32}")
 
 
 def _form(header: list[str], symbol: str | None) -> Form:
-    """How the lines below a header are read. Raises Wrong."""
+    """How the lines below a header are read. Raises BadField."""
     columns = columns_of(header)
     if form := _BY_COLUMNS.get(columns):
         if symbol:
-            raise Wrong("header", ",".join(header), "has a column for the symbol; leave --symbol out")
+            raise BadField("header", ",".join(header), "has a column for the symbol; leave --symbol out")
         return form
     columns = tuple(_POLISH.get(name.translate(_WITHOUT_MARKS), name) for name in columns)
     of_one = _BY_COLUMNS.get(("symbol", *columns))
     if of_one is None:
-        raise Wrong("header", ",".join(header), f"must be {' or '.join(map(repr, _FORMATS))}")
+        raise BadField("header", ",".join(header), f"must be {' or '.join(map(repr, _FORMATS))}")
     if symbol is None:
-        raise Wrong(
+        raise BadField(
             "header",
             ",".join(header),
             "is of one stock, without its symbol; add --symbol, such as --symbol ABS",
@@ -162,7 +162,7 @@ class Reader:
             return  # Stooq's archives have empty files
         try:
             form = _form(header, self.symbol)
-        except Wrong as wrong:
+        except BadField as wrong:
             self.rejected.add(wrong.field, f"{name}:1: {wrong}")
             return
         kind = STOOQ_BULK if form is _stooq else "import"
@@ -182,10 +182,10 @@ class Reader:
         cells = cells_of(line)
         try:
             if len(cells) != width:
-                raise Wrong("columns", str(len(cells)), f"must be {width}")  # noqa: TRY301  gets its place below
+                raise BadField("columns", str(len(cells)), f"must be {width}")  # noqa: TRY301  gets its place below
             texts = form(cells)
             bar = self._bar(texts)
-        except Wrong as wrong:
+        except BadField as wrong:
             if kind == STOOQ_BULK and wrong.field == "symbol" and _NO_STOCK.fullmatch(cells[0].upper()):
                 self.no_stocks.add(cells[0].upper())
                 return
@@ -198,12 +198,12 @@ class Reader:
         symbol = symbol_of(texts.symbol)
         day, start, end = _interval(texts.period, texts.day, texts.end)
         if day > self._today:
-            raise Wrong("date", texts.day, "is in the future")
+            raise BadField("date", texts.day, "is in the future")
         prices = [_price(field, getattr(texts, field)) for field in ("open", "high", "low", "close")]
         opened, high, low, close = prices
         if not (low <= opened <= high and low <= close <= high):
             range_ = f"{texts.low} {texts.open} {texts.close} {texts.high}"
-            raise Wrong("range", range_, "(low open close high): low <= open, close <= high does not hold")
+            raise BadField("range", range_, "(low open close high): low <= open, close <= high does not hold")
         return Bar(symbol, day, start, end, opened, high, low, close, volume_of(texts.volume))
 
     def _of(self, kind: str, period: Period) -> Bars:
@@ -213,7 +213,7 @@ class Reader:
 
     def _note_incomplete(self, kind: str, form: Form, cells: list[str]) -> None:
         """Of which session a rejected line tells, as far as that can be read."""
-        with suppress(Wrong):
+        with suppress(BadField):
             texts = form(cells)
             session = texts.symbol, day_of(texts.day)
             if TICKER.fullmatch(texts.symbol):
@@ -222,7 +222,7 @@ class Reader:
 
 @lru_cache(maxsize=65_536)
 def _interval(period: str, day_text: str, end_text: str) -> tuple[date, int, int]:
-    """The day, start and end of a bar. Raises Wrong."""
+    """The day, start and end of a bar. Raises BadField."""
     if period != Period.DAY:
         return interval_of(day_text, end_text, SECONDS[Period(period)])
     day = day_of(day_text)
@@ -235,5 +235,5 @@ def _interval(period: str, day_text: str, end_text: str) -> tuple[date, int, int
 def _price(field: str, text: str) -> float:
     price = float(text) if NUMBER.fullmatch(text) else 0.0
     if not price > 0:
-        raise Wrong(field, text, "must be a price above 0")
+        raise BadField(field, text, "must be a price above 0")
     return price

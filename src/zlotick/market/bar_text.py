@@ -26,7 +26,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
-class Wrong(Exception):
+class BadField(Exception):
     """What is wrong with a line."""
 
     def __init__(self, field: str, value: str, rule: str) -> None:
@@ -50,40 +50,40 @@ def columns_of(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def symbol_of(text: str) -> str:
-    """Raises Wrong."""
+    """Raises BadField."""
     if not TICKER.fullmatch(text):
-        raise Wrong("symbol", text, "must be 1 to 16 of A-Z and 0-9")
+        raise BadField("symbol", text, "must be 1 to 16 of A-Z and 0-9")
     return text
 
 
 def day_of(text: str) -> date:
-    """Raises Wrong."""
+    """Raises BadField."""
     try:
         day = date.fromisoformat(text) if _DATE.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None or day < EARLIEST:
-        raise Wrong("date", text, f"must be a date such as 2025-04-30, from {EARLIEST} on")
+        raise BadField("date", text, f"must be a date such as 2025-04-30, from {EARLIEST} on")
     return day
 
 
 # A file repeats few different days and times very often.
 @lru_cache(maxsize=65_536)
 def interval_of(day_text: str, end_text: str, seconds: int) -> tuple[date, int, int]:
-    """The day, start and end (Unix times) of a bar of so many seconds. Raises Wrong."""
+    """The day, start and end (Unix times) of a bar of so many seconds. Raises BadField."""
     day = day_of(day_text)
     if not _TIME.fullmatch(end_text):
-        raise Wrong("time", end_text, "must be the time of day at which the bar ends, such as 10:00")
+        raise BadField("time", end_text, "must be the time of day at which the bar ends, such as 10:00")
     end = time.fromisoformat(end_text)
     if end.hour * 3600 + end.minute * 60 < seconds:
-        raise Wrong("time", end_text, "is the end of a bar that began the day before")
+        raise BadField("time", end_text, "is the end of a bar that began the day before")
     end_at = int(datetime.combine(day, end, WARSAW).timestamp())
     return day, end_at - seconds, end_at
 
 
 def volume_of(text: str) -> int:
-    """Rounded: adjusted history has fractions of shares. Raises Wrong."""
+    """Rounded: adjusted history has fractions of shares. Raises BadField."""
     volume = float(text) if NUMBER.fullmatch(text) else -1.0
     if not 0 <= volume <= MOST_SHARES:
-        raise Wrong("volume", text, "must be a number of shares, 0 or above")
+        raise BadField("volume", text, "must be a number of shares, 0 or above")
     return round(volume)

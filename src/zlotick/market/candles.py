@@ -49,7 +49,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     data_source: str
 
 
-class Told(NamedTuple):
+class SessionFigures(NamedTuple):
     """What quotes tell of the session so far: of each, the newest that was told."""
 
     open: float | None = None
@@ -57,9 +57,9 @@ class Told(NamedTuple):
     low: float | None = None
     volume: int | None = None  # cumulative
 
-    def then(self, later: Told) -> Told:
+    def then(self, later: SessionFigures) -> SessionFigures:
         """Both, the later one first."""
-        return Told(
+        return SessionFigures(
             self.open if later.open is None else later.open,
             self.high if later.high is None else later.high,
             self.low if later.low is None else later.low,
@@ -67,19 +67,19 @@ class Told(NamedTuple):
         )
 
 
-class Bar(NamedTuple):
+class Ohlc(NamedTuple):
     """What happened in a span of time."""
 
     open: float
     high: float
     low: float
     close: float
-    told: Told
+    told: SessionFigures
     ticks: int = 1
 
-    def then(self, later: Bar) -> Bar:
+    def then(self, later: Ohlc) -> Ohlc:
         """Both spans as one."""
-        return Bar(
+        return Ohlc(
             self.open,
             max(self.high, later.high),
             min(self.low, later.low),
@@ -88,7 +88,7 @@ class Bar(NamedTuple):
             self.ticks + later.ticks,
         )
 
-    def of_session(self) -> Bar:
+    def of_session(self) -> Ohlc:
         """A day's bar with what its quotes tell: a newer told value replaces an older one, an observed price stays."""
         told = self.told
         opened = self.open if told.open is None else told.open
@@ -143,11 +143,11 @@ class _Minute:
     __slots__ = ("_bar", "_sealed", "_ticks")
 
     def __init__(self) -> None:
-        self._ticks: dict[str, Bar] = {}
-        self._bar: Bar | None = None
+        self._ticks: dict[str, Ohlc] = {}
+        self._bar: Ohlc | None = None
         self._sealed = False
 
-    def add(self, timestamp: str, tick: Bar) -> bool:
+    def add(self, timestamp: str, tick: Ohlc) -> bool:
         """Take a tick; False when it changes nothing."""
         if self._sealed:
             whole = self.bar()
@@ -163,7 +163,7 @@ class _Minute:
             self._bar = _joined(self._ticks.values())
         return True
 
-    def bar(self) -> Bar:
+    def bar(self) -> Ohlc:
         assert self._bar is not None, "a minute is made for its first tick"
         return self._bar
 
@@ -176,7 +176,7 @@ class _Bucket:
 
     __slots__ = ("before", "earlier", "start")
 
-    def __init__(self, start: int, before: int, earlier: Bar | None = None) -> None:
+    def __init__(self, start: int, before: int, earlier: Ohlc | None = None) -> None:
         self.start = start
         self.before = before  # the day's cumulative volume when it began
         self.earlier = earlier
@@ -196,8 +196,8 @@ class _Series:
         second = int(utc_time(quote.timestamp).timestamp())
         minute, day = second - second % _MINUTE, second - second % _DAY
         self.delay = quote.delay_seconds or 0
-        told = Told(quote.open, quote.high, quote.low, quote.volume)
-        tick = Bar(quote.price, quote.price, quote.price, quote.price, told)
+        told = SessionFigures(quote.open, quote.high, quote.low, quote.volume)
+        tick = Ohlc(quote.price, quote.price, quote.price, quote.price, told)
         if day > self._day:
             yield from self.close(minute)
         if day != self._day:  # an earlier one: its source began again, as a replay does
@@ -245,11 +245,11 @@ class _Series:
         if len(self._minutes) > TICKS_KEPT:
             self._minutes[list(self._minutes)[-TICKS_KEPT - 1]].seal()
 
-    def _in_order(self, minute: int, timestamp: str, tick: Bar) -> Iterator[Candle]:
+    def _in_order(self, minute: int, timestamp: str, tick: Ohlc) -> Iterator[Candle]:
         if self._minutes[minute].add(timestamp, tick):
             yield from self.newest()
 
-    def _late(self, minute: int, timestamp: str, tick: Bar) -> Iterator[Candle]:
+    def _late(self, minute: int, timestamp: str, tick: Ohlc) -> Iterator[Candle]:
         """A trade before the newest minute changes its own candles, and the volume of those that follow."""
         before = set(self._since(minute))
         if minute not in self._minutes:
@@ -271,7 +271,7 @@ class _Series:
                 if bar is not None:
                     yield self._candle(interval, start, bar, self._volume_before(start))
 
-    def _bars(self, start: int, end: int) -> Iterator[Bar]:
+    def _bars(self, start: int, end: int) -> Iterator[Ohlc]:
         return (minute.bar() for at, minute in self._minutes.items() if start <= at < end)
 
     def _volume_before(self, start: int) -> int:
@@ -283,11 +283,11 @@ class _Series:
         bucket = self._buckets[interval]
         return self._candle(interval, bucket.start, self._whole(interval), bucket.before)
 
-    def _whole(self, interval: str) -> Bar:
+    def _whole(self, interval: str) -> Ohlc:
         bar, earlier = self._minutes[self._last].bar(), self._buckets[interval].earlier
         return bar if earlier is None else earlier.then(bar)
 
-    def _candle(self, interval: str, start: int, bar: Bar, before: int) -> Candle:
+    def _candle(self, interval: str, start: int, bar: Ohlc, before: int) -> Candle:
         volume = bar.told.volume
         if interval == "1d":
             bar = bar.of_session()
@@ -312,8 +312,8 @@ def latest_time(quotes: Iterable[StockUpdate]) -> str:
     return max(quote.timestamp for quote in quotes)
 
 
-def _joined(bars: Iterable[Bar]) -> Bar | None:
-    whole: Bar | None = None
+def _joined(bars: Iterable[Ohlc]) -> Ohlc | None:
+    whole: Ohlc | None = None
     for bar in bars:
         whole = bar if whole is None else whole.then(bar)
     return whole

@@ -67,7 +67,7 @@ class Moment(NamedTuple):
     session: date
 
 
-class Clock:
+class TimestampParser:
     """Reads the times of one call's quotes. Most of them are equal, so each text is read once."""
 
     def __init__(self, latest: datetime) -> None:

@@ -50,7 +50,7 @@ _TOLERANCE = timedelta(seconds=30)  # two good clocks may differ by this
 _OTHER_PROVIDER = 0.005  # another provider's price of the same trade may differ by this share
 
 
-class Answer(NamedTuple):
+class AnswerTiming(NamedTuple):
     """What is known of an answer beside its content. All times are aware."""
 
     observed: datetime  # our clock when it came
@@ -103,14 +103,14 @@ class Undated(ValueError):
     """The session of a row is not certain, or the exchange does not trade at that moment."""
 
 
-class Page(NamedTuple):
+class PageEvidence(NamedTuple):
     """A page's trades with what is needed to date them.
 
     ``times`` are the times of day of all instruments on the page; ``recorded`` are the last recorded quotes.
     """
 
     provider: str
-    answer: Answer
+    answer: AnswerTiming
     trades: Sequence[Trade]
     times: Sequence[time]
     recorded: Mapping[str, StockUpdate]
@@ -118,7 +118,7 @@ class Page(NamedTuple):
     delay: timedelta | None
 
 
-def date_trades(page: Page) -> list[datetime | Undated]:
+def date_trades(page: PageEvidence) -> list[datetime | Undated]:
     """The moment of each trade of the page, or why it has none. Raises Refusal ``stale``."""
     answer = page.answer
     # A time at which the exchange does not trade says nothing of the page: its own row is left out below.
@@ -183,7 +183,7 @@ def _moments(dated: Sequence[datetime | Undated]) -> list[datetime | None]:
 # One clock
 
 
-class _Same(Enum):
+class _Match(Enum):
     """A trade compared with the last recorded quote of its stock, which is of the session before."""
 
     YES = auto()  # it is that trade
@@ -191,14 +191,14 @@ class _Same(Enum):
     UNKNOWN = auto()  # nothing to compare with
 
 
-def _by_clock(page: Page, clock: datetime) -> list[datetime | Undated]:
+def _by_clock(page: PageEvidence, clock: datetime) -> list[datetime | Undated]:
     """The moments if ``clock`` is right."""
     made = page.answer.content_made_at(clock)
-    dates = _Dates(page, made)
+    dates = _RowDates(page, made)
     return [_checked(dates, trade, made, page.calendar) for trade in page.trades]
 
 
-def _checked(dates: _Dates, trade: Trade, made: datetime, calendar: Calendar) -> datetime | Undated:
+def _checked(dates: _RowDates, trade: Trade, made: datetime, calendar: Calendar) -> datetime | Undated:
     try:
         moment = trade.at if isinstance(trade.at, datetime) else dates.moment(trade, trade.at)
         check_trade(moment, made, calendar)
@@ -207,10 +207,10 @@ def _checked(dates: _Dates, trade: Trade, made: datetime, calendar: Calendar) ->
     return moment.astimezone(UTC)
 
 
-class _Dates:
+class _RowDates:
     """The date of each row of one page."""
 
-    def __init__(self, page: Page, made: datetime) -> None:
+    def __init__(self, page: PageEvidence, made: datetime) -> None:
         local = in_warsaw(made)
         self._page = page
         self._made = made
@@ -222,16 +222,16 @@ class _Dates:
     def moment(self, trade: Trade, at: time) -> datetime:
         """The moment of a trade. Raises Undated when its session is not certain."""
         same = self._same(trade, at)
-        if self._is_of_today is None or same is _Same.YES:
+        if self._is_of_today is None or same is _Match.YES:
             return self._on(self._before, at)
         late = at > self._clock
         if self._is_of_today:
             if late:
                 raise Undated(f"its last trade, {at}, is still to come")
             return self._on(self._today, at)
-        if same is not _Same.NO and (late or not self._can_be_shown(at)):
+        if same is not _Match.NO and (late or not self._can_be_shown(at)):
             return self._on(self._before, at)
-        if not late and same is _Same.NO:
+        if not late and same is _Match.NO:
             return self._on(self._today, at)
         raise Undated(f"the session of its last trade, {at}, is not certain: the page mixes two sessions")
 
@@ -247,8 +247,8 @@ class _Dates:
         if late and late * LATE_SHARE >= len(times):
             self._refuse_unless_of_before([same for same, at in compared if at > self._clock])
             return False
-        comparable = [same for same, _ in compared if same is not _Same.UNKNOWN]
-        if comparable and sum(same is _Same.YES for same in comparable) * 2 >= len(comparable):
+        comparable = [same for same, _ in compared if same is not _Match.UNKNOWN]
+        if comparable and sum(same is _Match.YES for same in comparable) * 2 >= len(comparable):
             return False
         self._refuse_unless_of_today()
         return True
@@ -256,15 +256,15 @@ class _Dates:
     def _refuse_if_new_trades(self) -> None:
         """Before any trade of today can be shown, the page must repeat the session before."""
         compared = [self._same(trade, trade.at) for trade in self._page.trades if isinstance(trade.at, time)]
-        new = sum(same is _Same.NO for same in compared)
+        new = sum(same is _Match.NO for same in compared)
         if new * 2 > len(compared):
             raise _stale(
                 f"{new} of its quotes are not of the session of {self._before}, and today has no trades yet"
             )
 
-    def _refuse_unless_of_before(self, late: Sequence[_Same]) -> None:
+    def _refuse_unless_of_before(self, late: Sequence[_Match]) -> None:
         """Times later than now say that the page is of the session before: do the other facts agree?"""
-        new = sum(same is _Same.NO for same in late)
+        new = sum(same is _Match.NO for same in late)
         if new * 2 > len(late):
             raise _stale("it has trades that are still to come by our clock; check the clock")
         newest = max(self._page.times)
@@ -301,17 +301,17 @@ class _Dates:
             for quote in self._page.recorded.values()
         )
 
-    def _same(self, trade: Trade, at: time) -> _Same:
+    def _same(self, trade: Trade, at: time) -> _Match:
         """Whether a trade is the recorded one of the session before."""
         quote = self._page.recorded.get(trade.symbol)
         if quote is None or quote.exchange_time is None:
-            return _Same.UNKNOWN
+            return _Match.UNKNOWN
         recorded = in_warsaw(utc_time(quote.exchange_time))
         if recorded.date() != self._before:
-            return _Same.UNKNOWN
+            return _Match.UNKNOWN
         if _same_clock(recorded.time(), at) and self._same_numbers(trade, quote):
-            return _Same.YES
-        return _Same.NO if self._is_final(quote) else _Same.UNKNOWN
+            return _Match.YES
+        return _Match.NO if self._is_final(quote) else _Match.UNKNOWN
 
     def _same_numbers(self, trade: Trade, quote: StockUpdate) -> bool:
         own = quote.data_source == self._page.provider
@@ -334,7 +334,7 @@ class _Dates:
 # The answer as a whole
 
 
-def _refuse_old_copy(page: Page) -> None:
+def _refuse_old_copy(page: PageEvidence) -> None:
     answer = page.answer
     now = (
         answer.observed
@@ -351,7 +351,7 @@ def _stale(detail: str) -> Refusal:
     return Refusal(RefusalReason.STALE, detail)
 
 
-def _skew_text(answer: Answer) -> str:
+def _skew_text(answer: AnswerTiming) -> str:
     assert answer.skew is not None, "asked only where the clocks differ"
     minutes, word = _minutes(abs(answer.skew)), "ahead of" if answer.skew > timedelta() else "behind"
     return f"our clock is {minutes} min {word} the provider's"

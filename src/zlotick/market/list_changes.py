@@ -14,7 +14,7 @@ import msgspec
 from zlotick.market.universe import Member, Universe
 
 
-class Listed(Protocol):
+class ListedShare(Protocol):
     """A share as the exchange lists it today."""
 
     @property
@@ -48,7 +48,7 @@ class Difference(msgspec.Struct, frozen=True):
     now: Member | None = None
 
 
-def compare(universe: Universe, listed: Iterable[Listed]) -> list[Difference]:
+def compare(universe: Universe, listed: Iterable[ListedShare]) -> list[Difference]:
     """Every difference, in the order of the symbols. An empty listing would report all as delisted: refuse it before."""
     shares = list(listed)
     by_symbol = {share.symbol: share for share in shares}
@@ -74,7 +74,7 @@ def corrected(universe: Universe, differences: Iterable[Difference]) -> list[Mem
     return sorted({one.symbol: one for one in members.values()}.values(), key=lambda one: one.symbol)
 
 
-def _differences(ours: Member, named: Listed | None, same: Listed | None) -> Iterator[Difference]:
+def _differences(ours: Member, named: ListedShare | None, same: ListedShare | None) -> Iterator[Difference]:
     """``named`` has our ticker today, ``same`` our ISIN."""
     if named and named.isin == ours.isin:
         same = named  # a page may list a security twice

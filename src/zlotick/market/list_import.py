@@ -29,7 +29,7 @@ _HEADERS = {
 _SEPARATORS = (",", ";", "\t")
 
 
-class _Table(NamedTuple):
+class _ParsedList(NamedTuple):
     rows: list[tuple[int, list[str]]]  # with the number of the line, below the header
     columns: Mapping[str, int]
 
@@ -78,7 +78,7 @@ def _text(data: bytes) -> str:
     raise ValueError("is not text in UTF-8, UTF-16 or cp1250; save it as CSV UTF-8")
 
 
-def _table(text: str) -> _Table:
+def _table(text: str) -> _ParsedList:
     """The rows below the first line that names a ticker or an ISIN column."""
     lines = text.splitlines(keepends=True)
     for above, line in enumerate(lines[:HEADER_WITHIN]):
@@ -89,7 +89,7 @@ def _table(text: str) -> _Table:
         if "symbol" in columns or "isin" in columns:
             reader = csv.reader(lines[above + 1 :], delimiter=separator)
             rows = [(above + 1 + reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-            return _Table(rows, columns)
+            return _ParsedList(rows, columns)
     raise ValueError(
         f"no header within its first {HEADER_WITHIN} lines; name the columns symbol (or ticker, Skrót), name (Nazwa), "
         "ISIN, separated by comma, semicolon or tab"

@@ -17,7 +17,7 @@ from zlotick.model import StockUpdate
 _SECONDS = len("2025-04-30T09:00:")
 
 
-class Verdict(Enum):
+class Precedence(Enum):
     """What an accepted quote is, compared with the one in force."""
 
     TAKEN = "taken"  # it is in force from now on
@@ -25,30 +25,30 @@ class Verdict(Enum):
     BEHIND = "behind"  # an earlier trade than the one in force: it says nothing of it
 
 
-def judge(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]) -> Verdict:
+def precedence_of(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]) -> Precedence:
     """``order``: the names of the sources, the first one first. A source not among them comes last."""
     if in_force is None or in_force.data_source == quote.data_source:
-        return Verdict.TAKEN
+        return Precedence.TAKEN
     new, old = quote.exchange_time, in_force.exchange_time
     if new is None or old is None or new > old:
-        return Verdict.TAKEN
+        return Precedence.TAKEN
     if new < old:
-        return Verdict.CONFIRMS if _same_minute(new, old) else Verdict.BEHIND
+        return Precedence.CONFIRMS if _same_minute(new, old) else Precedence.BEHIND
     outranked = _rank(quote, order) > _rank(in_force, order)
-    return Verdict.CONFIRMS if outranked else Verdict.TAKEN
+    return Precedence.CONFIRMS if outranked else Precedence.TAKEN
 
 
-def sort_out(
+def split_by_precedence(
     accepted: Sequence[StockUpdate], in_force: Mapping[str, StockUpdate], order: Sequence[str]
 ) -> tuple[list[StockUpdate], list[StockUpdate]]:
     """What is to be recorded (something traded), and what shows that the quote in force is up to date."""
     changed, seen = [], []
     for quote in accepted:
         known = in_force.get(quote.symbol)
-        verdict = judge(quote, known, order)
-        if verdict is Verdict.TAKEN and (known is None or known.traded() != quote.traded()):
+        precedence = precedence_of(quote, known, order)
+        if precedence is Precedence.TAKEN and (known is None or known.traded() != quote.traded()):
             changed.append(quote)
-        if verdict is not Verdict.BEHIND:
+        if precedence is not Precedence.BEHIND:
             seen.append(quote)
     return changed, seen
 

@@ -27,7 +27,7 @@ _DAY = timedelta(days=1)
 _LONGEST_JITTER = 30.0
 
 
-class Cadence:
+class Schedule:
     """The rhythm of the days of a calendar. Every moment is aware; a naive one raises ValueError."""
 
     def __init__(self, calendar: Calendar) -> None:
@@ -95,7 +95,7 @@ class Cadence:
         return day
 
 
-def moment_told(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
     """A moment in words: "Tue 1 Dec, 8:30 (Warsaw)"."""
     local = in_warsaw(moment)
     return f"{local:%a} {local.day} {local:%b}, {local.hour}:{local:%M} (Warsaw)"
@@ -103,10 +103,10 @@ def moment_told(moment: datetime) -> str:
 
 def closed_until(due: datetime) -> str:
     """A pause in words."""
-    return f"The market is closed. Next quotes: {moment_told(due)}"
+    return f"The market is closed. Next quotes: {moment_text(due)}"
 
 
-def pause_told(phase: str, now: datetime, due: datetime | None) -> str | None:
+def pause_text(phase: str, now: datetime, due: datetime | None) -> str | None:
     """The same when there is a pause now in a session phase of the market: a cycle is due, but not soon."""
     closed = phase in (Phase.CLOSED, Phase.PRE_OPENING)
     return closed_until(due) if due and closed and due - now > PAUSE else None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from zlotick.market.calendar import session_date
 from zlotick.market.dating import trading_time
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.model import FRESH, Origin, StaleReason, Standing, StockUpdate, utc_time
 
 MISSED = 3
@@ -28,7 +28,7 @@ STANDS_STILL = timedelta(minutes=90)
 2025-04-07 took 75 minutes)."""
 
 
-class Heard(NamedTuple):
+class Observation(NamedTuple):
     """One answer of a source, after validation."""
 
     source: str
@@ -53,16 +53,16 @@ class _Word(NamedTuple):
     at: datetime
 
 
-class Freshness:
-    """Remembers what was heard of each symbol. ``interval(source)``: seconds from one turn of it to the next."""
+class StalenessTracker:
+    """Remembers what the answers said of each symbol. ``interval(source)``: seconds from one turn of it to the next."""
 
-    def __init__(self, cadence: Cadence, interval: Callable[[str], float]) -> None:
-        self._cadence = cadence
+    def __init__(self, schedule: Schedule, interval: Callable[[str], float]) -> None:
+        self._schedule = schedule
         self._interval = interval
         self._seen: dict[str, _Seen] = {}
         self._words: dict[str, _Word] = {}  # what was said of a symbol after it was last seen
         self._shown_by: dict[str, set[str]] = {}  # the sources that ever had the symbol
-        self._last: dict[str, Heard] = {}  # the newest answer of each source
+        self._last: dict[str, Observation] = {}  # the newest answer of each source
 
     def restore(self, quotes: Mapping[str, StockUpdate]) -> None:
         """Take up from recorded quotes: a source spoke at the latest when its newest quote was observed."""
@@ -72,21 +72,21 @@ class Freshness:
             observed[quote.data_source] = max(moment, observed.get(quote.data_source, moment))
         for source, at in observed.items():
             own = [quote for quote in quotes.values() if quote.data_source == source]
-            self.hear(Heard(source, at, own))
+            self.observe(Observation(source, at, own))
 
-    def hear(self, heard: Heard) -> None:
+    def observe(self, observation: Observation) -> None:
         """A source answered."""
-        self._last[heard.source] = heard._replace(quotes=(), absent={})
-        for quote in heard.quotes:
-            self._seen[quote.symbol] = _Seen(heard.source, heard.at, quote)
+        self._last[observation.source] = observation._replace(quotes=(), absent={})
+        for quote in observation.quotes:
+            self._seen[quote.symbol] = _Seen(observation.source, observation.at, quote)
             self._words.pop(quote.symbol, None)
-            self._shown_by.setdefault(quote.symbol, set()).add(heard.source)
-        for symbol, reason in heard.absent.items():
+            self._shown_by.setdefault(quote.symbol, set()).add(observation.source)
+        for symbol, reason in observation.absent.items():
             seen, word = self._seen.get(symbol), self._words.get(symbol)
-            if word is not None and heard.at < word.at:
+            if word is not None and observation.at < word.at:
                 continue  # an answer that stands from earlier: a newer one has said more
-            if seen is None or seen.at < heard.at or seen.source == heard.source:
-                self._words[symbol] = _Word(reason, heard.source, heard.at)
+            if seen is None or seen.at < observation.at or seen.source == observation.source:
+                self._words[symbol] = _Word(reason, observation.source, observation.at)
 
     def never_stale(self, quotes: Iterable[StockUpdate]) -> None:
         """Replayed and simulated quotes do not age."""
@@ -98,7 +98,7 @@ class Freshness:
     def standings(self, now: datetime) -> dict[str, Standing]:
         """The standing of every symbol that is not simply fresh."""
         since = {source: self._since(source, now) for source in self._last}
-        still = {source for source, heard in self._last.items() if self._stands_still(heard, now)}
+        still = {source for source, observation in self._last.items() if self._stands_still(observation, now)}
         found = {}
         for symbol, seen in self._seen.items():
             standing = self._standing(symbol, seen, since, still, now)
@@ -144,15 +144,15 @@ class Freshness:
         return Standing(stale=not quiet, reason=word.reason)
 
     def _since(self, source: str, now: datetime) -> datetime:
-        return self._cadence.fresh_since(now, timedelta(seconds=MISSED * self._interval(source)))
+        return self._schedule.fresh_since(now, timedelta(seconds=MISSED * self._interval(source)))
 
-    def _stands_still(self, heard: Heard, now: datetime) -> bool:
+    def _stands_still(self, observation: Observation, now: datetime) -> bool:
         """Whether the newest trade of a whole page is too old for a market that trades."""
-        if heard.newest_trade is None:
+        if observation.newest_trade is None:
             return False
-        calendar = self._cadence.calendar
-        return trading_time(heard.newest_trade, now - heard.delay, calendar) > STANDS_STILL
+        calendar = self._schedule.calendar
+        return trading_time(observation.newest_trade, now - observation.delay, calendar) > STANDS_STILL
 
     def _is_overdue(self, quote: StockUpdate, now: datetime) -> bool:
         """Whether the close of a later session should be known by now."""
-        return session_date(utc_time(quote.timestamp)) < self._cadence.last_close_due(now)
+        return session_date(utc_time(quote.timestamp)) < self._schedule.last_close_due(now)

@@ -71,7 +71,7 @@ class Universe(msgspec.Struct, frozen=True):
         ]
 
 
-def tell_if_old(universe: Universe) -> None:
+def log_if_old(universe: Universe) -> None:
     """Say in the log that the list is old: a warning where it is the user's own.
 
     The packaged list is as old as the release: a fresh install would begin with a warning.

@@ -17,7 +17,15 @@ import msgspec
 from zlotick.market import dating
 from zlotick.market.arithmetic import change_of_floats
 from zlotick.market.calendar import Calendar
-from zlotick.market.canonical import Clock, Reason, Rejection, check_prices, is_exact, keepable, typed
+from zlotick.market.canonical import (
+    Reason,
+    Rejection,
+    TimestampParser,
+    check_prices,
+    is_exact,
+    keepable,
+    typed,
+)
 from zlotick.market.doubts import Doubts
 from zlotick.model import RejectedQuote, StockUpdate, utc_time
 
@@ -71,19 +79,19 @@ class Validator:
         """
         accepted: dict[str, StockUpdate] = {}
         rejected: list[RejectedQuote] = []
-        clock = Clock(now + self._future_tolerance)
+        times = TimestampParser(now + self._future_tolerance)
         twice = _contradictions(quotes)
         for given in quotes:
             try:
                 exact = is_exact(given)
-                if exact and given.symbol not in twice and (again := self._again(given, clock)):
+                if exact and given.symbol not in twice and (again := self._again(given, times)):
                     accepted[given.symbol] = again
                     continue
                 quote = typed(given, exact=exact)
                 self._check_symbol(quote.symbol, accepted, twice)
-                quote = self._with_change(clock.canonical(quote))
+                quote = self._with_change(times.canonical(quote))
                 check_prices(quote)
-                moment = clock.moment("timestamp", quote.timestamp)
+                moment = times.moment("timestamp", quote.timestamp)
                 self._check_hours(quote)
                 quote = self._doubts.settle(quote, moment)
             except Rejection as no:
@@ -93,7 +101,7 @@ class Validator:
                 self._given[quote.data_source, quote.symbol] = (given, quote)
         return list(accepted.values()), rejected
 
-    def _again(self, given: StockUpdate, clock: Clock) -> StockUpdate | None:
+    def _again(self, given: StockUpdate, times: TimestampParser) -> StockUpdate | None:
         """The quote that was accepted last, if a provider repeats it: most quotes of a cycle are such."""
         key = (given.data_source, given.symbol)
         before = self._given.get(key)
@@ -101,7 +109,7 @@ class Validator:
             return None
         if _TOLD_BY(before[0]) != _TOLD_BY(given):
             return None
-        received_at = clock.moment("received_at", given.received_at).text
+        received_at = times.moment("received_at", given.received_at).text
         return msgspec.structs.replace(before[1], received_at=received_at)
 
     def _check_symbol(

@@ -18,7 +18,7 @@ from zlotick.errors import Refusal, RefusalReason
 from zlotick.events import EventBus
 from zlotick.market.calendar import GPW
 from zlotick.market.page_check import PageCheck
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.model import ProviderRow, StaleReason, StockUpdate, utc_now
 from zlotick.providers.base import StockDataProvider
 from zlotick.providers.managed import Link, told
@@ -39,7 +39,7 @@ class ProviderChain:
         timeout: float,
         *,
         close_timeout: float = 2.0,
-        cadence: Cadence | None = None,
+        schedule: Schedule | None = None,
         bus: EventBus | None = None,
         clock: Callable[[], datetime] = utc_now,
         knows: Callable[[], bool] = lambda: True,
@@ -52,7 +52,7 @@ class ProviderChain:
         """Who was asked in the last fetch; the answers of the others stand from an earlier one."""
         self._timeout = timeout
         self._close_timeout = close_timeout
-        self._cadence = cadence or Cadence(GPW)
+        self._schedule = schedule or Schedule(GPW)
         self._bus = bus
         self._clock = clock
         self._page_check = page_check
@@ -122,7 +122,7 @@ class ProviderChain:
             return None
         # A provider that was not asked so far had another one answer in its place.
         moments = [link.next_question() for link in self._present() if link.asked_at] or [now]
-        return min((moment for moment in moments if not self._cadence.awake(moment)), default=None)
+        return min((moment for moment in moments if not self._schedule.awake(moment)), default=None)
 
     async def close(self) -> None:
         """Close every provider that was connected, each within ``close_timeout``. Safe to call twice."""
@@ -136,7 +136,7 @@ class ProviderChain:
                 self._known[id(provider)] = Link(
                     provider,
                     timeout=self._timeout,
-                    cadence=self._cadence,
+                    schedule=self._schedule,
                     bus=self._bus,
                     knows=self._knows,
                     page_check=self._page_check,
@@ -149,7 +149,7 @@ class ProviderChain:
             return Refusal(RefusalReason.NO_DATA, detail)
         failures = [(link.provider.name, link.failure) for link in self._present() if link.failure]
         if not failures:
-            opens = self._cadence.awake_from(self._clock()).isoformat(timespec="minutes")
+            opens = self._schedule.awake_from(self._clock()).isoformat(timespec="minutes")
             return Refusal(RefusalReason.NO_DATA, f"the sources speak around a session only: from {opens}")
         last = failures[-1][1]
         reason = last.reason if isinstance(last, Refusal) else RefusalReason.NO_DATA

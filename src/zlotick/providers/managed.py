@@ -13,7 +13,7 @@ from zlotick.connections.monitor import ConnectionMonitor
 from zlotick.errors import Refusal, RefusalReason, ZlotickError
 from zlotick.events import DATA_PROVIDER_STATUS, EventBus
 from zlotick.market.page_check import PageCheck
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.model import ConnectionStatus, ProviderRow, StockUpdate, plain, utc_text
 from zlotick.providers.base import Quotes, StockDataProvider
 from zlotick.providers.circuit import Circuit
@@ -45,7 +45,7 @@ class Link:
         provider: StockDataProvider,
         *,
         timeout: float,
-        cadence: Cadence,
+        schedule: Schedule,
         bus: EventBus | None,
         knows: Callable[[], bool],
         page_check: PageCheck | None = None,
@@ -57,7 +57,7 @@ class Link:
         self.answered_at: datetime | None = None
         self.symbols = 0  # how many the last cycle took from it
         self._timeout = timeout
-        self._cadence = cadence
+        self._schedule = schedule
         self._bus = bus
         self._knows = knows  # whether any quote is known, of whatever provider
         self._page_check = page_check
@@ -95,7 +95,7 @@ class Link:
 
     def _speaks(self, moment: datetime) -> bool:
         """Whether it may be asked at that hour. Until something is known, a few times at any hour."""
-        awake = not self.provider.capabilities.session_only or self._cadence.awake(moment)
+        awake = not self.provider.capabilities.session_only or self._schedule.awake(moment)
         return awake or (not self._knows() and self._off_hours < FIRST_QUESTIONS)
 
     async def ask(
@@ -104,7 +104,7 @@ class Link:
         """Ask it; ``answer`` or ``failure`` tell the result. Only cancellation is raised."""
         self.asked_at, self.answer = now, None
         self.provider.recorded = recorded
-        self._off_hours = 0 if self._cadence.awake(now) else self._off_hours + 1
+        self._off_hours = 0 if self._schedule.awake(now) else self._off_hours + 1
         try:
             async with asyncio.timeout(self._timeout):
                 self.answer = await self._fetch(wanted)
@@ -215,7 +215,7 @@ class Link:
         moment = self.asked_at + timedelta(seconds=self.interval)
         if self._circuit.next_attempt:
             moment = max(moment, self._circuit.next_attempt)
-        return moment if self._speaks(moment) else self._cadence.awake_from(moment)
+        return moment if self._speaks(moment) else self._schedule.awake_from(moment)
 
     def _move(self, status: ConnectionStatus, reason: str, now: datetime | None, news: bool = False) -> None:
         """Log and tell the bus when the status, or the reason of a refusal, is another than before."""

@@ -20,9 +20,9 @@ from zlotick.errors import JournalError, JournalReplaced, Refusal
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal import Journal
 from zlotick.market.calendar import Calendar
-from zlotick.market.precedence import sort_out
-from zlotick.market.schedule import Cadence
-from zlotick.market.staleness import Freshness, Heard
+from zlotick.market.precedence import split_by_precedence
+from zlotick.market.schedule import Schedule
+from zlotick.market.staleness import Observation, StalenessTracker
 from zlotick.market.validation import Validator
 from zlotick.model import (
     CycleReport,
@@ -72,7 +72,9 @@ class Cycle:
         self._journal = journal
         self._bus = bus
         self._calendar = calendar
-        self._freshness = Freshness(Cadence(calendar), lambda source: max(interval(), chain.interval(source)))
+        self._staleness = StalenessTracker(
+            Schedule(calendar), lambda source: max(interval(), chain.interval(source))
+        )
         self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
         self._listeners = list(listeners)
         self._clock = clock
@@ -90,7 +92,7 @@ class Cycle:
         # A replay's quotes do not age while it runs; after the profile went live nothing renews them.
         ageless = {provider.name for provider in self._chain.providers if not provider.origin.ages}
         aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
-        self._freshness.restore(aging)
+        self._staleness.restore(aging)
 
     def market_time(self) -> datetime:
         """The moment the market is at: the first provider's, so that a replay has the replayed one."""
@@ -103,7 +105,7 @@ class Cycle:
 
     def standings(self) -> dict[str, Standing]:
         """The standing now of every symbol that is not simply fresh."""
-        return self._freshness.standings(self._clock())
+        return self._staleness.standings(self._clock())
 
     async def run(self, pace: Pace) -> None:
         """Cycle for ever, at the moments that the pace gives."""
@@ -206,7 +208,9 @@ class Cycle:
         order = [provider.name for provider in self._chain.providers]
         former = self._of_former_run
         in_force = {s: quote for s, quote in self.last_values.items() if s not in former} if former else None
-        changed, seen = sort_out(accepted, self.last_values if in_force is None else in_force, order)
+        changed, seen = split_by_precedence(
+            accepted, self.last_values if in_force is None else in_force, order
+        )
         entry = None
         if changed:
             batch = UpdateBatch(self._now_text(), self._status_now(), changed)
@@ -222,13 +226,13 @@ class Cycle:
         for link in self._chain.answers():
             mine = [quote for quote in quotes if links.get(quote.symbol) is link]
             if not link.provider.origin.ages:
-                self._freshness.never_stale(mine)
+                self._staleness.never_stale(mine)
             elif link.answer is not None and link.answered_at:
                 refused = {symbol for symbol in rejected if links.get(symbol) is link}
                 absent = link.answer.absent | dict.fromkeys(refused, StaleReason.REJECTED)
                 delay = timedelta(seconds=link.provider.delay_seconds or 0)
                 name, at = link.provider.name, link.answered_at
-                self._freshness.hear(Heard(name, at, mine, absent, link.answer.newest_trade, delay))
+                self._staleness.observe(Observation(name, at, mine, absent, link.answer.newest_trade, delay))
 
     def _report(
         self,

@@ -28,7 +28,7 @@ from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market import universe
 from zlotick.market.calendar import Phase, calendar_of
 from zlotick.market.page_check import PageCheck
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.market.validation import Validator
 from zlotick.model import MarketStatus
 from zlotick.providers import StockDataProvider
@@ -78,18 +78,18 @@ class RealTimeStreamManager:
         self.metrics = Metrics()
         self.cycle_metrics = CycleMetrics()
         self.journal = SqliteJournal(self.settings.service.home / "journal.sqlite", self.settings.journal)
-        cadence = Cadence(self.calendar)
+        schedule = Schedule(self.calendar)
         self.chain = ProviderChain(
             self.data_providers,
             timeout=self.settings.providers.timeout,
-            cadence=cadence,
+            schedule=schedule,
             bus=self.event_bus,
             knows=lambda: bool(self.cycle.last_values),
             page_check=PageCheck(self.settings.providers.jump_limit_percent, self.calendar),
         )
         self.pace = Pace(
             lambda: self.update_interval,
-            cadence,
+            schedule,
             self.chain.sleeps,
             first_question=self.chain.first_question,
         )
@@ -160,7 +160,7 @@ class RealTimeStreamManager:
         self.update_interval = self._update_interval  # a replay's step follows it
         self._alert_targets = prepared.targets
         if all(provider.symbols() is None for provider in self.data_providers):
-            universe.tell_if_old(prepared.stocks)
+            universe.log_if_old(prepared.stocks)
 
     async def _open_journal(self) -> None:
         await asyncio.to_thread(make_profile, self.settings.service.home)

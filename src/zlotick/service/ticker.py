@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from zlotick.market.schedule import Cadence, closed_until, moment_told
+from zlotick.market.schedule import Schedule, closed_until, moment_text
 from zlotick.model import utc_now, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.service")
@@ -29,7 +29,7 @@ class Pace:
     def __init__(
         self,
         interval: Callable[[], float],
-        cadence: Cadence,
+        schedule: Schedule,
         sleeps: Callable[[], bool],
         *,
         first_question: Callable[[datetime], datetime | None] = lambda now: None,
@@ -39,7 +39,7 @@ class Pace:
     ) -> None:
         self.next_cycle: datetime | None = None
         self._interval = interval
-        self._cadence = cadence
+        self._schedule = schedule
         self._sleeps = sleeps
         self._first_question = first_question
         self._clock = clock
@@ -68,7 +68,7 @@ class Pace:
         soonest = last if first else last + timedelta(seconds=interval)
         if not self._sleeps():
             return soonest
-        next_cycle = self._cadence.first_cycle if first else self._cadence.next_cycle
+        next_cycle = self._schedule.first_cycle if first else self._schedule.next_cycle
         due, question = next_cycle(last, interval, jitter), self._first_question(now)
         return min(due, max(soonest, question)) if question else due
 
@@ -76,6 +76,6 @@ class Pace:
         """Once for each pause."""
         if due - last > timedelta(seconds=self._interval()) and due != self._pause_told:
             self._pause_told = due
-            in_session = self._cadence.awake(due)  # else it is a first question
-            text = closed_until(due) if in_session else f"No quote is known yet. Next try: {moment_told(due)}"
+            in_session = self._schedule.awake(due)  # else it is a first question
+            text = closed_until(due) if in_session else f"No quote is known yet. Next try: {moment_text(due)}"
             log.info(text, mark="🔄", next_cycle=utc_text(due))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from zlotick.market.calendar import Phase
-from zlotick.market.schedule import moment_told
+from zlotick.market.schedule import moment_text
 from zlotick.model import ConnectionStatus, StaleReason, Standing, utc_time
 
 LAG_LIMIT = 20
@@ -82,7 +82,7 @@ def assess(facts: HealthFacts) -> Health:
 def _empty(facts: HealthFacts) -> list[str]:
     if facts.quotes:
         return []
-    due = f"; the next cycle is due at {moment_told(utc_time(facts.next_cycle))}" if facts.next_cycle else ""
+    due = f"; the next cycle is due at {moment_text(utc_time(facts.next_cycle))}" if facts.next_cycle else ""
     return [f"no quote is known yet{_error(facts)}{f'. {facts.pause}' if facts.pause else due}"]
 
 

@@ -20,7 +20,7 @@ from tests.providers.web.stub import Reply, Seen
 from zlotick.config import GpwConfig, UniverseConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.dating import Answer as Arrived
+from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Reason, Validator
 from zlotick.model import StaleReason, StockUpdate, utc_text
@@ -139,13 +139,13 @@ class TestWhatItSays:
     def test_two_rows_that_contradict_each_other_give_no_quote(self) -> None:
         """The first of them was taken, so the order of the page decided which number was right."""
         rows = [stock("ABC"), stock("ABC", price="10,3000"), stock("11B")]
-        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert found.quotes.absent["ABC"] is StaleReason.UNREADABLE
 
     def test_a_row_that_contradicts_its_own_percent_gives_no_quote(self) -> None:
         rows = [stock("ABC", before="20,5000", percent="2,50"), stock("11B"), stock("BIO")]
-        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B", "BIO"]
         assert "contradicts itself" in found.skipped[0].why
 
@@ -244,7 +244,7 @@ class TestNoData:
     def test_no_trade_yet(self) -> None:
         """No quote, but an answer: it was a refusal, and then every stock looked abandoned."""
         body = page([without_a_trade("ABC"), without_a_trade("11B")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
         assert not found.quotes
         missing = dict.fromkeys(("1AT", "BIO"), StaleReason.MISSING)
         assert found.quotes.absent == dict.fromkeys(("ABC", "11B"), StaleReason.NOT_TRADED) | missing
@@ -254,7 +254,7 @@ class TestNoData:
         body = page(
             [stock("ABC", time="14:05:00", open="-", volume="0") | {"Liczba transakcji": "-"}, stock("11B")]
         )
-        found = gpw.read(body.encode(), "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        found = gpw.read(body.encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert found.quotes.absent["ABC"] is StaleReason.NOT_TRADED
 
@@ -303,7 +303,7 @@ class TestCells:
             page([stock("ABC", **{cell: text}), stock("11B"), stock("BIO")]).encode(),
             "utf-8",
             SYMBOLS,
-            Arrived(datetime(2026, 11, 18, 23, 0, tzinfo=WARSAW)),
+            AnswerTiming(datetime(2026, 11, 18, 23, 0, tzinfo=WARSAW)),
         )
         assert [quote.symbol for quote in found.quotes] == ["11B", "BIO"]
         ((symbol, why, _),) = found.skipped
@@ -312,14 +312,14 @@ class TestCells:
 
     def test_another_isin_is_another_share(self) -> None:
         body = page([stock("11B", "PL0000000000"), stock("BIO", ISIN["BIO"]), stock("1AT", "-")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY), isin=ISIN)
+        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY), isin=ISIN)
         assert [quote.symbol for quote in found.quotes] == ["BIO", "1AT"]
         assert "PL0000000000" in found.skipped[0].why
         assert ISIN["11B"] in found.skipped[0].why
 
     def test_another_currency_is_no_quote_of_ours(self) -> None:
         body = page([stock("ABC", currency="EUR"), stock("11B")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, Arrived(WEDNESDAY))
+        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
         assert [quote.symbol for quote in found.quotes] == ["11B"]
 
     async def test_what_is_passed_over_is_logged_once(self) -> None:

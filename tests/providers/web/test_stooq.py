@@ -18,7 +18,7 @@ from tests.providers.web.stub import Reply, Seen, StubSource, csv_page
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import WARSAW
-from zlotick.market.dating import Answer as Arrived
+from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate
@@ -165,7 +165,7 @@ class TestWhatItSays:
         assert [item.reason for item in rejected] == ["price"]
 
     def test_two_rows_that_contradict_each_other_give_no_quote(self) -> None:
-        found = stooq.read(table(PKN, CDR, PKN.replace("86.91", "86.92")), Arrived(NOON))
+        found = stooq.read(table(PKN, CDR, PKN.replace("86.91", "86.92")), AnswerTiming(NOON))
         assert [quote.symbol for quote in found.quotes] == ["CDR"]
 
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class TestWhatItSays:
     )
     def test_a_time_at_which_nobody_trades_gives_no_quote(self, moment: str) -> None:
         """An indicative price before the opening, a Saturday and Corpus Christi were published as trades."""
-        found = stooq.read(table(PKN.replace("2026-11-24,11:43:53", moment), CDR), Arrived(NOON))
+        found = stooq.read(table(PKN.replace("2026-11-24,11:43:53", moment), CDR), AnswerTiming(NOON))
         assert [quote.symbol for quote in found.quotes] == ["CDR"]
 
     @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class TestWhatItSays:
     )
     def test_a_row_that_cannot_be_read_spoils_itself_alone(self, row: str) -> None:
         assert refusal(table(row)).reason is RefusalReason.FORMAT_CHANGED
-        found = stooq.read(table(row, CDR, PKN.replace("PKN", "ALE")), Arrived(NOON))
+        found = stooq.read(table(row, CDR, PKN.replace("PKN", "ALE")), AnswerTiming(NOON))
         assert [quote.symbol for quote in found.quotes] == ["CDR", "ALE"]
         assert [skipped.symbol for skipped in found.skipped] == ["PKN"]
 

@@ -14,7 +14,7 @@ from zlotick.config import Settings
 from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, ZlotickError
 from zlotick.gateway.listener import listening_sockets
 from zlotick.journal.inspection import inspect
-from zlotick.market.schedule import moment_told
+from zlotick.market.schedule import moment_text
 from zlotick.model import utc_time
 from zlotick.telemetry.health import clock_warning
 
@@ -110,7 +110,7 @@ def _not_asked(name: str, status: Status) -> Finding:
     if any(row["symbols"] for row in status["providers"]):
         return well(name, "not asked yet: other sources answer")
     due = status["next_cycle"]
-    again = f": next at {moment_told(utc_time(due))}" if due else ""
+    again = f": next at {moment_text(utc_time(due))}" if due else ""
     remedy = f"To ask it now: zlotick providers try {name}"
     return Finding(name, Verdict.WARNING, f"not asked yet{again}", remedy)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zlotick.errors import ReplayError
-from zlotick.market.bar_text import HOURLY, NUMBER, Wrong, columns_of, interval_of, symbol_of, volume_of
+from zlotick.market.bar_text import HOURLY, NUMBER, BadField, columns_of, interval_of, symbol_of, volume_of
 
 SCALE = 10**8
 """Units in one PLN."""
@@ -88,7 +88,7 @@ def read_bars(source: Path | Traversable) -> BarFile:
                     days.add(_add(bars, cells))
         if not bars:
             raise _Problem("has no bars")  # noqa: TRY301  gets its place below, like the others
-    except (_Problem, Wrong) as problem:
+    except (_Problem, BadField) as problem:
         raise ReplayError(f"{source}, line {line}: {problem}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ReplayError(f"{source}, after line {line}: the gzip file is damaged ({error})") from error
@@ -146,10 +146,10 @@ def _check_order(last: int, start: int, what: str) -> None:
 
 
 def _price(field: str, text: str) -> int:
-    """Price text in units. Raises Wrong."""
+    """Price text in units. Raises BadField."""
     units = _units(text)
     if not units:
-        raise Wrong(field, text, "must be a price above 0, with at most 8 decimals")
+        raise BadField(field, text, "must be a price above 0, with at most 8 decimals")
     return units
 
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from zlotick.market.calendar import GPW, WARSAW, Calendar
-from zlotick.market.dating import Answer
+from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate
 from zlotick.providers.base import Capabilities
@@ -104,7 +104,7 @@ def read(
     body: bytes,
     charset: str,
     by_name: Mapping[str, str],
-    answer: Answer,
+    answer: AnswerTiming,
     *,
     calendar: Calendar = GPW,
     recorded: Mapping[str, StockUpdate] | None = None,

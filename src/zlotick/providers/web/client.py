@@ -223,7 +223,7 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     return body
 
 
-def evidence(answer: Answer) -> dating.Answer:
+def evidence(answer: Answer) -> dating.AnswerTiming:
     """When an answer was made and came, by our clock and by its headers (RFC 9110 and 9111)."""
     observed = utc_time(answer.received_at)
     told = answer.headers.get("age", "").strip()
@@ -232,7 +232,7 @@ def evidence(answer: Answer) -> dating.Answer:
     if date is not None:
         # A cache passes the first server's Date on, or sets its own: the reading nearer to our clock is meant.
         date = min(date, date + age, key=lambda moment: abs(observed - moment))
-    return dating.Answer(observed, date, age, _http_date(answer, "last-modified"))
+    return dating.AnswerTiming(observed, date, age, _http_date(answer, "last-modified"))
 
 
 def _http_date(answer: Answer, name: str) -> datetime | None:

@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from zlotick.config import WebSourceConfig
 from zlotick.market.calendar import GPW, Calendar
-from zlotick.market.dating import Answer
+from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
 from zlotick.providers.base import Capabilities, Quotes
@@ -132,14 +132,14 @@ def parse(
     calendar: Calendar = GPW,
 ) -> list[StockUpdate]:
     """The quotes of :func:`read`, without what it passed over, of a page that came at that moment."""
-    return read(body, charset, symbols, Answer(observed), isin=isin, calendar=calendar).quotes
+    return read(body, charset, symbols, AnswerTiming(observed), isin=isin, calendar=calendar).quotes
 
 
 def read(
     body: bytes,
     charset: str,
     symbols: AbstractSet[str],
-    answer: Answer,
+    answer: AnswerTiming,
     *,
     isin: MutableMapping[str, str] | None = None,
     calendar: Calendar = GPW,

@@ -19,7 +19,7 @@ from zlotick.errors import Refusal, RefusalReason
 from zlotick.market import dating
 from zlotick.market.arithmetic import change_of
 from zlotick.market.calendar import WARSAW, Calendar, in_warsaw
-from zlotick.market.dating import Answer, Trade, Undated
+from zlotick.market.dating import AnswerTiming, Trade, Undated
 from zlotick.model import StaleReason, StockUpdate, utc_text, utc_time
 from zlotick.providers.base import Quotes
 from zlotick.providers.web.client import text_of, unexpected
@@ -302,7 +302,7 @@ class Source(NamedTuple):
     """What is needed besides a page's rows to make quotes of them."""
 
     name: str
-    answer: Answer
+    answer: AnswerTiming
     calendar: Calendar
     recorded: Mapping[str, StockUpdate]
     delay: int | None  # seconds
@@ -418,7 +418,7 @@ def _dated(
     answer = source.answer
     if source.first_seen is not None:
         answer = answer._replace(first_seen=source.first_seen.of(told, answer.told_at))
-    page = dating.Page(source.name, answer, trades, times, source.recorded, source.calendar, delay)
+    page = dating.PageEvidence(source.name, answer, trades, times, source.recorded, source.calendar, delay)
     quotes: list[StockUpdate] = []
     undated: list[Skipped] = []
     for (row, _), moment in zip(told, dating.date_trades(page), strict=True):

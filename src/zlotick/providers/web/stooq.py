@@ -160,11 +160,11 @@ def _body(answer: Answer) -> bytes:
 
 def parse(body: bytes, observed: datetime, *, calendar: Calendar = GPW) -> list[StockUpdate]:
     """The quotes of :func:`read`, without what it passed over."""
-    return read(body, dating.Answer(observed), calendar=calendar).quotes
+    return read(body, dating.AnswerTiming(observed), calendar=calendar).quotes
 
 
 def read(
-    body: bytes, answer: dating.Answer, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
+    body: bytes, answer: dating.AnswerTiming, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
 ) -> Reading:
     """What a table says; symbols that the source does not know are left out. Pure.
 
