@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.alerts.walks import batch, moment, quote, rule, said
 from tests.servers import start_pocketbase
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 
 from zlotick.alerts.offline import past_alerts
 from zlotick.alerts.service import Alerts, check
@@ -212,7 +212,7 @@ async def test_killed_in_the_middle_every_crossing_is_raised_once(tmp_path: Path
     """kill -9 of the real service, twice, at whatever it was doing."""
     asked = {"name": "c", "condition": "price_crosses", "threshold": 222, "symbols": ["11B"]}
     level = {"name": "l", "condition": "change_pct_above", "threshold": 2}
-    service = Service(tmp_path, "serve")
+    service = ServiceProcess(tmp_path, "serve")
     service.set("providers.order", '["replay"]')
     service.set("providers.replay.speed", "3600")
     service.set("service.update_interval", "0.05")

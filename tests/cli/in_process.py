@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 from zlotick.cli import main
 
@@ -22,7 +22,9 @@ class Ended(NamedTuple):
 Command = Callable[..., Ended]
 
 
-def beside(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def beside(
+    service: ServiceProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
     """Runs commands with the service's settings."""
     for name, value in service._env.items():
         monkeypatch.setenv(name, value)

@@ -17,7 +17,7 @@ from tests.providers.web import stub
 from tests.providers.web.gpw_page import page, stock
 from tests.providers.web.stub import StubSource
 from tests.servers import free_ports
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 from zlotick.cli import main
 from zlotick.cli.checks import examination, service
@@ -206,8 +206,8 @@ def test_an_owner_that_does_not_answer(capsys, settings):
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Service]:
-    started = Service(tmp_path, "serve", *OFF)
+def running(tmp_path: Path) -> Iterator[ServiceProcess]:
+    started = ServiceProcess(tmp_path, "serve", *OFF)
     started.set("providers.order", '["simulator"]')
     started.set("service.update_interval", "0.1")
     started.start()

@@ -20,7 +20,7 @@ from typing import Any
 import polars
 import pytest
 from tests.cli.in_process import Command, beside
-from tests.service import Service, offset, replayed
+from tests.service_process import ServiceProcess, offset, replayed
 
 from zlotick.cli import WrongUsage
 from zlotick.cli.export import ExportOptions
@@ -39,9 +39,9 @@ def done(status: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A zlotick that replayed the whole session into its embedded QuestDB."""
-    service = Service(tmp_path_factory.mktemp("service"), "serve", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path_factory.mktemp("service"), "serve", "--pocketbase", "off")
     service.share_the_jar()
     service.set("questdb.mode", "embedded")
     service.set("providers.order", '["replay"]')
@@ -56,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.end()
 
 
-def until_visible(service: Service) -> None:
+def until_visible(service: ServiceProcess) -> None:
     """QuestDB shows what it took a moment later, and the candles a moment after that."""
     deadline = time.monotonic() + 60
     while True:
@@ -72,18 +72,22 @@ def until_visible(service: Service) -> None:
 
 
 @pytest.fixture
-def zlotick(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def zlotick(
+    service: ServiceProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
     """Runs a command with the service's settings."""
     return beside(service, monkeypatch, capfd)
 
 
-def api(service: Service, path: str) -> list[dict[str, Any]]:
+def api(service: ServiceProcess, path: str) -> list[dict[str, Any]]:
     with urllib.request.urlopen(f"http://127.0.0.1:{service.gateway}/api/v1/{path}", timeout=10) as answer:
         rows: list[dict[str, Any]] = json.load(answer)["data"]
     return rows
 
 
-def test_every_format_has_the_values_of_the_api(service: Service, zlotick: Command, tmp_path: Path) -> None:
+def test_every_format_has_the_values_of_the_api(
+    service: ServiceProcess, zlotick: Command, tmp_path: Path
+) -> None:
     known = api(service, "history/ABS?from=2025-04-29T22:00:00Z&to=2025-04-30T22:00:00Z")
     assert len(known) > 20
     assert json.loads(zlotick("history", "abs", *DAY, "--format", "json").stdout)["data"] == known
@@ -102,7 +106,7 @@ def test_every_format_has_the_values_of_the_api(service: Service, zlotick: Comma
 
 @pytest.mark.parametrize("command", ["candles", "history"])
 def test_candles_are_those_of_the_api(
-    service: Service, zlotick: Command, tmp_path: Path, command: str
+    service: ServiceProcess, zlotick: Command, tmp_path: Path, command: str
 ) -> None:
     # From the middle of the session on: the first candle's volume is what was added since the one before it.
     known = api(service, "candles/ABS?interval=5m&from=2025-04-30T10:00:00Z")
@@ -129,7 +133,9 @@ def as_api(frame: polars.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def test_without_from_the_newest_rows_are_given(service: Service, zlotick: Command, tmp_path: Path) -> None:
+def test_without_from_the_newest_rows_are_given(
+    service: ServiceProcess, zlotick: Command, tmp_path: Path
+) -> None:
     known = api(service, "history/ABS?limit=2")
     assert json.loads(zlotick("history", "ABS", "--limit", "2", "--format", "json").stdout) == {
         "symbol": "ABS",
@@ -141,7 +147,7 @@ def test_without_from_the_newest_rows_are_given(service: Service, zlotick: Comma
     assert as_api(polars.read_parquet(file)) == known
 
 
-def test_a_terminal_gets_a_table_in_warsaw_time(service: Service) -> None:
+def test_a_terminal_gets_a_table_in_warsaw_time(service: ServiceProcess) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "zlotick", "candles", "ABS", *DAY],
@@ -166,7 +172,9 @@ def test_a_terminal_gets_a_table_in_warsaw_time(service: Service) -> None:
     assert first.endswith("replay")
 
 
-async def test_pages_are_joined_without_a_seam(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_are_joined_without_a_seam(
+    service: ServiceProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More rows than the gateway gives at once: each page begins where the last one ended."""
     known = await asyncio.to_thread(api, service, "history/ABS?from=2025-04-30")
     monkeypatch.setattr(history, "PAGE", 7)
@@ -179,7 +187,7 @@ async def test_pages_are_joined_without_a_seam(service: Service, monkeypatch: py
     assert [row async for page in history.pages(settings, few) for row in page] == known[:9]
 
 
-def settings_of(service: Service) -> Settings:
+def settings_of(service: ServiceProcess) -> Settings:
     return load(None, overrides=[f"gateway.port={service.gateway}"]).settings
 
 
@@ -230,7 +238,9 @@ def test_a_file_that_is_there_stays_unless_forced(zlotick: Command, tmp_path: Pa
     assert [one.name for one in tmp_path.iterdir()] == ["abs.csv"]
 
 
-def test_the_password_of_questdb_is_nowhere(service: Service, zlotick: Command, tmp_path: Path) -> None:
+def test_the_password_of_questdb_is_nowhere(
+    service: ServiceProcess, zlotick: Command, tmp_path: Path
+) -> None:
     """Parquet comes with the credentials of the profile; where QuestDB is gone, the error does not show them."""
     secret = service.credentials()["questdb"]["password"]
     for other in ("questdb.http_port=9", "questdb.user=nobody"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 from tests.stores.questdb.samples import drop_schema
 
 from zlotick.config import QuestDBConfig
@@ -238,7 +238,7 @@ def test_the_source_may_be_named(
 
 
 def test_without_a_server_the_embedded_one_runs_for_as_long_as_it_takes(tmp_path: Path) -> None:
-    service = Service(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 3)))
+    service = ServiceProcess(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 3)))
     service.share_the_jar()
     service.start()
     try:
@@ -253,7 +253,7 @@ def test_without_a_server_the_embedded_one_runs_for_as_long_as_it_takes(tmp_path
 @pytest.mark.parametrize("start", ["in the foreground", "in the background"])
 def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str) -> None:
     """In the background of a script the shell ignores SIGINT for us, and SIGTERM was ignored with it."""
-    service = Service(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 600)))
+    service = ServiceProcess(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 600)))
     if start == "in the background":
         service._command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *service._command]
     service.share_the_jar()
@@ -273,7 +273,7 @@ def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str
 
 
 def test_beside_a_running_service_its_server_is_used(tmp_path: Path) -> None:
-    service = Service(tmp_path, "serve", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--pocketbase", "off")
     service.set("providers.order", '["simulator"]')
     service.set("service.update_interval", "0.2")
     service.share_the_jar()

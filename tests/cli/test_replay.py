@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.providers.recording.test_playback import quotes, record
 from tests.providers.web import stub as play
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 
-def replay(folder: Path, recording: Path) -> Service:
+def replay(folder: Path, recording: Path) -> ServiceProcess:
     # A step of the recording's clock is then as long as that of the recording.
     settings = ["--set", "service.update_interval=0.1", "--speed", "600", "--set", "service.profile=test"]
-    service = Service(folder, "replay", str(recording), *settings)
+    service = ServiceProcess(folder, "replay", str(recording), *settings)
     service.set("service.log_format", "json")
     service.set("questdb.mode", "off")
     service.set("pocketbase.mode", "off")
@@ -23,7 +23,7 @@ def replay(folder: Path, recording: Path) -> Service:
     return service
 
 
-def logged(service: Service, event: str) -> list[dict[str, object]]:
+def logged(service: ServiceProcess, event: str) -> list[dict[str, object]]:
     lines = (service.home / "realtime_stream.log").read_text().splitlines()
     return [line for line in map(json.loads, lines) if line["event"] == event]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 
 
-def zlotick(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
+def zlotick(service: ServiceProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run another command with the same settings; its output as text."""
     return subprocess.run(
         [sys.executable, "-m", "zlotick", *arguments],
@@ -31,7 +31,7 @@ def zlotick(service: Service, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
-def until_said(service: Service, text: str, within: float = 60) -> None:
+def until_said(service: ServiceProcess, text: str, within: float = 60) -> None:
     deadline = time.monotonic() + within
     while text not in (service.said() if service.output.exists() else ""):
         assert time.monotonic() < deadline, service.said()[-3000:]
@@ -39,9 +39,9 @@ def until_said(service: Service, text: str, within: float = 60) -> None:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     """``zlotick serve`` without databases, with the simulator."""
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("providers.order", '["simulator"]')
     service.set("service.update_interval", "0.1")
     yield service
@@ -49,7 +49,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
-    demo = Service(tmp_path, "demo", "--speed", "600", "--set", "service.profile=test")
+    demo = ServiceProcess(tmp_path, "demo", "--speed", "600", "--set", "service.profile=test")
     demo.share_the_jar()
     demo.start()
     try:
@@ -91,7 +91,7 @@ def test_nobody_else_can_read_what_the_service_keeps(tmp_path: Path) -> None:
     """The log was opened first and made the profile's folder with the user's umask, usually 022: every user of the
     machine could copy PocketBase's database, with the keys that sign the superuser's tokens, and upgrading never
     closed a folder that was open."""
-    demo = Service(tmp_path, "demo", "--speed", "600", "--set", "service.profile=test")
+    demo = ServiceProcess(tmp_path, "demo", "--speed", "600", "--set", "service.profile=test")
     demo.share_the_jar()
     for old in (demo.home / "pocketbase" / "old.db", demo.home / "questdb" / "db" / "old.d"):
         old.parent.mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_nobody_else_can_read_what_the_service_keeps(tmp_path: Path) -> None:
 
 
 def test_a_replay_ends_when_everything_is_stored(tmp_path: Path) -> None:
-    replay = Service(tmp_path, "replay", "--speed", "3600", "--set", "service.update_interval=0.2")
+    replay = ServiceProcess(tmp_path, "replay", "--speed", "3600", "--set", "service.update_interval=0.2")
     replay.share_the_jar()
     replay.start()
     try:
@@ -130,7 +130,7 @@ def test_a_replay_ends_when_everything_is_stored(tmp_path: Path) -> None:
     assert "❌" not in replay.said()
 
 
-def test_the_guide_s_greps_find_their_lines(service: Service) -> None:
+def test_the_guide_s_greps_find_their_lines(service: ServiceProcess) -> None:
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 2))
     service.signal(signal.SIGTERM)
@@ -148,7 +148,7 @@ def test_the_guide_s_greps_find_their_lines(service: Service) -> None:
     assert "❌" not in log
 
 
-def test_the_json_log_is_one_object_a_line(service: Service) -> None:
+def test_the_json_log_is_one_object_a_line(service: ServiceProcess) -> None:
     service.set("service.log_format", "json")
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 2))
@@ -160,7 +160,7 @@ def test_the_json_log_is_one_object_a_line(service: Service) -> None:
     assert {"timestamp", "level", "logger"} <= completed[0].keys()
 
 
-def test_status_shows_the_service_and_says_when_there_is_none(service: Service) -> None:
+def test_status_shows_the_service_and_says_when_there_is_none(service: ServiceProcess) -> None:
     nobody = zlotick(service, "status")
     assert nobody.returncode == 3
     assert "❌ zlotick is not running" in nobody.stderr
@@ -172,7 +172,7 @@ def test_status_shows_the_service_and_says_when_there_is_none(service: Service) 
     assert json.loads(zlotick(service, "status", "--json").stdout)["type"] == "status"
 
 
-def test_health_is_1_when_nothing_answers(service: Service) -> None:
+def test_health_is_1_when_nothing_answers(service: ServiceProcess) -> None:
     sick = zlotick(service, "health")
     assert sick.returncode == 1
     assert "❌ WebSocket:" in sick.stdout
@@ -180,7 +180,7 @@ def test_health_is_1_when_nothing_answers(service: Service) -> None:
     assert "❌ Pocketbase:" in sick.stdout
 
 
-def test_dead_letters_asks_the_running_service(service: Service) -> None:
+def test_dead_letters_asks_the_running_service(service: ServiceProcess) -> None:
     nobody = zlotick(service, "dead-letters")
     assert nobody.returncode == 3
     assert "start it first" in nobody.stderr
@@ -190,7 +190,7 @@ def test_dead_letters_asks_the_running_service(service: Service) -> None:
 
 
 def test_redeliver_asks_the_running_service(tmp_path: Path) -> None:
-    service = Service(tmp_path, "serve", "--questdb", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off")
     service.set("providers.order", '["simulator"]')
     service.set("service.update_interval", "0.5")
     stopped = zlotick(service, "redeliver", "pocketbase")
@@ -214,7 +214,7 @@ def test_redeliver_asks_the_running_service(tmp_path: Path) -> None:
     assert "Journal entries gone" not in service.said()
 
 
-def test_a_second_service_on_the_same_folder_says_so(service: Service) -> None:
+def test_a_second_service_on_the_same_folder_says_so(service: ServiceProcess) -> None:
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 1))
     second = zlotick(service, "serve", "--questdb", "off", "--pocketbase", "off")
@@ -224,7 +224,7 @@ def test_a_second_service_on_the_same_folder_says_so(service: Service) -> None:
     asyncio.run(service.until(lambda status: True))  # the first one is not disturbed
 
 
-def test_a_taken_port_is_named(service: Service) -> None:
+def test_a_taken_port_is_named(service: ServiceProcess) -> None:
     with socket.create_server(("127.0.0.1", service.gateway)):
         refused = zlotick(service, "serve", "--questdb", "off", "--pocketbase", "off")
     assert refused.returncode == 3
@@ -232,7 +232,7 @@ def test_a_taken_port_is_named(service: Service) -> None:
     assert "gateway.port" in refused.stderr
 
 
-def test_a_corrupt_replay_file_names_the_line(service: Service, tmp_path: Path) -> None:
+def test_a_corrupt_replay_file_names_the_line(service: ServiceProcess, tmp_path: Path) -> None:
     bars = tmp_path / "bars.csv"
     bars.write_text("symbol,date,time_end,open,high,low,close,volume\nABS,2025-04-30,10:00,1,2,x,1,5\n")
     refused = zlotick(service, "replay", str(bars))
@@ -242,7 +242,7 @@ def test_a_corrupt_replay_file_names_the_line(service: Service, tmp_path: Path) 
     assert "low" in refused.stderr
 
 
-def test_bad_settings_are_all_reported(service: Service) -> None:
+def test_bad_settings_are_all_reported(service: ServiceProcess) -> None:
     service.set("gateway.port", "99999")
     refused = zlotick(service, "serve", "--set", "gatway.host=x", "--set", "questdb.mode=maybe")
     assert refused.returncode == 2
@@ -250,7 +250,7 @@ def test_bad_settings_are_all_reported(service: Service) -> None:
         assert part in refused.stderr
 
 
-def test_a_second_ctrl_c_stops_at_once(service: Service) -> None:
+def test_a_second_ctrl_c_stops_at_once(service: ServiceProcess) -> None:
     service.set("gateway.shutdown_timeout", "20")
     service.start()
 
@@ -269,7 +269,7 @@ def test_a_second_ctrl_c_stops_at_once(service: Service) -> None:
     asyncio.run(connected_client())
 
 
-def test_the_guide_s_entry_point_runs_the_service(service: Service) -> None:
+def test_the_guide_s_entry_point_runs_the_service(service: ServiceProcess) -> None:
     root = Path(__file__).parents[2]
     service._command[1:4] = [str(root / "realtime_data_stream.py")]
     service.start()

@@ -17,7 +17,7 @@ import pytest
 import trustme
 import websockets
 from tests.gateway.serving import Client
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 from zlotick import cli
 
@@ -79,7 +79,7 @@ def test_an_expired_token_is_listed_as_such(here: Path, capsys: pytest.CaptureFi
 # Beside a running service
 
 
-class Guarded(Service):
+class Guarded(ServiceProcess):
     """``zlotick serve`` with tokens and TLS, listening on every address."""
 
     def __init__(self, folder: Path) -> None:
@@ -146,7 +146,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     service.end()
 
 
-def until_said(service: Service, text: str, within: float = 60) -> None:
+def until_said(service: ServiceProcess, text: str, within: float = 60) -> None:
     deadline = time.monotonic() + within
     while text not in (service.said() if service.output.exists() else ""):
         assert time.monotonic() < deadline, service.said()[-3000:]
@@ -191,7 +191,7 @@ async def _talk_until_revoked(guarded: Guarded, token: str) -> None:
 
 
 def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> None:
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("gateway.host", "0.0.0.0")
     service.start()
     try:
@@ -209,7 +209,7 @@ def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> No
 
 def test_a_closed_terminal_stops_the_service(tmp_path: Path) -> None:
     """It left QuestDB and PocketBase running."""
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     controller, terminal = os.openpty()
     service.start(stdin=terminal)
     try:
@@ -224,7 +224,7 @@ def test_a_closed_terminal_stops_the_service(tmp_path: Path) -> None:
 
 def test_a_reload_with_nothing_to_reload_stops_nothing(tmp_path: Path) -> None:
     """As systemctl reload does without TLS."""
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.start()
     try:
         until_said(service, "Press Ctrl+C to stop.")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.in_process import Command, beside
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 
 pytestmark = pytest.mark.may_block  # a command has its loop for itself
 
@@ -31,10 +31,10 @@ PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A zlotick that replays a session without end, without databases."""
     folder = tmp_path_factory.mktemp("service")
-    service = Service(folder, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(folder, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("providers.order", '["replay"]')
     service.set("providers.replay.loop", "true")
     service.set("providers.replay.speed", "3600")
@@ -50,7 +50,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-def watch(service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def watch(
+    service: ServiceProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
     """Runs the command with the service's settings, in this process."""
     return partial(beside(service, monkeypatch, capfd), "watch")
 
@@ -95,7 +97,7 @@ def test_what_cannot_be_shown_is_said(
     assert said in refused.stderr
 
 
-def test_a_pipe_gets_a_line_for_each_change_until_it_has_enough(service: Service) -> None:
+def test_a_pipe_gets_a_line_for_each_change_until_it_has_enough(service: ServiceProcess) -> None:
     script = f'"{sys.executable}" -m zlotick watch --json ABS | head -n 3'
     shell = subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],
@@ -117,7 +119,7 @@ def test_one_look_imports_no_textual() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_without_textual_one_sentence_says_what_to_do(service: Service, tmp_path: Path) -> None:
+def test_without_textual_one_sentence_says_what_to_do(service: ServiceProcess, tmp_path: Path) -> None:
     (tmp_path / "textual.py").write_text("raise ImportError('no textual')")
     with Terminal(service, PYTHONPATH=str(tmp_path)) as terminal:
         terminal.until("pip install 'zlotick[tui]'")
@@ -128,7 +130,7 @@ def test_without_textual_one_sentence_says_what_to_do(service: Service, tmp_path
 class Terminal:
     """``zlotick watch`` in a pseudo-terminal of 80 columns and 24 lines."""
 
-    def __init__(self, service: Service, *arguments: str, **env: str) -> None:
+    def __init__(self, service: ServiceProcess, *arguments: str, **env: str) -> None:
         self._command = [sys.executable, "-m", "zlotick", "watch", *arguments]
         self._env = service._env | {"TERM": "xterm-256color", **env}
         self._folder = service.output.parent
@@ -190,7 +192,7 @@ class Terminal:
 
 @pytest.mark.parametrize("how", ["q", "\x03", signal.SIGTERM, signal.SIGHUP])
 def test_the_table_is_live_and_leaves_the_terminal_as_it_was(
-    service: Service, how: str | signal.Signals
+    service: ServiceProcess, how: str | signal.Signals
 ) -> None:
     with Terminal(service) as terminal:
         terminal.until("REPLAYED")
@@ -206,7 +208,7 @@ def test_the_table_is_live_and_leaves_the_terminal_as_it_was(
     kept.unlink()
 
 
-def test_a_closed_terminal_ends_it(service: Service) -> None:
+def test_a_closed_terminal_ends_it(service: ServiceProcess) -> None:
     """It drew into the void, waited for ever, and answered no signal: the writer of the screen was stuck."""
     with Terminal(service) as terminal:
         terminal.until("11BIT")
@@ -214,7 +216,7 @@ def test_a_closed_terminal_ends_it(service: Service) -> None:
         assert terminal.process.wait(PATIENCE) == -signal.SIGHUP
 
 
-def test_a_refused_filter_ends_the_table_with_the_server_s_words(service: Service) -> None:
+def test_a_refused_filter_ends_the_table_with_the_server_s_words(service: ServiceProcess) -> None:
     with Terminal(service, "--filter", "chg > 2") as terminal:
         terminal.until("unknown field 'chg'")
         assert terminal.wait() == 2
@@ -222,7 +224,7 @@ def test_a_refused_filter_ends_the_table_with_the_server_s_words(service: Servic
 
 
 def test_it_says_when_the_service_is_gone_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("providers.order", '["replay"]')
     service.start()
     try:

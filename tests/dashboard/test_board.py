@@ -18,7 +18,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, 
 from tests.dashboard.conftest import ROOT
 from tests.gateway.serving import SILENT, quote, report, serving
 from tests.gateway.serving import Service as Answers
-from tests.service import Service, replayed
+from tests.service_process import ServiceProcess, replayed
 
 from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.access.tokens import TokenFile
@@ -518,8 +518,8 @@ async def test_the_chart_asks_for_its_candles_when_questdb_comes(page: Page) -> 
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("providers.order", '["replay"]')
     service.set("providers.replay.speed", "3600")
     service.set("service.update_interval", "0.1")
@@ -528,7 +528,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 async def test_it_shows_the_replayed_session_and_survives_a_restart_of_the_server(
-    page: Page, service: Service
+    page: Page, service: ServiceProcess
 ) -> None:
     service.start()
     await service.until(lambda status: bool(status["last_cycle"]))
@@ -549,7 +549,7 @@ async def test_it_shows_the_replayed_session_and_survives_a_restart_of_the_serve
     await agrees(shown, service)
 
 
-async def agrees(shown: Board, service: Service) -> None:
+async def agrees(shown: Board, service: ServiceProcess) -> None:
     """Every row says what the gateway says."""
     async with (
         aiohttp.ClientSession() as http,

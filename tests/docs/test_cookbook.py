@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.docs.blocks import DOCS, Block, blocks
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 from zlotick.config import QuestDBConfig
 
@@ -44,9 +44,9 @@ async def exported(config: QuestDBConfig, query: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def service(session_day: QuestDBConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(session_day: QuestDBConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A gateway in front of that day."""
-    service = Service(
+    service = ServiceProcess(
         tmp_path_factory.mktemp("cookbook"), "serve", "--questdb", "external", "--pocketbase", "off"
     )
     service.set("questdb.host", session_day.host)
@@ -62,7 +62,7 @@ def service(session_day: QuestDBConfig, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.may_block
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.name)
 def test_a_program_prints_what_the_page_shows(
-    block: Block, service: Service, session_day: QuestDBConfig, tmp_path: Path
+    block: Block, service: ServiceProcess, session_day: QuestDBConfig, tmp_path: Path
 ) -> None:
     secret = tmp_path / "credentials.json"
     secret.write_text(json.dumps({"questdb": {"password": session_day.password.reveal()}}))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.blocks import DOCS, blocks
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 
 from zlotick.config import load
 
@@ -44,9 +44,11 @@ def test_the_settings_of_a_page_are_settings(page: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A replay that goes round and round, without databases."""
-    service = Service(tmp_path_factory.mktemp("replay"), "replay", "--loop", "--set", "service.profile=test")
+    service = ServiceProcess(
+        tmp_path_factory.mktemp("replay"), "replay", "--loop", "--set", "service.profile=test"
+    )
     service.set("providers.order", '["replay"]')
     service.set("questdb.mode", "off")
     service.set("pocketbase.mode", "off")
@@ -65,7 +67,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("code", PROGRAMS)
-def test_a_page_s_program_prints_quotes_until_ctrl_c(code: str, replay: Service) -> None:
+def test_a_page_s_program_prints_quotes_until_ctrl_c(code: str, replay: ServiceProcess) -> None:
     """The README's first program needed a package that `make demo` did not install; Ctrl+C ended in a traceback."""
     code = code.replace("localhost:8765", f"localhost:{replay.gateway}")
     command = [sys.executable, "-u", "-c", code]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from tests.docs.blocks import DOCS, blocks
-from tests.service import Service
+from tests.service_process import ServiceProcess
 
 TUTORIAL = DOCS / "tutorial.md"
 TERMINAL = ("git clone", "cd ", "make demo", "source ", "zlotick watch   ", "zlotick serve")
 """Done by the test itself; `zlotick watch` waits for a key."""
 
 
-class Reader(Service):
+class Reader(ServiceProcess):
     """Who does what the page says, in two terminals. Ports and sources are not the page's: others use those."""
 
     def __init__(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.servers import PocketbaseServer, start_pocketbase
-from tests.service import Service
+from tests.service_process import ServiceProcess
 from tests.stores.pocketbase.conftest import Server
 from tests.stores.quotes import batch, entry, quote
 
@@ -252,7 +252,7 @@ async def test_a_frozen_server_does_not_hold_up_the_stop(house: House) -> None:
 async def test_the_real_service_marks_its_records_silent_at_its_end_and_fresh_again_at_its_start(
     tmp_path: Path, server: Server
 ) -> None:
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "external")
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "external")
     service.set("pocketbase.url", server.config.url)
     service.set("pocketbase.admin_password", server.config.admin_password.reveal())
     service.set("providers.order", '["replay"]')

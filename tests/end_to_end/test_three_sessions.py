@@ -27,7 +27,7 @@ from zlotick.providers.replay.provider import PACKAGED, PACKAGED_DAY, ReplayProv
 from zlotick.service.manager import RealTimeStreamManager
 from zlotick.stores.questdb import QuestDBConnector
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "hourly_swig80.csv.gz"
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "hourly_swig80.csv.gz"
 STEP = 600.0
 OHLC = ("open", "high", "low", "close")
 COLUMNS = ("symbol", "start", *OHLC, "volume", "ticks")

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 from tests.gateway.test_guide import node
-from tests.service import Service, offset
+from tests.service_process import ServiceProcess, offset
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMANDS = {".py": [sys.executable, "-u"], ".mjs": [node()]}
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("providers.order", '["simulator"]')
     service.set("service.update_interval", "0.2")
     service.start()
@@ -30,19 +30,19 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service.end()
 
 
-def test_the_python_client_prints_quotes(service: Service) -> None:
+def test_the_python_client_prints_quotes(service: ServiceProcess) -> None:
     with Example("client.py", service) as example:
         assert "📊 80 stocks" in example.said_until(lambda said: "S00079" in said)
 
 
-def test_the_javascript_client_prints_quotes(service: Service) -> None:
+def test_the_javascript_client_prints_quotes(service: ServiceProcess) -> None:
     with Example("client.mjs", service) as example:
         said = example.said_until(lambda said: "S00079" in said)
     assert "🔗 Connection status: connected (simulated)" in said
     assert "📊 Received stock updates: 80 stocks" in said
 
 
-def test_both_resume_when_the_service_is_killed_and_started_again(service: Service) -> None:
+def test_both_resume_when_the_service_is_killed_and_started_again(service: ServiceProcess) -> None:
     """Every batch once, in order, over the death of the process, its journal and all that it had in flight."""
     with Example("resume.py", service) as python, Example("resume.mjs", service) as javascript:
         for example in (python, javascript):
@@ -65,7 +65,7 @@ def offsets(said: str) -> list[int]:
 class Example:
     """One of them, running."""
 
-    def __init__(self, name: str, service: Service) -> None:
+    def __init__(self, name: str, service: ServiceProcess) -> None:
         command = [*COMMANDS[Path(name).suffix], str(EXAMPLES / name), f"ws://localhost:{service.gateway}"]
         self._said = ""
         self._process = subprocess.Popen(

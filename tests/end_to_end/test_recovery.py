@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.service import Service, all_delivered, offset
+from tests.service_process import ServiceProcess, all_delivered, offset
 
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import StockUpdate, utc_text
@@ -24,8 +24,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path)
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(tmp_path)
     service.share_the_jar()
     service.set("providers.order", '["replay"]')
     service.set("providers.replay.speed", "3600")
@@ -34,7 +34,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service.end()
 
 
-async def test_zlotick_killed(service: Service) -> None:
+async def test_zlotick_killed(service: ServiceProcess) -> None:
     service.start()
     await service.until(lambda status: offset(status) >= 20)
     service.kill()
@@ -46,15 +46,15 @@ async def test_zlotick_killed(service: Service) -> None:
     await nothing_is_lost_or_doubled(service)
 
 
-async def test_questdb_killed(service: Service) -> None:
+async def test_questdb_killed(service: ServiceProcess) -> None:
     await a_server_killed(service, "questdb")
 
 
-async def test_pocketbase_killed(service: Service) -> None:
+async def test_pocketbase_killed(service: ServiceProcess) -> None:
     await a_server_killed(service, "pocketbase")
 
 
-async def a_server_killed(service: Service, name: str) -> None:
+async def a_server_killed(service: ServiceProcess, name: str) -> None:
     service.start()
     dead = None
     for wanted in (10, 60):
@@ -71,7 +71,7 @@ async def a_server_killed(service: Service, name: str) -> None:
     await nothing_is_lost_or_doubled(service)
 
 
-async def nothing_is_lost_or_doubled(service: Service) -> None:
+async def nothing_is_lost_or_doubled(service: ServiceProcess) -> None:
     stored, latest = await questdb_rows(service), await pocketbase_rows(service)
     service.signal(signal.SIGTERM)
     assert service.wait() == 0
@@ -82,7 +82,7 @@ async def nothing_is_lost_or_doubled(service: Service) -> None:
     assert latest == {symbol: (quote.timestamp, quote.price) for symbol, quote in last_values.items()}
 
 
-async def questdb_rows(service: Service) -> list[Row]:
+async def questdb_rows(service: ServiceProcess) -> list[Row]:
     connector = QuestDBConnector(service.questdb_config())
     try:
         await connector.execute_query("SELECT wait_wal_table('stock_data')")
@@ -93,7 +93,7 @@ async def questdb_rows(service: Service) -> list[Row]:
         await connector.close()
 
 
-async def pocketbase_rows(service: Service) -> dict[str, tuple[str, float]]:
+async def pocketbase_rows(service: ServiceProcess) -> dict[str, tuple[str, float]]:
     url = f"{service.pocketbase_config().url}/api/collections/stock_data/records?perPage=500"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         items = (await response.json())["items"]
@@ -101,7 +101,7 @@ async def pocketbase_rows(service: Service) -> dict[str, tuple[str, float]]:
 
 
 async def journal(
-    service: Service,
+    service: ServiceProcess,
 ) -> tuple[dict[tuple[str, str, str], tuple[Any, ...]], dict[str, StockUpdate]]:
     """What the journal holds: the last value for each key of QuestDB's table, and for each symbol."""
     rows = {}

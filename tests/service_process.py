@@ -21,7 +21,7 @@ from zlotick.config import PocketbaseConfig, QuestDBConfig, Secret
 Status = dict[str, Any]
 
 
-class Service:
+class ServiceProcess:
     """``zlotick`` with a data folder and free ports of its own. Embedded servers unless told otherwise."""
 
     def __init__(self, folder: Path, command: str = "serve", *options: str) -> None:

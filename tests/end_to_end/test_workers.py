@@ -11,20 +11,20 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.service import Service, Status, offset
+from tests.service_process import ServiceProcess, Status, offset
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     options = ("--questdb", "off", "--pocketbase", "off", "--set", "gateway.workers=2")
-    service = Service(tmp_path, "serve", *options)
+    service = ServiceProcess(tmp_path, "serve", *options)
     service.set("providers.order", '["simulator"]')
     service.set("service.update_interval", "0.2")
     yield service
     service.end()
 
 
-def workers_of(service: Service) -> set[int]:
+def workers_of(service: ServiceProcess) -> set[int]:
     """The service's processes that serve the gateway."""
     assert service._process
     found = set()
@@ -46,7 +46,7 @@ async def ended(pids: set[int], within: float = 30) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_service_of_several_processes(service: Service) -> None:
+async def test_a_service_of_several_processes(service: ServiceProcess) -> None:
     service.start()
     await service.until(lambda status: offset(status) >= 3)
     workers = workers_of(service)
@@ -83,7 +83,7 @@ async def answers(client: aiohttp.ClientWebSocketResponse) -> bool:
     return False
 
 
-async def test_the_workers_of_a_killed_service_end_by_themselves(service: Service) -> None:
+async def test_the_workers_of_a_killed_service_end_by_themselves(service: ServiceProcess) -> None:
     service.start()
     status: Status = await service.until(lambda status: offset(status) >= 1)
     workers = workers_of(service)
@@ -93,7 +93,7 @@ async def test_the_workers_of_a_killed_service_end_by_themselves(service: Servic
     await service.until(lambda now: offset(now) > offset(status))
 
 
-async def test_a_taken_port_is_told(service: Service) -> None:
+async def test_a_taken_port_is_told(service: ServiceProcess) -> None:
     server = await asyncio.start_server(lambda _reader, _writer: None, "localhost", service.gateway)
     async with server:
         service.start()
