@@ -19,7 +19,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from zlotick import RealTimeStreamManager, Settings, model
-from zlotick.cli import app, teach
+from zlotick.cli import app, use_docstrings
 from zlotick.config import Option, Secret, describe, sections
 from zlotick.config.alerts import AlertRuleConfig
 from zlotick.config.options import fields_of
@@ -27,7 +27,7 @@ from zlotick.gateway.api import asyncapi, responses
 from zlotick.gateway.api.schemas import Schema, components
 from zlotick.gateway.protocol import messages as protocol
 from zlotick.gateway.protocol.messages import RETRYABLE, CloseCode, ErrorCode
-from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow
+from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow, utc_time
 from zlotick.telemetry.metrics import CycleMetrics, Samples, journal_samples, provider_samples
 
 FOLDER = Path(__file__).parent / "reference"
@@ -108,7 +108,7 @@ def default_of(value: Any) -> str:
 
 def cli_page() -> Iterator[str]:
     """Every command, with the text of its ``--help``."""
-    teach(app)
+    use_docstrings(app)
     text = str(app.generate_docs(output_format="markdown"))
     # cyclopts takes a piece of `python -m pytest` for the command's name.
     text = re.sub(r"^(zlotick .*?) -m \w+", r"\1", text, flags=re.MULTILINE)
@@ -260,7 +260,19 @@ def happenings() -> Samples:
     )  # fmt: skip
     cycles = CycleMetrics()
     cycles.count(
-        CycleReport("t", 1, 2, 1, 1, "open", None, Position("e", 1), {}, rejected_by={"unknown_symbol": 1})
+        CycleReport(
+            "t",
+            1,
+            2,
+            1,
+            1,
+            "open",
+            utc_time(moment),
+            None,
+            Position("e", 1),
+            {},
+            rejected_by={"unknown_symbol": 1},
+        )
     )
     return [
         *provider_samples([row]),

@@ -10,7 +10,7 @@ from tests.gateway.serving import Service, quote, report, serving
 
 from zlotick import cli
 from zlotick.cli.checks.machine import Verdict
-from zlotick.cli.checks.service import told_by
+from zlotick.cli.checks.service import findings_of_status
 from zlotick.model import ConnectionStatus, ProviderRow
 
 GPW = ProviderRow("gpw", ConnectionStatus.DISCONNECTED)
@@ -101,7 +101,7 @@ def status(*rows: ProviderRow) -> dict[str, object]:
 
 def test_doctor_does_not_call_a_source_well_that_was_never_asked() -> None:
     """It said "✅ gpw: 0 symbols, last good answer never"."""
-    *_, gpw = told_by(status(GPW))
+    *_, gpw = findings_of_status(status(GPW))
     assert gpw.verdict is Verdict.WARNING
     assert gpw.text == f"not asked yet: next at {DUE}"
     assert gpw.remedy == "To ask it now: zlotick providers try gpw"
@@ -109,14 +109,14 @@ def test_doctor_does_not_call_a_source_well_that_was_never_asked() -> None:
 
 def test_doctor_needs_no_answer_of_a_source_whose_turn_never_came() -> None:
     first = ProviderRow("gpw", ConnectionStatus.CONNECTED, symbols=78, since="2026-11-30T08:00:00.000Z")
-    *_, bankier = told_by(status(first, msgspec.structs.replace(GPW, name="bankier")))
+    *_, bankier = findings_of_status(status(first, msgspec.structs.replace(GPW, name="bankier")))
     assert bankier.verdict is Verdict.WELL
     assert bankier.text == "not asked yet: other sources answer"
 
 
 def test_doctor_tells_a_wrong_clock() -> None:
     row = msgspec.structs.replace(GPW, since="2026-11-30T08:00:00.000Z", clock_skew_seconds=-3600.0)
-    *_, clock = told_by(status(row))
+    *_, clock = findings_of_status(status(row))
     assert (clock.name, clock.verdict) == ("clock", Verdict.WARNING)
     assert clock.text == "our clock is 1 h 0 min behind gpw's"
     assert clock.remedy == "Set it, e.g. timedatectl set-ntp true."

@@ -179,11 +179,11 @@ async def test_pages_are_joined_without_a_seam(
     known = await asyncio.to_thread(api, service, "history/ABS?from=2025-04-30")
     monkeypatch.setattr(history, "PAGE", 7)
     settings = await asyncio.to_thread(settings_of, service)
-    wanted = history.Wanted(ExportOptions(begin="2025-04-30").query("ABS"))
+    wanted = history.RowQuery(ExportOptions(begin="2025-04-30").query("ABS"))
     pages = [page async for page in history.pages(settings, wanted)]
     assert len(pages) > 3
     assert [row for page in pages for row in page] == known
-    few = history.Wanted(ExportOptions(begin="2025-04-30", limit=9).query("ABS"))
+    few = history.RowQuery(ExportOptions(begin="2025-04-30", limit=9).query("ABS"))
     assert [row async for page in history.pages(settings, few) for row in page] == known[:9]
 
 

@@ -79,7 +79,7 @@ def test_every_problem_of_every_table_with_its_line(tmp_path: Path) -> None:
         ),
         "alerts.rules[1].threshold = 'x': must be a number (given.toml:5)",
         "alerts.rules[2].treshold: unknown field; did you mean 'threshold'? (given.toml:9)",
-        "alerts.rules[2].name = 'up': must be no other rule's name, alerts.rules[1] has it (given.toml:7)",
+        "alerts.rules[2].name = 'up': must be unique: alerts.rules[1] has the same name (given.toml:7)",
         "alerts.rules[2].threshold: must be a number: price_above compares with it (given.toml:6)",
     ]
 
@@ -133,7 +133,7 @@ def test_addresses_to_notify_stay_secret(tmp_path: Path) -> None:
     ]
     text = "[alerts]\nnotify = ['ntfy://hunter2', 'https://ok.example', 'ntfy://hunter2']"
     assert problems(tmp_path, text) == [
-        "alerts.notify: must hold each address once: entry 3 is entry 1 again (given.toml:2)",
+        "alerts.notify: must hold each address once: entry 3 repeats entry 1 (given.toml:2)",
     ]
     text = "[alerts]\nnotify = ['https://ok.example', 'http://h:hunter2/']"
     assert problems(tmp_path, text) == [

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         spare_loopback(os.environ)
     tokens = list(sys.argv[1:] if argv is None else argv)
     if tokens and tokens[0] in _SUMMARIES:
-        teach(app[tokens[0]])
+        use_docstrings(app[tokens[0]])
     try:
         result = app(tokens)
         sys.stdout.flush()
@@ -95,16 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else OK
 
 
-def teach(command: App) -> None:
+def use_docstrings(command: App) -> None:
     """Let a command, and those below it, say their own docstrings: the summary is for where none is imported."""
     if function := command.default_command:
-        command.help = _teaching(function)
+        command.help = _help_text(function)
     for name in command:
         if not name.startswith("-"):
-            teach(command[name])
+            use_docstrings(command[name])
 
 
-def _teaching(function: Callable[..., object]) -> str:
+def _help_text(function: Callable[..., object]) -> str:
     """The docstring, a paragraph a line: the terminal breaks it where it ends."""
     text = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.getdoc(function) or "")
     # cyclopts takes an "Examples:" section out of a docstring; as a plain paragraph it stays.

@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.cli.output.progress import log_on_stderr
-from zlotick.config import Loaded, Option, describe, fields_of, sections, value_of
+from zlotick.config import LoadedSettings, Option, describe, fields_of, sections, value_of
 from zlotick.config.exposed import exposed_file
 from zlotick.config.loader import DEFAULT_FILE, DEFAULT_ORIGIN
 from zlotick.errors import ConfigError, ZlotickError
@@ -94,7 +94,7 @@ def init(
     print(f"✅ Written: {file}")
 
 
-def _as_table(loaded: Loaded) -> str:
+def _as_table(loaded: LoadedSettings) -> str:
     rows = [
         (option.name, _toml(value_of(loaded.settings, option.name)), loaded.origins[option.name])
         for option in describe()
@@ -106,7 +106,7 @@ def _as_table(loaded: Loaded) -> str:
     )
 
 
-def _as_json(loaded: Loaded) -> str:
+def _as_json(loaded: LoadedSettings) -> str:
     rows = [
         {
             "name": option.name,

@@ -14,10 +14,10 @@ import msgspec
 from cyclopts import Parameter
 
 from zlotick.cli import NOT_WELL, OK, WrongUsage
-from zlotick.cli.output.formats import Format, default_format, form, opened
+from zlotick.cli.output.formats import Format, default_format, opened, row_writer
 from zlotick.cli.output.progress import say
 from zlotick.cli.period import beginning, ending
-from zlotick.cli.remote.history import Wanted, pages, parquet
+from zlotick.cli.remote.history import RowQuery, pages, parquet
 from zlotick.errors import ZlotickError
 from zlotick.market.queries import HistoryQuery, Interval
 from zlotick.market.universe import TICKER
@@ -100,7 +100,7 @@ class ExportOptions:
 
 def export(settings: Settings, symbol: str, interval: Interval | None, options: ExportOptions) -> int:
     """Write the rows. Returns the exit code: 1 when there are none."""
-    wanted = Wanted(options.query(symbol), interval)
+    wanted = RowQuery(options.query(symbol), interval)
     chosen = options.destination()
     write = _as_parquet if chosen == "parquet" else _as_text
     if not asyncio.run(write(settings, wanted, chosen, options.output)):
@@ -111,13 +111,13 @@ def export(settings: Settings, symbol: str, interval: Interval | None, options: 
     return OK
 
 
-async def _as_text(settings: Settings, wanted: Wanted, chosen: Format, output: Path | None) -> bool:
+async def _as_text(settings: Settings, wanted: RowQuery, chosen: Format, output: Path | None) -> bool:
     """Whether there were rows; before the first one nothing is touched."""
     async with aclosing(pages(settings, wanted)) as found:
         page = await anext(found, None)
         if page is None:
             return False
-        writer = form(chosen, **wanted.about)
+        writer = row_writer(chosen, **wanted.about)
         count = 0
         with opened(output) as stream, _counting(output) as tell:
             stream.write(writer.head(page))
@@ -130,9 +130,9 @@ async def _as_text(settings: Settings, wanted: Wanted, chosen: Format, output: P
     return True
 
 
-async def _as_parquet(settings: Settings, wanted: Wanted, _: Format, output: Path | None) -> bool:
+async def _as_parquet(settings: Settings, wanted: RowQuery, _: Format, output: Path | None) -> bool:
     """Likewise. The gateway is asked for one row first: it knows the symbols, and a file cannot say "none"."""
-    one = Wanted(msgspec.structs.replace(wanted.query, limit=1), wanted.interval)
+    one = RowQuery(msgspec.structs.replace(wanted.query, limit=1), wanted.interval)
     async with aclosing(pages(settings, one)) as found:
         if await anext(found, None) is None:
             return False

@@ -57,10 +57,10 @@ async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
     """The states of the stores as the service tells them, and whether it is ready."""
     import aiohttp
 
-    from zlotick.cli.remote.gateway import reach
+    from zlotick.cli.remote.gateway import find_gateway
     from zlotick.client.errors import in_words
 
-    gateway = await reach(settings)
+    gateway = await find_gateway(settings)
     try:
         async with gateway.session(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
             async with session.ws_connect(gateway.address("ws")) as socket:

@@ -180,7 +180,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
 @contextlib.asynccontextmanager
 async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
-    from zlotick.cli.remote.gateway import reach_questdb
+    from zlotick.cli.remote.gateway import find_questdb
     from zlotick.config.profile import make_profile
     from zlotick.embedded import provide_questdb
     from zlotick.errors import AlreadyRunning
@@ -193,7 +193,7 @@ async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
     try:
         await asyncio.to_thread(lock.acquire)
     except AlreadyRunning:
-        yield await reach_questdb(settings)
+        yield await find_questdb(settings)
         return
     server = None
     try:

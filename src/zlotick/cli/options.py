@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from zlotick.config import Loaded, load
+from zlotick.config import LoadedSettings, load
 from zlotick.config.exposed import exposed_assignments
 
 _GROUP = Group("Settings", sort_key=100)
@@ -35,7 +35,7 @@ class SettingsOptions:
         ),
     ] = ()
 
-    def load(self, *flags: str, preset: Sequence[str] = ()) -> Loaded:
+    def load(self, *flags: str, preset: Sequence[str] = ()) -> LoadedSettings:
         """The settings. Raises ConfigError with every problem.
 
         ``flags`` are a command's own options as ``section.key=value`` texts, stronger than ``--set``;

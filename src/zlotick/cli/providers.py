@@ -80,9 +80,9 @@ def try_(
 async def _ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.remote.gateway import nobody, reach
+    from zlotick.cli.remote.gateway import find_gateway, not_running
 
-    gateway = await reach(settings)
+    gateway = await find_gateway(settings)
     address = gateway.address("http")
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
     try:
@@ -93,7 +93,7 @@ async def _ask(settings: Settings) -> dict[str, Any]:
             board: dict[str, Any] = await answer.json()
             return board
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise nobody(address, error) from error
+        raise not_running(address, error) from error
 
 
 def _board(board: dict[str, Any]) -> Iterable[str]:

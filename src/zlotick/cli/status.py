@@ -40,9 +40,9 @@ def status(
 async def ask(settings: Settings) -> dict[str, Any]:
     import aiohttp
 
-    from zlotick.cli.remote.gateway import nobody, reach
+    from zlotick.cli.remote.gateway import find_gateway, not_running
 
-    gateway = await reach(settings)
+    gateway = await find_gateway(settings)
     address = gateway.address("ws")
     try:
         async with (
@@ -58,7 +58,7 @@ async def ask(settings: Settings) -> dict[str, Any]:
                 if message.get("type") == "error":
                     raise Transient(f"the zlotick at {address} says no: {shown(message['message'])}")
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
-        raise nobody(address, error) from error
+        raise not_running(address, error) from error
 
 
 def _table(message: dict[str, Any]) -> str:

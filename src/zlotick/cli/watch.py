@@ -102,12 +102,12 @@ def _client(
     settings: Settings, url: str | None, token_file: Path | None, wanted: Subscription, attempts: int | None
 ) -> RealtimeStreamClient:
     """A client of the given stream, or as the owner of the running service."""
-    from zlotick.cli.remote.gateway import reach
+    from zlotick.cli.remote.gateway import find_gateway
     from zlotick.client import RealtimeStreamClient
 
     if url is not None:
         return RealtimeStreamClient(url, token=_token(token_file), attempts=attempts, **wanted)
-    gateway = asyncio.run(reach(settings))
+    gateway = asyncio.run(find_gateway(settings))
     token = gateway.headers.get("Authorization", "").removeprefix("Bearer ") or None
     address, trust = gateway.address("ws"), gateway.context
     return RealtimeStreamClient(address, token=token, trust=trust, attempts=attempts, **wanted)

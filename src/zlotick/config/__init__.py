@@ -1,7 +1,7 @@
 """Configuration: the typed settings tree and its loader."""
 
 from zlotick.config.alerts import AlertRuleConfig, AlertsConfig
-from zlotick.config.loader import Loaded, load, value_of
+from zlotick.config.loader import LoadedSettings, load, value_of
 from zlotick.config.options import Option, describe, fields_of, options, sections
 from zlotick.config.secrets import DefaultSecret, Secret
 from zlotick.config.settings import (
@@ -34,7 +34,7 @@ __all__ = [
     "GatewayConfig",
     "GpwConfig",
     "JournalConfig",
-    "Loaded",
+    "LoadedSettings",
     "MarketConfig",
     "Option",
     "PocketbaseConfig",

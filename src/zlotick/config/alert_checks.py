@@ -1,4 +1,4 @@
-"""Rules for ``alerts.*``: what single options, and single fields of a rule, cannot say."""
+"""Rules for ``alerts.*`` that a single option, or a single field of an alert rule, cannot express."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 TICKER = re.compile("[A-Z0-9]{1,16}")
 
 
-def meant(ticker: str) -> str:
-    """The same in capital letters, where that is all that is wrong with it."""
+def did_you_mean(ticker: str) -> str:
+    """A hint if the ticker is valid but for its lower case."""
     return f"; did you mean {ticker.upper()!r}?" if TICKER.fullmatch(ticker.upper()) else ""
 
 
-_CONDITION = "must say what the rule watches for, such as 'price_above'"
+_CONDITION = "must be set, such as 'price_above'"
 
 
 def alerts(s: Settings) -> Iterator[Violation]:
-    """The rules of ``alerts.*`` that these settings break. Which stocks there are is not known here."""
+    """The broken rules of ``alerts.*``. Unknown tickers are found later: the list of stocks is not loaded here."""
     yield from _notify(s)
     twice = repeated([rule.name for rule in s.alerts.rules])
     for index, rule in enumerate(s.alerts.rules):
         place = f"alerts.rules[{index + 1}]"
         if not rule.name:
-            yield (f"{place}.name",), "must be set: alerts are shown under it"
+            yield (f"{place}.name",), "must be set: alerts are shown under this name"
         elif index in twice:
-            yield (f"{place}.name",), f"must be no other rule's name, alerts.rules[{twice[index] + 1}] has it"
+            yield (f"{place}.name",), f"must be unique: alerts.rules[{twice[index] + 1}] has the same name"
         for name, must in _faults(rule):
             yield (f"{place}.{name}",), must
 
@@ -45,18 +45,18 @@ def _faults(rule: AlertRuleConfig) -> Iterator[tuple[str, str]]:
     if wrong:
         yield (
             "symbols",
-            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){meant(wrong[0])}",
+            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){did_you_mean(wrong[0])}",
         )
     if rule.symbols == []:
         yield "symbols", "must hold a ticker, or be left out: then the rule watches all stocks"
     elif rule.symbols and rule.condition == "phase":
-        yield "symbols", "must be left out: the phase is the whole market's"
+        yield "symbols", "must be left out: a phase belongs to the whole market"
 
 
 def _notify(s: Settings) -> Iterator[Violation]:
-    """The addresses are secrets: they are told by their place in the list."""
+    """Addresses are secrets, so a message names the position in the list."""
     for index, first in repeated([url.reveal() for url in s.alerts.notify]).items():
-        yield ("alerts.notify",), f"must hold each address once: entry {index + 1} is entry {first + 1} again"
+        yield ("alerts.notify",), f"must hold each address once: entry {index + 1} repeats entry {first + 1}"
     for index, url in enumerate(s.alerts.notify, 1):
         if not SCHEME.fullmatch(url.reveal()):
             yield (
@@ -74,5 +74,5 @@ def _is_web(url: str) -> bool:
 def _has_host(url: str) -> bool:
     try:
         return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # a port that is not a number, half an IPv6 address
         return False

@@ -1,4 +1,4 @@
-"""The settings of alerts, and what a rule must say: the same for the file and for PocketBase."""
+"""The settings of alerts, and the checks of a rule: the same for the file and for PocketBase."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ _PRICES = frozenset({AlertCondition.PRICE_ABOVE, AlertCondition.PRICE_BELOW, Ale
 class AlertRuleConfig(msgspec.Struct, kw_only=True):
     """One rule: a table ``[[alerts.rules]]`` of the settings file."""
 
-    name: Annotated[str, Meta(max_length=100, description="its name, shown in its alerts; no two alike")] = ""
+    name: Annotated[str, Meta(max_length=100, description="its name, shown in its alerts; unique")] = ""
     symbols: Annotated[list[str] | None, Meta(description="the stocks it watches; without: all")] = None
     condition: Annotated[AlertCondition | None, Meta(description="what it watches for")] = None
     threshold: Annotated[
         float | None, Meta(description="what the price (PLN), change (percent) or volume is compared with")
     ] = None
     phase: Annotated[
-        SessionPhase | None, Meta(description="for condition 'phase': which one; without: every one")
+        SessionPhase | None, Meta(description="for condition 'phase': which one; without: each")
     ] = None
     cooldown: Annotated[
         float, Meta(ge=0, description="seconds of market time in which a stock raises no second alert")
     ] = 0
     once: Annotated[bool, Meta(description="one alert for each stock, then never again")] = False
-    expires: Annotated[
-        str | None, Meta(description="from this moment on it is asked no more, such as 2026-12-31T17:00:00Z")
-    ] = None
+    expires: Annotated[str | None, Meta(description="when the rule ends, such as 2026-12-31T17:00:00Z")] = (
+        None
+    )
     severity: Annotated[Severity, Meta(description="how its alerts are shown")] = "info"
 
 
 class AlertsConfig(msgspec.Struct, kw_only=True):
-    """Alerts: rules that watch the quotes, and who is told."""
+    """Alerts: the rules that watch the quotes, and where alerts are sent."""
 
-    enabled: Annotated[bool, Meta(description="whether rules are asked at all")] = True
+    enabled: Annotated[bool, Meta(description="whether rules are evaluated")] = True
     notify: Annotated[
         list[Secret],
         Meta(
@@ -68,14 +68,14 @@ class AlertsConfig(msgspec.Struct, kw_only=True):
                                              "not sent, only logged and kept in the history")
     ] = 30  # fmt: skip
     max_rules_per_user: Annotated[
-        int, Meta(ge=1, le=500, description="rules of one user of PocketBase that are asked, the oldest; the rules "
+        int, Meta(ge=1, le=500, description="rules of one PocketBase user that are evaluated (the oldest); the rules "
                                             "written here do not count")
     ] = 50  # fmt: skip
     max_per_hour_per_user: Annotated[
         int, Meta(ge=1, le=3600, description="alerts that the rules of one user raise within an hour; further ones "
-                                             "are counted, and that user is told")
+                                             "are counted, and the user is informed")
     ] = 100  # fmt: skip
-    keep_days: Annotated[float, Meta(gt=0, description="alerts older than this are forgotten")] = 90
+    keep_days: Annotated[float, Meta(gt=0, description="alerts older than this are deleted")] = 90
     rules: Annotated[list[AlertRuleConfig], Meta(description="the rules, each a table [[alerts.rules]]")] = []
 
     def __post_init__(self) -> None:
@@ -86,22 +86,22 @@ class AlertsConfig(msgspec.Struct, kw_only=True):
 def faults(
     condition: str, threshold: float | None, phase: str | None, expires: str | None
 ) -> Iterator[tuple[str, str]]:
-    """What is wrong between the fields of a rule: the field, and what must be."""
+    """Contradictions between the fields of a rule: the field, and what it must be."""
     wants = condition not in _WITHOUT_THRESHOLD
     if wants and threshold is None:
         yield "threshold", f"must be a number: {condition} compares with it"
     elif not wants and threshold is not None:
-        yield "threshold", f"must be left out: {condition} compares with nothing"
+        yield "threshold", f"must be left out: {condition} takes no threshold"
     elif threshold is not None and threshold <= 0 and condition in _PRICES:
         yield "threshold", "must be above 0: no price is ever 0 or less"
     if phase and condition != AlertCondition.PHASE:
-        yield "phase", f"must be left out: {condition} does not look at the phase"
+        yield "phase", f"must be left out: {condition} does not depend on the phase"
     if expires and not _is_moment(expires):
         yield "expires", "must be a moment with its zone, such as 2026-12-31T17:00:00Z"
 
 
 def repeated(names: Sequence[str]) -> dict[int, int]:
-    """The places of names that were there before, each with the place of the first."""
+    """The index of each repeated name, with the index of its first occurrence."""
     return {at: names.index(name) for at, name in enumerate(names) if name and names.index(name) < at}
 
 

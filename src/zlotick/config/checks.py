@@ -1,7 +1,4 @@
-"""What single options cannot say: rules between options, and about the world they name.
-
-Each rule yields its violations.
-"""
+"""Rules that a single option cannot express: between options, and about the files and servers they name."""
 
 from __future__ import annotations
 
@@ -16,18 +13,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from zlotick.config.alert_checks import TICKER, alerts, meant
+from zlotick.config.alert_checks import TICKER, alerts, did_you_mean
 from zlotick.config.gateway_checks import admission
 from zlotick.config.options import Violation
 from zlotick.config.secrets import DefaultSecret
 from zlotick.config.settings import Settings, WebSourceConfig
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
-MIN_PASSWORD = 8  # PocketBase refuses a shorter one for its superusers
+MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
 
 
 def violations(settings: Settings) -> Iterator[Violation]:
-    """Every rule that these settings break."""
+    """Every broken rule, in a fixed order: the user sees all problems at once."""
     rules = (
         *(_hosts, admission, _ports, _questdb, _pocketbase, _journal),
         *(_market, _universe, _replay, _providers, _paths, alerts),
@@ -125,7 +122,7 @@ def _universe(s: Settings) -> Iterator[Violation]:
     if wrong:
         yield (
             ("universe.extra",),
-            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){meant(wrong[0])}",
+            f"must hold tickers: {wrong[0]!r} is not a valid ticker (1 to 16 capital letters and digits){did_you_mean(wrong[0])}",
         )
 
 

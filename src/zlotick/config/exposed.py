@@ -7,24 +7,24 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from zlotick.config.loader import Loaded
+from zlotick.config.loader import LoadedSettings
 from zlotick.config.options import options
 
 
 class Exposed(NamedTuple):
-    """What others can do, and what to do about it."""
+    """What other users can do, and the remedy."""
 
     text: str
     remedy: str
 
 
-def exposed_file(loaded: Loaded) -> Iterator[Exposed]:
+def exposed_file(loaded: LoadedSettings) -> Iterator[Exposed]:
     """What is wrong with the mode or the owner of the settings file."""
     if loaded.file is None:
         return
     try:
         status = loaded.file.stat()
-    except OSError:  # it is gone since
+    except OSError:  # deleted since it was read
         return
     if status.st_uid not in (0, os.getuid()) or _others(status, stat.S_IWGRP, stat.S_IWOTH):
         text = f"{loaded.file} can be changed by other users, who can make zlotick run a program (questdb.java_path)"
@@ -46,11 +46,11 @@ def exposed_assignments(assignments: Sequence[str]) -> Iterator[Exposed]:
 
 
 def _others(status: os.stat_result, group: int, others: int) -> bool:
-    """Whether others may. Our own group is not others: on many systems it has one member."""
+    """Whether other users have the right. Our own group does not count: on many systems it has one member."""
     return bool(status.st_mode & others) or (bool(status.st_mode & group) and status.st_gid != os.getgid())
 
 
-def _secrets_in(loaded: Loaded) -> list[str]:
+def _secrets_in(loaded: LoadedSettings) -> list[str]:
     from_file = (f"{loaded.file}:", str(loaded.file))
     return [
         option.name

@@ -1,4 +1,4 @@
-"""Rules for who may reach the gateway: addresses, pages, TLS, and not the whole network by accident."""
+"""Rules for who may reach the gateway: networks, origins, TLS, and no exposure to the whole network by accident."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def admission(s: Settings) -> Iterator[Violation]:
 
 
 def exposure(gateway: GatewayConfig) -> str:
-    """Why this host must not be listened on with these settings; empty when it may be."""
+    """Why the gateway must not listen on this host with these settings; empty if it may."""
     missing = []
     if gateway.auth == "none":
         missing.append("gateway.auth = 'tokens' (then: zlotick token create NAME)")
@@ -55,7 +55,7 @@ def exposure(gateway: GatewayConfig) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens there."""
+    """Whether only this machine can reach a server that listens on this host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -63,7 +63,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_network(text: str) -> bool:
-    """Whether it is an address or a network."""
+    """Whether the text is an IP address or a network in CIDR notation."""
     try:
         ip_network(text, strict=False)
     except ValueError:

@@ -9,7 +9,6 @@ import difflib
 import os
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time
@@ -22,17 +21,17 @@ import msgspec
 from zlotick.config.checks import violations
 from zlotick.config.options import ENV_PREFIX, Option, fields_of, options, sections
 from zlotick.config.settings import Settings
+from zlotick.config.toml_file import line_numbers, read_secret, read_text, toml_problem
 from zlotick.errors import ConfigError
 
 DEFAULT_FILE = Path("zlotick.toml")
 DEFAULT_ORIGIN = "default"
 _MOST_MEANT = 3  # names in one "did you mean"
 _FIELD = re.compile(r"(.+?)(?:\[(\d+)\])?")
-MAX_FILE_BYTES = 1_000_000  # a settings file or a secret is small; /dev/zero is neither
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """The settings, and for each option (dotted name) where its value comes from."""
 
     settings: Settings
@@ -47,12 +46,12 @@ def load(
     overrides: Sequence[str] = (),
     *,
     preset: Sequence[str] = (),
-) -> Loaded:
-    """Read all sources, the later the stronger.
+) -> LoadedSettings:
+    """Read all sources; a later one overrides an earlier one.
 
     ``file`` must exist when given; else ``zlotick.toml`` of the working directory is read if it is there.
-    ``overrides`` are texts ``section.key=value``; ``preset`` too, what a command (the demo) presupposes:
-    stronger than file and environment, weaker than ``overrides``.
+    ``overrides`` and ``preset`` are texts ``section.key=value``. ``preset`` holds a command's own defaults (the demo's):
+    they override file and environment, and ``overrides`` override them.
 
     Raises ConfigError whose ``problems`` name everything that is wrong.
     """
@@ -66,7 +65,7 @@ def load(
 
 @dataclass
 class _Reading:
-    """What was found so far: the last value of an option counts, every problem is kept."""
+    """Collects values and problems: the last value of an option wins, every problem is kept."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
@@ -80,16 +79,16 @@ class _Reading:
         self.file = file or DEFAULT_FILE
         path = _printable(str(self.file))
         try:
-            text = _text_of(self.file)
+            text = read_text(self.file)
             table = tomllib.loads(text)
         except RecursionError:
             self.problems.append(f"{path}: is nested too deeply to be settings")
         except tomllib.TOMLDecodeError as error:
-            self.problems.append(f"{path}{_place(str(error))}")
+            self.problems.append(f"{path}{toml_problem(str(error))}")
         except ValueError as error:
             self.problems.append(f"{path}: cannot be read: {error}")
         else:
-            self._take_table(table, "", path, _lines(text))
+            self._take_table(table, "", path, line_numbers(text))
 
     def _take_table(self, table: Mapping[str, Any], prefix: str, path: str, lines: Mapping[str, int]) -> None:
         for key, value in table.items():
@@ -125,9 +124,9 @@ class _Reading:
 
     def _take_secret_file(self, option: Option, path: str, origin: str) -> None:
         try:
-            secret = _secret_of(Path(path))
+            secret = read_secret(Path(path))
         except ValueError as error:
-            self._refuse(option, f": cannot be read from {_shown(path)}: {error}", origin)
+            self._reject(option, f": cannot be read from {_shown(path)}: {error}", origin)
         else:
             self._take(option, secret, origin, strict=False)
 
@@ -144,10 +143,10 @@ class _Reading:
     def _take_tables(
         self, option: Option, value: object, origin: str, places: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """An array of tables. Each field is taken by itself, so that every problem of it is found."""
+        """An array of tables. Fields are converted one by one, so that every problem is reported at once."""
         self.bad = {name for name in self.bad if not name.startswith(option.name + "[")}
         if not (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
-            self._refuse(option, f"{_given(option, value)}: must be {option.kind}", origin)
+            self._reject(option, f"{_given(option, value)}: must be {option.kind}", origin)
             return
         rows = [
             self._row(option, f"{option.name}[{number}]", row, origin, places)
@@ -159,7 +158,7 @@ class _Reading:
     def _row(
         self, option: Option, name: str, row: Mapping[str, Any], origin: str, places: Mapping[str, str]
     ) -> msgspec.Struct:
-        """One table, with what could be used of it."""
+        """One table: invalid fields keep their defaults, so that the rest can still be checked."""
         assert option.table
         self.origins[name] = places.get(name, origin)
         known = fields_of(option.table)
@@ -180,13 +179,16 @@ class _Reading:
             return
         try:
             self.values[option.name] = option.convert(value, strict=strict)
-        except (ValueError, RuntimeError):  # RuntimeError: ~nobody in a path, deep JSON
-            self._refuse(option, f"{_given(option, value)}: must be {_expected(option, value)}", origin)
+        except (
+            ValueError,
+            RuntimeError,
+        ):  # RuntimeError: an unknown ~user in a path, or JSON nested too deeply
+            self._reject(option, f"{_given(option, value)}: must be {_expected(option, value)}", origin)
         else:
             self.origins[option.name] = origin
             self.bad.discard(option.name)
 
-    def _refuse(self, option: Option, problem: str, origin: str) -> None:
+    def _reject(self, option: Option, problem: str, origin: str) -> None:
         self.problems.append(f"{option.name}{problem} ({origin})")
         self.bad.add(option.name)
 
@@ -194,19 +196,19 @@ class _Reading:
         close = _closest(name, sections() if what == "section" else options())
         self.problems.append(f"{name}: unknown {what}{close} ({origin})")
 
-    def result(self) -> Loaded:
+    def result(self) -> LoadedSettings:
         settings = _build(Settings, "", self.values)
         for names, must in violations(settings):
-            # A value that was refused above is a default here: judging it would only confuse.
+            # A rejected value was replaced by its default: a rule would report a value that the user never wrote.
             if self.bad.isdisjoint(names):
                 origins = dict.fromkeys(filter(None, map(self._origin, names)))
                 option = _option(names[0])
                 given = _given(option, value_of(settings, option.name))
-                self._refuse(option, f"{given}: {must}", "; ".join(origins) or DEFAULT_ORIGIN)
+                self._reject(option, f"{given}: {must}", "; ".join(origins) or DEFAULT_ORIGIN)
         if self.problems:
             raise ConfigError(self.problems)
         found = {name: self.origins.get(name, DEFAULT_ORIGIN) for name in options()}
-        return Loaded(settings, found, self.file)
+        return LoadedSettings(settings, found, self.file)
 
     def _origin(self, name: str) -> str | None:
         """Where a value comes from; that of its table where a field was not given."""
@@ -234,7 +236,7 @@ def _option(name: str) -> Option:
 
 
 def _json(value: object) -> object:
-    """What the text of a variable holds; the text itself when that is no JSON."""
+    """The text decoded as JSON; the text itself if it is not JSON."""
     try:
         return msgspec.json.decode(str(value))
     except (msgspec.MsgspecError, RecursionError):
@@ -242,7 +244,7 @@ def _json(value: object) -> object:
 
 
 def _build(struct: type[msgspec.Struct], prefix: str, values: Mapping[str, Any]) -> Any:
-    """The struct with the values that were given; the rest keeps the defaults."""
+    """The struct with the given values; the rest keeps its defaults."""
     given: dict[str, Any] = {}
     for each in msgspec.structs.fields(struct):
         name = prefix + each.name
@@ -253,56 +255,8 @@ def _build(struct: type[msgspec.Struct], prefix: str, values: Mapping[str, Any])
     return struct(**given)
 
 
-def _text_of(path: Path) -> str:
-    """The text of a small file. Raises ValueError that says why not."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} is not UTF-8; save the file as UTF-8") from error
-
-
-def _secret_of(path: Path) -> str:
-    secret = _text_of(path).rstrip("\r\n")
-    if not secret:
-        raise ValueError("the file is empty")
-    return secret
-
-
-def _place(problem: str) -> str:
-    """A problem of tomllib, its place first as for all others: ``:3: Invalid value (column 5)``."""
-    found = re.fullmatch(r"(?s)(.*) \(at line (\d+), column (\d+)\)", problem)
-    return f":{found[2]}: {found[1]} (column {found[3]})" if found else f": {problem}"
-
-
-def _lines(text: str) -> dict[str, int]:
-    """Where the keys and sections of a TOML file are: a hint for people, so plain layouts are enough."""
-    lines: dict[str, int] = {}
-    prefix = ""
-    tables: Counter[str] = Counter()
-    for number, line in enumerate(text.split("\n"), 1):
-        if table := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
-            tables[table[1]] += 1
-            prefix = f"{table[1]}[{tables[table[1]]}]."
-            lines[prefix.rstrip(".")] = number
-            lines.setdefault(table[1], number)
-        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            prefix = header[1] + "."
-            lines.setdefault(header[1], number)
-        elif key := re.match(r"\s*([\w.-]+)\s*=", line):
-            lines.setdefault(prefix + key[1], number)
-    return lines
-
-
 def _plain(value: object) -> object:
-    """TOML knows dates and times; options take them as text."""
+    """TOML has dates and times; options take them as text."""
     return value.isoformat() if isinstance(value, date | time) else value
 
 

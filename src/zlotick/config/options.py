@@ -1,6 +1,6 @@
 """The settings tree as a flat list of options, read from the structs themselves.
 
-The loader, ``zlotick config`` and the docs use this list: there is no second one to keep in step.
+The loader, ``zlotick config`` and the docs use this list: no second list has to be kept in step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zlotick.config.settings import WORDS, Settings
 ENV_PREFIX = "ZLOTICK_"
 
 Violation = tuple[tuple[str, ...], str]
-"""A broken rule: the options it is about (the first one is shown), and what must be."""
+"""A broken rule: the options it concerns (the message shows the first), and what they must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Option:
     env: str
     """Its environment variable, such as ``ZLOTICK_PROVIDERS__REPLAY__SPEED``."""
     kind: str
-    """What it takes, in words."""
+    """The values it takes, in words."""
     default: Any
     description: str
     choices: tuple[str, ...]
@@ -43,7 +43,7 @@ class Option:
     secret: bool
     """Whether it is never shown."""
     table: type[msgspec.Struct] | None = None
-    """What each table of the option is, where it takes an array of tables."""
+    """The struct of one table, if the option takes an array of tables."""
 
     def convert(self, value: object, *, strict: bool) -> Any:
         """The typed value. Raises ValueError, without the value in it, when it is not of this kind.
@@ -57,7 +57,7 @@ class Option:
             value = msgspec.json.decode(str(value))
         built = msgspec.convert(value, self.annotation, strict=strict, dec_hook=_build)
         if not _plausible(built):
-            raise ValueError("control characters, lone surrogates, nan and inf are never meant")
+            raise ValueError("control characters, lone surrogates, nan and inf are not allowed")
         return built
 
 
@@ -69,7 +69,7 @@ def options() -> Mapping[str, Option]:
 
 @cache
 def sections() -> Mapping[str, str]:
-    """Every section by its dotted name, with what it is about."""
+    """Every section by its dotted name, with its description."""
     return MappingProxyType(dict(_sections(Settings, "")))
 
 
@@ -191,14 +191,14 @@ def _table(info: mi.Type) -> type[msgspec.Struct] | None:
 
 
 def _build(kind: type, value: object) -> object:
-    """The two types that msgspec does not know."""
+    """Convert the two types that msgspec cannot: secrets and paths."""
     if not isinstance(value, str) or not value:
         raise ValueError("text expected")
     return Secret(value) if kind is Secret else Path(value).expanduser()
 
 
 def _plausible(value: object) -> bool:
-    """Whether nothing is in it that no option ever means, but that would break something later."""
+    """False for values of the right type that would fail later: nan, inf, control characters, lone surrogates."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, list):

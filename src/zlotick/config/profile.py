@@ -1,4 +1,4 @@
-"""The profile's folder: passwords, alerts and users' data lie in it, so only its owner may look inside."""
+"""The profile's folder. It holds passwords, alerts and users' data, so only its owner may read it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def keep_private() -> None:
-    """Whatever this process and its children make from now on is their user's alone."""
+    """Files that this process and its children create from now on are for their owner only (umask)."""
     os.umask(_OTHERS)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner only. One that is there stays as it is.
+    """Make a folder and its missing parents, for the owner only. An existing one keeps its mode.
 
-    ``Path.mkdir(mode=..., parents=True)`` would give the mode to the last one alone. Raises OSError.
+    ``Path.mkdir(mode=..., parents=True)`` sets the mode of the last folder only. Raises OSError.
     """
     for one in (*reversed(folder.parents), folder):
         if not one.is_dir():
@@ -28,7 +28,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_profile(home: Path) -> bool:
-    """Make the profile's folder; one of ours that others could look into is closed, with all that is in it.
+    """Make the profile's folder. If it is ours and open to others, close it with everything in it.
 
     Returns whether it had to be closed. Raises ConfigError with the remedy. Blocks.
     """
@@ -58,10 +58,10 @@ def _below(home: Path) -> Iterator[Path]:
 
 
 def _close(path: Path) -> None:
-    """Links lead elsewhere, and what somebody else put there is not ours to change."""
+    """Take the rights of others away. Links are skipped: they lead elsewhere. So are files of other owners."""
     try:
         status = path.lstat()
         if status.st_mode & _OTHERS and not stat.S_ISLNK(status.st_mode) and status.st_uid == os.getuid():
             path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
-    except FileNotFoundError:  # a database's temporary file
+    except FileNotFoundError:  # a database's temporary file, deleted since it was listed
         pass

@@ -1,4 +1,4 @@
-"""Text that does not show itself."""
+"""Secret text: masked wherever it might be shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Secret(str):
 
 
 class DefaultSecret(Secret):
-    """A well-known default that nobody chose: an embedded server gets a generated secret in its place."""
+    """A well-known default that the user did not choose: an embedded server gets a generated secret instead."""
 
     __slots__ = ()
 

@@ -17,7 +17,7 @@ from zlotick.config.secrets import DefaultSecret, Secret, keep_secret
 from zlotick.dataclassed import Dataclassed
 
 WORDS = "words"
-"""The key of what a pattern means, for people."""
+"""The key under which a pattern is described in words."""
 
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", extra={WORDS: "a day such as 2018-11-12"})]
 _ADDRESS = Meta(pattern="^https?://", extra={WORDS: "an address that begins with http:// or https://"})
@@ -44,7 +44,7 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
         str,
         Meta(
             pattern="^[a-z0-9_-]{1,32}$",
-            description="keeps runs apart: replayed data never meets live data",
+            description="keeps runs apart: replayed data never mixes with live data",
             extra={WORDS: "1 to 32 lower-case letters, digits, _ or -"},
         ),
     ] = "default"
@@ -82,7 +82,7 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
         str,
         Meta(
             pattern="^$|^[1-9][0-9]* (DAYS?|WEEKS?|MONTHS?|YEARS?)$",
-            description="drop rows older than this, such as '2 YEARS'; empty: keep for ever",
+            description="drop rows older than this, such as '2 YEARS'; empty: never",
             extra={WORDS: "a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty"},
         ),
     ] = ""
@@ -133,27 +133,29 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
         int, Meta(ge=4096, description="what may wait for one client's socket; above it values are conflated")
     ] = 65_536
     slow_timeout: Annotated[
-        float, Meta(gt=0, description="seconds above the bound before a session is closed")
+        float, Meta(gt=0, description="seconds that a slow client may stay above session_buffer_bytes")
     ] = 30
     ping_interval: Annotated[float, Meta(gt=0, description="seconds between keepalive pings")] = 20
     shutdown_timeout: Annotated[float, Meta(ge=0, description="seconds to drain sessions at a stop")] = 2
     auth: Annotated[
         Literal["none", "tokens", "pocketbase"],
-        Meta(description="who gets in: everybody, holders of a token (zlotick token), users of PocketBase"),
+        Meta(description="who gets in: anyone, holders of a token (zlotick token), users of PocketBase"),
     ] = "none"
     auth_timeout: Annotated[
         float, Meta(gt=0, description="seconds that a new session has to send its token")
     ] = 10
     origins: Annotated[
         list[str],
-        Meta(description="web pages that may connect beside those of this host, such as https://example.org"),
+        Meta(description="web pages of other hosts that may connect, such as https://example.org"),
     ] = []
     allow: Annotated[
         list[str], Meta(description="networks that may connect, such as 192.168.0.0/16; empty: all")
     ] = []
-    deny: Annotated[list[str], Meta(description="networks that may not, whatever gateway.allow says")] = []
+    deny: Annotated[
+        list[str], Meta(description="networks that may not connect, even if gateway.allow has them")
+    ] = []
     trusted_proxies: Annotated[
-        list[str], Meta(description="networks of proxies whose X-Forwarded-For is believed")
+        list[str], Meta(description="networks of proxies whose X-Forwarded-For is trusted")
     ] = []
     max_sessions_per_address: Annotated[
         int, Meta(ge=1, le=1_000_000, description="connections at once from one address (not loopback)")
@@ -180,21 +182,21 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
 
 
 class JournalConfig(msgspec.Struct, kw_only=True):
-    """How long the journal remembers."""
+    """How long the journal keeps its entries."""
 
-    keep_days: Annotated[float, Meta(gt=0, description="entries older than this may go")] = 7
-    keep_mb: Annotated[int, Meta(ge=1, description="above this size the oldest entries may go")] = 512
+    keep_days: Annotated[float, Meta(gt=0, description="entries older than this may be deleted")] = 7
+    keep_mb: Annotated[int, Meta(ge=1, description="above this size the oldest entries may be deleted")] = 512
     budget_mb: Annotated[
         int,
         Meta(
             ge=1,
-            description="above this size they go even if a reader still needs them, and it is said loudly",
+            description="above this size they are deleted even if a reader still needs them, which is logged as an error",
         ),
     ] = 4096
 
 
 class UniverseConfig(msgspec.Struct, kw_only=True):
-    """Which stocks."""
+    """Which stocks are followed."""
 
     index: Annotated[Literal["swig80", "wig20", "mwig40"], Meta(description="the packaged index")] = "swig80"
     file: Annotated[Path | None, Meta(description="a CSV of your own instead (symbol,name,isin,as_of)")] = (
@@ -204,12 +206,14 @@ class UniverseConfig(msgspec.Struct, kw_only=True):
 
 
 class MarketConfig(msgspec.Struct, kw_only=True):
-    """What the exchange decided beyond its rules."""
+    """Session days that the exchange's rules do not give."""
 
     extra_closed: Annotated[
-        list[Day], Meta(description="session days on which GPW stays closed, such as 2018-11-12")
+        list[Day], Meta(description="session days on which GPW is closed, such as 2018-11-12")
     ] = []
-    extra_open: Annotated[list[Day], Meta(description="days on which GPW trades against the rules")] = []
+    extra_open: Annotated[
+        list[Day], Meta(description="days on which GPW trades although its rules say it is closed")
+    ] = []
 
 
 class WebSourceConfig(msgspec.Struct, kw_only=True):

@@ -10,7 +10,7 @@ from zlotick.cli.checks import service
 from zlotick.cli.checks.machine import Finding, Verdict, data_folder, disk, open_files, software, well
 from zlotick.cli.checks.servers import inspect_pocketbase, inspect_questdb
 from zlotick.cli.checks.sources import ask_sources
-from zlotick.config import Loaded, Settings
+from zlotick.config import LoadedSettings, Settings
 from zlotick.config.exposed import exposed_file
 from zlotick.errors import ConfigError
 from zlotick.market.calendar import GPW
@@ -32,7 +32,7 @@ def of_settings(error: ConfigError) -> list[Finding]:
     return [*(Finding("settings", Verdict.WRONG, problem) for problem in error.problems), software()]
 
 
-def of_file(loaded: Loaded) -> list[Finding]:
+def of_file(loaded: LoadedSettings) -> list[Finding]:
     """What others can do with the settings file; nothing when all is well."""
     return [
         Finding("settings file", Verdict.WARNING, one.text, f"{one.remedy}.") for one in exposed_file(loaded)
@@ -51,7 +51,7 @@ async def examine(settings: Settings, offline: bool, tell: Tell) -> None:
     journal, owned = await _journal(settings)
     tell([journal, await asyncio.to_thread(service.gateway, settings, owned, status)])
     if owned and status:
-        tell(service.told_by(status))
+        tell(service.findings_of_status(status))
     elif owned:
         text = "unknown: only the running zlotick knows"
         tell([Finding("databases and sources", Verdict.WARNING, text)])

@@ -72,7 +72,7 @@ def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
     return well(name, f"{place} is free")
 
 
-def told_by(status: Status) -> list[Finding]:
+def findings_of_status(status: Status) -> list[Finding]:
     """The databases and sources, as the running zlotick sees them."""
     databases = {"QuestDB": status["questdb_status"], "PocketBase": status["pocketbase_status"]}
     rows = status["providers"]

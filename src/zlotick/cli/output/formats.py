@@ -61,7 +61,7 @@ def default_format(output: Path | None) -> Format:
     return "table" if sys.stdout.isatty() else "csv"
 
 
-class Form(Protocol):
+class RowWriter(Protocol):
     """A way to write rows that come page by page, all with the same fields."""
 
     def head(self, page: Sequence[Row]) -> bytes: ...
@@ -71,16 +71,16 @@ class Form(Protocol):
     def tail(self, count: int) -> bytes: ...
 
 
-def form(name: Format, **about: str) -> Form:
+def row_writer(name: Format, **about: str) -> RowWriter:
     """The form of a format. ``about`` says in a JSON document what the rows are of."""
     if name == "csv":
-        return _Csv()
+        return _CsvWriter()
     if name == "json":
-        return _Json(about)
-    return _Lines() if name == "ndjson" else _Table()
+        return _JsonWriter(about)
+    return _NdjsonWriter() if name == "ndjson" else _TableWriter()
 
 
-class _Csv:
+class _CsvWriter:
     """Comma-separated values under their names. An unknown value is empty."""
 
     def head(self, page: Sequence[Row]) -> bytes:
@@ -99,7 +99,7 @@ class _Csv:
         return text.getvalue().encode()
 
 
-class _Json:
+class _JsonWriter:
     """One document, as ``/api/v1`` answers."""
 
     def __init__(self, about: dict[str, str]) -> None:
@@ -118,7 +118,7 @@ class _Json:
         return b'],"count":%d}\n' % count
 
 
-class _Lines:
+class _NdjsonWriter:
     """A JSON object on each line."""
 
     def head(self, page: Sequence[Row]) -> bytes:
@@ -131,7 +131,7 @@ class _Lines:
         return b""
 
 
-class _Table:
+class _TableWriter:
     """For people: the fields that matter, times of Warsaw."""
 
     def head(self, page: Sequence[Row]) -> bytes:

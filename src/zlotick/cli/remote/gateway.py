@@ -20,7 +20,7 @@ _TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class RemoteGateway:
     """The gateway, as this machine's user reaches it."""
 
     place: str
@@ -39,7 +39,7 @@ class Reach:
         return aiohttp.ClientSession(connector=connector, headers=self.headers, **options)  # type: ignore[arg-type]  # the caller's own
 
 
-def nobody(address: str, error: Exception) -> Transient:
+def not_running(address: str, error: Exception) -> Transient:
     """That no zlotick answers there, why, and what to do."""
     from zlotick.client.errors import in_words
 
@@ -49,17 +49,17 @@ def nobody(address: str, error: Exception) -> Transient:
     )
 
 
-async def reach(settings: Settings) -> Reach:
+async def find_gateway(settings: Settings) -> RemoteGateway:
     """Where the gateway asks for tokens, the running service gives its own user one, over its private socket."""
     gateway = settings.gateway
     host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     headers = {}
     if gateway.auth != "none" and (token := await _token(settings)):
         headers["Authorization"] = f"Bearer {token}"
-    return Reach(f"{host}:{gateway.port}", _trust(settings), headers)
+    return RemoteGateway(f"{host}:{gateway.port}", _trust(settings), headers)
 
 
-async def reach_questdb(settings: Settings) -> QuestDBConfig:
+async def find_questdb(settings: Settings) -> QuestDBConfig:
     """The QuestDB of the zlotick that owns this profile: as configured, or its embedded one. Raises EmbeddedError."""
     import msgspec
 

@@ -26,7 +26,7 @@ _WRONG = (404, 422)
 Row = dict[str, Any]
 
 
-class _Answer(msgspec.Struct):
+class _RowPage(msgspec.Struct):
     data: list[Row] = []
 
 
@@ -38,7 +38,7 @@ class _Market(msgspec.Struct):
     time: str
 
 
-class _Refusal(msgspec.Struct):
+class _ErrorReply(msgspec.Struct):
     error: dict[str, Any] = {}
 
 
@@ -46,7 +46,7 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowQuery:
     """Stored quotes, or candles of an interval."""
 
     query: HistoryQuery
@@ -70,14 +70,14 @@ class Wanted:
         return f"{self.interval} candles" if self.interval else "quotes"
 
 
-async def pages(settings: Settings, wanted: Wanted) -> AsyncGenerator[list[Row], None]:
+async def pages(settings: Settings, wanted: RowQuery) -> AsyncGenerator[list[Row], None]:
     """The rows, oldest first. Raises WrongUsage for what the service does not know, Transient when it does not answer.
 
     A page begins at the time where the last one ended; rows of one time differ by their source.
     """
-    from zlotick.cli.remote.gateway import reach
+    from zlotick.cli.remote.gateway import find_gateway
 
-    gateway = await reach(settings)
+    gateway = await find_gateway(settings)
     url = gateway.address("http") + wanted.path
     begin, left = wanted.query.begin, wanted.query.limit
     since = None if begin is None else utc_text(begin)
@@ -98,14 +98,14 @@ async def pages(settings: Settings, wanted: Wanted) -> AsyncGenerator[list[Row],
             given = {row["data_source"] for row in rows if row[wanted.time_field] == since}
 
 
-def _parameters(wanted: Wanted, since: str | None, size: int) -> dict[str, str]:
+def _parameters(wanted: RowQuery, since: str | None, size: int) -> dict[str, str]:
     end = wanted.query.end
     optional = {"interval": wanted.interval, "from": since, "to": None if end is None else utc_text(end)}
     return {"limit": str(size)} | {name: text for name, text in optional.items() if text is not None}
 
 
 async def _page(session: aiohttp.ClientSession, url: str, parameters: dict[str, str]) -> list[Row]:
-    return (await _get(session, url, _Answer, parameters)).data
+    return (await _get(session, url, _RowPage, parameters)).data
 
 
 async def _get(
@@ -113,16 +113,16 @@ async def _get(
 ) -> Kind:
     import aiohttp
 
-    from zlotick.cli.remote.gateway import nobody
+    from zlotick.cli.remote.gateway import not_running
 
     try:
         async with session.get(url, params=parameters) as response:
             body = await response.read()
             if response.status == 200:
                 return msgspec.json.decode(body, type=kind)
-            answer = msgspec.json.decode(body, type=_Refusal)
+            answer = msgspec.json.decode(body, type=_ErrorReply)
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-        raise nobody(url.partition("/api")[0], error) from error
+        raise not_running(url.partition("/api")[0], error) from error
     wrong = WrongUsage if response.status in _WRONG else ZlotickError
     told = str(answer.error.get("message", f"{url}: HTTP {response.status}"))
     raise wrong(told.replace("/api/v1/symbols lists them", "`zlotick universe show` lists them"))
@@ -134,12 +134,12 @@ def _timeout() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE)
 
 
-async def parquet(settings: Settings, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+async def parquet(settings: Settings, wanted: RowQuery) -> AsyncGenerator[bytes, None]:
     """The rows as one file, from the QuestDB of the running service. Raises Transient, Fatal or EmbeddedError."""
-    from zlotick.cli.remote.gateway import reach_questdb
+    from zlotick.cli.remote.gateway import find_questdb
     from zlotick.stores.questdb import exports
 
-    config = await reach_questdb(settings)
+    config = await find_questdb(settings)
     query = msgspec.structs.replace(wanted.query, replay=await _replay(settings))
     async for piece in exports.parquet(config, query, wanted.interval):
         yield piece
@@ -147,9 +147,9 @@ async def parquet(settings: Settings, wanted: Wanted) -> AsyncGenerator[bytes, N
 
 async def _replay(settings: Settings) -> Replay | None:
     """The replay that the running service is in, if it is in one."""
-    from zlotick.cli.remote.gateway import reach
+    from zlotick.cli.remote.gateway import find_gateway
 
-    gateway = await reach(settings)
+    gateway = await find_gateway(settings)
     api = gateway.address("http") + "/api/v1"
     async with gateway.session(timeout=_timeout()) as session:
         status = await _get(session, f"{api}/status", _Status)
