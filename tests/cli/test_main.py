@@ -68,7 +68,13 @@ def test_help_lists_the_commands_and_imports_none():
         assert f" {command} " in out
     assert "zlotick demo" in out
     loaded = set(out.partition("loaded:")[2].split())
-    assert loaded == {"zlotick.cli", "zlotick.errors", "zlotick.telemetry", "zlotick.telemetry.marks"}
+    assert loaded == {
+        "zlotick.cli",
+        "zlotick.errors",
+        "zlotick.telemetry",
+        "zlotick.telemetry.marks",
+        "zlotick.version",
+    }
 
 
 def test_a_command_imports_only_itself():

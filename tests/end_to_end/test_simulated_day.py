@@ -24,7 +24,7 @@ from zlotick.config import BankierConfig, GpwConfig, WebSourceConfig
 from zlotick.events import DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.schedule import Cadence
+from zlotick.market.schedule import Schedule
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import CycleReport, StockUpdate, utc_time
@@ -179,7 +179,7 @@ class House:
                 BankierProvider(bankier_config, universe, web(bankier_config), clock=world.clock),
             ],
             timeout=20,
-            schedule=Cadence(calendar),
+            schedule=Schedule(calendar),
             bus=self.bus,
             clock=world.clock,
             knows=lambda: bool(self.cycle.last_values),
@@ -198,7 +198,7 @@ class House:
         )
         self.pace = Pace(
             lambda: INTERVAL,
-            Cadence(calendar),
+            Schedule(calendar),
             self.chain.sleeps,
             first_question=self.chain.first_question,
             clock=world.clock,
