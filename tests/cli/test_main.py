@@ -112,7 +112,7 @@ def test_the_help_is_the_docstring_in_paragraphs_with_its_examples():
         """
 
     assert (
-        cli._teaching(serve) == "Run the service.\n\nEnds with Ctrl+C.\n\nFor example:\n\n    zlotick serve"
+        cli._help_text(serve) == "Run the service.\n\nEnds with Ctrl+C.\n\nFor example:\n\n    zlotick serve"
     )
 
 
