@@ -237,14 +237,14 @@ async def exposed() -> str:
         settings.gateway.port, settings.gateway.workers = 0, 2
         settings.alerts.rules = [AlertRuleConfig(name="r", condition=AlertCondition.NEW_HIGH)]
         manager = RealTimeStreamManager(settings)
-        manager.metrics.add(happenings)
+        manager.parts.metrics.add(happenings)
         await manager.start()
         try:
             async with asyncio.timeout(30):
                 text = ""
                 while "zlotick_gateway_sessions" not in text:
                     await asyncio.sleep(0.1)  # the workers tell their numbers now and then
-                    text = (await manager.metrics.text()).decode()
+                    text = (await manager.parts.metrics.text()).decode()
         finally:
             await manager.stop()
     return text

@@ -113,7 +113,7 @@ async def serving(folder: Path, pocketbase: PocketbaseConfig, phone: Receiver) -
     await manager.start()
     try:
         async with asyncio.timeout(60):
-            while manager.pocketbase is None or manager.pocketbase.monitor.status != "connected":
+            while manager.parts.pocketbase is None or manager.parts.pocketbase.monitor.status != "connected":
                 await asyncio.sleep(0.05)
         yield config
     finally:

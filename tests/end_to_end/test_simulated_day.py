@@ -193,9 +193,9 @@ class House:
             calendar=calendar,
             symbols=symbols,
             interval=lambda: INTERVAL,
-            listeners=[self.reports.append],
             clock=world.clock,
         )
+        self.cycle.listen(self.reports.append)
         self.pace = Pace(
             lambda: INTERVAL,
             Schedule(calendar),

@@ -34,7 +34,7 @@ async def test_a_client_of_changes_hears_that_quotes_grow_stale_and_are_fresh_ag
     service = Service(symbols=frozenset({"TXT", "11B"}))
     wishes: Any = {"mode": "changes"}
     async with house.journal, serving(service) as gateway:
-        house.cycle._listeners.append(gateway.publish)
+        house.cycle.listen(gateway.publish)
         await house.run(quote("TXT"), quote("11B"))
         async with connect(f"ws://127.0.0.1:{gateway.port}", **wishes) as client:
             await until_live(client)

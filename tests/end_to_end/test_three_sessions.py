@@ -89,7 +89,7 @@ class Service:
             if message["type"] == "candle":
                 name = (message["symbol"], message["start"])
                 self.live[message["interval"]][name] = tuple(message[column] for column in COLUMNS[2:])
-            elif message["type"] == "heartbeat" and self.manager.cycle.exhausted.is_set():
+            elif message["type"] == "heartbeat" and self.manager.parts.cycle.exhausted.is_set():
                 return
 
     async def rows(self) -> pl.DataFrame:
@@ -216,8 +216,8 @@ async def test_every_candle_on_every_surface_is_the_recomputed_one(service: Serv
 
 async def newest_values_are_the_days(service: Service, days: Candles) -> None:
     """The records in PocketBase have the last day's open, high, low, price and volume."""
-    assert service.manager.pocketbase is not None
-    url = f"{service.manager.pocketbase.config.url}/api/collections/stock_data/records?perPage=500"
+    assert service.manager.parts.pocketbase is not None
+    url = f"{service.manager.parts.pocketbase.config.url}/api/collections/stock_data/records?perPage=500"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         records = {item["id"]: item for item in (await response.json())["items"]}
     last = {symbol: candle for (symbol, _), candle in sorted(days.items())}

@@ -132,7 +132,7 @@ class House(RealTimeStreamManager):
     def _set_clock(self) -> None:
         """Everything that asks the clock asks ours: in life they all have the system's."""
         webs = [vars(provider)["_web"] for provider in self.data_providers if "_web" in vars(provider)]
-        for part in (self.chain, self.cycle, self.pace, *self.data_providers, *webs):
+        for part in (self.parts.chain, self.parts.cycle, self.parts.pace, *self.data_providers, *webs):
             known = vars(part).get("_clock")
             if known is utc_now:
                 part._clock = self._sources.clock  # type: ignore[union-attr]  # each of them has one
@@ -140,13 +140,13 @@ class House(RealTimeStreamManager):
     async def _start_alerts_only(self) -> None:
         """The engine is asked after each cycle: beside it, it would ask whenever it likes."""
         await self._start_alerts()
-        await self._end_tasks("alerts")
+        await self._tasks.end("alerts")
 
     async def look(self, look: Look) -> None:
         self._sources.look = look
-        await self.cycle.run_once()
-        if self.alerts:
-            await self.alerts.engine.look()
+        await self.parts.cycle.run_once()
+        if self.parts.alerts:
+            await self.parts.alerts.engine.look()
 
 
 def _settings(case: Case, folder: Path, sources: Sources, order: tuple[str, ...]) -> Settings:
@@ -257,7 +257,7 @@ class Stage:
     def _impossible(self, quotes: Mapping[str, dict[str, Any]]) -> list[str]:
         """Times at which the exchange does not trade, or that are still to come."""
         latest = max(self.sources.true(), self.sources.clock()) + timedelta(seconds=30)
-        calendar = self.house.calendar
+        calendar = self.house.parts.calendar
         wrong = []
         for symbol, quote in quotes.items():
             moment = utc_time(quote["timestamp"])
@@ -271,7 +271,7 @@ class Stage:
         """The journal has what the wire says."""
         kept = {
             symbol: (one.price, one.timestamp)
-            for symbol, one in (await self.house.journal.last_values()).items()
+            for symbol, one in (await self.house.parts.journal.last_values()).items()
         }
         told = {symbol: (one["price"], one["timestamp"]) for symbol, one in quotes.items()}
         return (
@@ -303,8 +303,8 @@ class Stage:
         ]
 
     async def _alerts(self) -> list[str]:
-        assert self.house.alerts
-        told = sorted(alert.name for alert in (await self.house.alerts.recent(None, 1000)).alerts)
+        assert self.house.parts.alerts
+        told = sorted(alert.name for alert in (await self.house.parts.alerts.recent(None, 1000)).alerts)
         wanted = self.case.alerts
         return (
             [] if wanted is None or told == sorted(wanted) else [f"alerts are {told}, not {sorted(wanted)}"]

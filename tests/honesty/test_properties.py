@@ -111,7 +111,7 @@ def play(looks: list[Look], judge: Any) -> None:
             async with bare(case, Path(folder)) as house:
                 for look in looks:
                     await house.look(look)
-                    judge(house, look, dict(house.cycle.last_values))
+                    judge(house, look, dict(house.parts.cycle.last_values))
 
     asyncio.run(run())
 
@@ -181,6 +181,6 @@ def test_no_stock_stays_silent_when_its_page_is_right_again(looks: list[Look]) -
             shown = sheets.shown_then(symbol, when(look.at))
             assert shown, symbol
             assert quotes[symbol].price == float(shown.price), f"{symbol}: {quotes[symbol]} after {looks}"
-        assert not house.cycle.stale(), f"stale: {house.cycle.standings()}"
+        assert not house.parts.cycle.stale(), f"stale: {house.parts.cycle.standings()}"
 
     play([*looks, *right], judge)

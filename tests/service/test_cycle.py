@@ -69,9 +69,9 @@ class House:
             calendar=Calendar(),
             symbols=symbols,
             interval=lambda: 30.0,
-            listeners=[self.reports.append],
             clock=lambda: self.now,
         )
+        self.cycle.listen(self.reports.append)
 
     async def run(self, *answer: StockUpdate) -> CycleReport:
         self.provider.answer = list(answer)

@@ -105,9 +105,9 @@ async def test_no_delay_is_claimed_before_a_provider_has_answered(manager: RealT
     provider = YourCustomProvider()
     provider.delay_seconds = 900
     manager.data_providers.append(provider)
-    context = gateway_context(manager)
+    context = gateway_context(manager.parts)
     assert (context.delay_seconds(), context.origin()) == (None, "delayed")
-    await manager.chain.fetch(None)
+    await manager.parts.chain.fetch(None)
     assert context.delay_seconds() == 900
 
 
@@ -228,7 +228,7 @@ async def test_the_board_and_the_probes_answer_while_the_servers_start(
     base = f"http://localhost:{made.gateway.port}"
     try:
         async with aiohttp.ClientSession() as session:
-            await until(lambda: bool(manager._servers))
+            await until(lambda: bool(manager.parts.servers))
             async with session.get(f"{base}/health/live") as response:
                 assert response.status == 200
             async with session.get(f"{base}/api/v1/status") as response:
@@ -261,7 +261,7 @@ async def test_a_failing_task_fails_the_service(
     async def broken() -> int:
         raise RuntimeError("a bug in retention")
 
-    monkeypatch.setattr(manager.journal, "retain", broken)
+    monkeypatch.setattr(manager.parts.journal, "retain", broken)
     await manager.start()
     with pytest.raises(RuntimeError, match="a bug in retention"):
         async with asyncio.timeout(30):
@@ -275,7 +275,7 @@ async def test_a_journal_that_cannot_be_trimmed_stops_nothing(
     monkeypatch.setattr("zlotick.service.manager._RETAIN_EVERY", 0.01)
     manager.data_providers.append(YourCustomProvider())
     await manager.start()
-    retain, tried = manager.journal.retain, 0
+    retain, tried = manager.parts.journal.retain, 0
 
     async def full_disk() -> int:
         nonlocal tried
@@ -283,10 +283,10 @@ async def test_a_journal_that_cannot_be_trimmed_stops_nothing(
         raise JournalError("database or disk is full")
 
     with capture_logs() as logs:
-        monkeypatch.setattr(manager.journal, "retain", full_disk)
+        monkeypatch.setattr(manager.parts.journal, "retain", full_disk)
         await until(lambda: tried > 2)
         warned = (await health(manager))["warnings"]
-        monkeypatch.setattr(manager.journal, "retain", retain)
+        monkeypatch.setattr(manager.parts.journal, "retain", retain)
         assert await next_quotes(manager.settings.gateway.port)
     assert "the journal cannot be trimmed: database or disk is full" in warned
     told = [line for line in logs if line["event"] == "Journal cannot be trimmed"]
@@ -313,8 +313,8 @@ async def test_a_full_disk_makes_it_unready(
     async def full_disk(batch: object) -> Entry:
         raise JournalError("database or disk is full")
 
-    monkeypatch.setattr(manager.journal, "append", full_disk)
-    failing = lambda: manager.cycle.last_report and manager.cycle.last_report.unrecorded  # noqa: E731
+    monkeypatch.setattr(manager.parts.journal, "append", full_disk)
+    failing = lambda: manager.parts.cycle.last_report and manager.parts.cycle.last_report.unrecorded  # noqa: E731
     await until(lambda: bool(failing()))
     assert (await health(manager))["reasons"] == [
         "quotes cannot be recorded or sent: database or disk is full"
@@ -329,7 +329,7 @@ async def test_a_removed_journal_ends_the_service(manager: RealTimeStreamManager
     manager.data_providers.append(YourCustomProvider())
     await manager.start()
     await next_quotes(manager.gateway.port)
-    manager.journal.path.unlink()
+    manager.parts.journal.path.unlink()
     with pytest.raises(JournalReplaced, match="removed or replaced while in use"):
         async with asyncio.timeout(30):
             await manager.failed()
@@ -352,7 +352,7 @@ async def test_alerts_wait_for_their_file(tmp_path: Path, monkeypatch: pytest.Mo
         ]
         assert str(blocked) in warning
         blocked.rmdir()
-        await until(lambda: manager.alerts is not None)
+        await until(lambda: manager.parts.alerts is not None)
         assert (await health(manager))["warnings"] == []
     finally:
         await manager.stop()
@@ -383,10 +383,10 @@ async def test_dead_letters_are_listed_over_the_control_socket(manager: RealTime
     await manager.start()
     manager.data_providers.append(YourCustomProvider())
     await next_quotes(manager.gateway.port)
-    quote = next(iter(manager.cycle.last_values.values()))
-    await manager.journal.cursor("questdb")
+    quote = next(iter(manager.parts.cycle.last_values.values()))
+    await manager.parts.journal.cursor("questdb")
     letter = DeadLetter("questdb", 1, "ABS", "the store says no", quote, now_text())
-    await manager.journal.move_cursor("questdb", 1, [letter])
+    await manager.parts.journal.move_cursor("questdb", 1, [letter])
     answer = await ask(socket_path(manager.settings.service.home), "dead-letters")
     assert [(row["symbol"], row["reason"]) for row in answer] == [("ABS", "the store says no")]
 

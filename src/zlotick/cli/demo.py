@@ -66,9 +66,9 @@ def about(manager: RealTimeStreamManager) -> str:
         f'Quotes             {gateway_address(settings, "ws")}   (send {{"type":"subscribe"}})',
         f"Health             {page}/health",
     ]
-    if manager.questdb:
+    if manager.parts.questdb:
         lines.append(f"QuestDB console    http://{settings.questdb.host}:{settings.questdb.http_port}")
-    if manager.pocketbase:
+    if manager.parts.pocketbase:
         lines.append(f"Pocketbase admin   {settings.pocketbase.url}/_/")
     lines += [
         f"Passwords          {settings.service.home / 'credentials.json'}",
@@ -94,13 +94,13 @@ def status_line(manager: RealTimeStreamManager) -> str:
     """The pipeline at a glance."""
     from zlotick.market.calendar import WARSAW
 
-    report = manager.cycle.last_report
-    moment = manager.cycle.market_time().astimezone(WARSAW)
+    report = manager.parts.cycle.last_report
+    moment = manager.parts.cycle.market_time().astimezone(WARSAW)
     parts = [
         f"📊 {moment:%Y-%m-%d %H:%M} Warsaw",
-        f"{len(manager.cycle.last_values)} stocks, {report.changed if report else 0} changed",
-        f"journal {manager.journal.position.offset}",
-        *(f"{d.sink.name} {d.stats.rows}" for d in manager.deliveries),
+        f"{len(manager.parts.cycle.last_values)} stocks, {report.changed if report else 0} changed",
+        f"journal {manager.parts.journal.position.offset}",
+        *(f"{d.sink.name} {d.stats.rows}" for d in manager.parts.deliveries),
         f"{manager.gateway.session_count} clients",
     ]
     return " · ".join(parts)

@@ -67,7 +67,7 @@ async def until_replayed(manager: RealTimeStreamManager) -> None:
     """Return when the material is at its end and every store has it."""
     from zlotick.cli.runner import say
 
-    await manager.cycle.exhausted.wait()
-    say(f"📊 Replayed: {manager.journal.position.offset} batches. Waiting for the stores.")
+    await manager.parts.cycle.exhausted.wait()
+    say(f"📊 Replayed: {manager.parts.journal.position.offset} batches. Waiting for the stores.")
     if not await manager.delivered(_DELIVERY_TIMEOUT):
         say("❌ Not everything is stored yet; it stays in the journal and follows at the next start.")

@@ -60,7 +60,6 @@ class Cycle:
         calendar: Calendar,
         symbols: set[str],
         interval: Callable[[], float],
-        listeners: Sequence[Listener] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.last_values: dict[str, StockUpdate] = {}
@@ -76,7 +75,7 @@ class Cycle:
             Schedule(calendar), lambda source: max(interval(), chain.interval(source))
         )
         self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
-        self._listeners = list(listeners)
+        self._listeners: list[Listener] = []
         self._clock = clock
         self._runs: dict[str, int] = {}
         self._of_former_run: set[str] = (
@@ -93,6 +92,10 @@ class Cycle:
         ageless = {provider.name for provider in self._chain.providers if not provider.origin.ages}
         aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
         self._staleness.restore(aging)
+
+    def listen(self, listener: Listener) -> None:
+        """Call it with every report from now on."""
+        self._listeners.append(listener)
 
     def market_time(self) -> datetime:
         """The moment the market is at: the first provider's, so that a replay has the replayed one."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.errors import ZlotickError
 from zlotick.gateway.context import GatewayContext
-from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Standing, plain, utc_text
+from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Origin, Standing, plain, utc_text
 from zlotick.service.control import Command
+from zlotick.service.parts import Parts
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import QuestDBHistory
+from zlotick.telemetry import logs
 from zlotick.telemetry.metrics import (
     Samples,
     connection_samples,
@@ -23,71 +26,78 @@ from zlotick.telemetry.metrics import (
 )
 from zlotick.version import __version__
 
-if TYPE_CHECKING:  # the manager answers, and hands the questions on
-    from zlotick.service.manager import RealTimeStreamManager
 
-
-def gateway_context(service: RealTimeStreamManager) -> GatewayContext:
+def gateway_context(parts: Parts) -> GatewayContext:
     """The questions; each is asked of the service at the moment it matters."""
     return GatewayContext(
         version=__version__,
-        metrics=service.metrics,
-        questdb_status=lambda: _status(service.questdb, service.settings.questdb.mode),
-        pocketbase_status=lambda: _status(service.pocketbase, service.settings.pocketbase.mode),
-        providers=service.chain.rows,
-        symbols=lambda: frozenset(service.symbols),
-        market_status=service.market_status,
-        session_phase=service.session_phase,
-        origin=lambda: service.origin,
-        delay_seconds=lambda: _delay_seconds(service),
-        update_interval=lambda: service.update_interval,
-        standings=service.cycle.standings,
-        next_cycle=lambda: utc_text(service.pace.next_cycle) if service.pace.next_cycle else None,
-        journal_stats=service.journal.stats,
-        read_journal=service.journal.read,
-        uptime=lambda: service.uptime,
-        calendar=lambda: service.calendar,
-        market_time=service.cycle.market_time,
-        members=lambda: service.members,
-        home=service.settings.service.home,
-        pocketbase_url=lambda: service.pocketbase.config.url if service.pocketbase else None,
-        history=lambda: QuestDBHistory(service.questdb.execute_query) if service.questdb else None,
-        alert_troubles=lambda: service.alerts.warnings() if service.alerts else [],
-        troubles=service.troubles,
-        store_reasons=lambda: _store_reasons(service),
-        recent_alerts=partial(_recent_alerts, service) if wanted(service.settings) else None,
+        metrics=parts.metrics,
+        questdb_status=lambda: _status(parts.questdb, parts.settings.questdb.mode),
+        pocketbase_status=lambda: _status(parts.pocketbase, parts.settings.pocketbase.mode),
+        providers=parts.chain.rows,
+        symbols=lambda: frozenset(parts.symbols),
+        market_status=lambda: parts.calendar.market_status(parts.cycle.market_time()),
+        session_phase=lambda: parts.calendar.phase(parts.cycle.market_time()),
+        origin=lambda: _origin(parts),
+        delay_seconds=lambda: _delay_seconds(parts),
+        update_interval=lambda: parts.update_interval,
+        standings=parts.cycle.standings,
+        next_cycle=lambda: utc_text(parts.pace.next_cycle) if parts.pace.next_cycle else None,
+        journal_stats=parts.journal.stats,
+        read_journal=parts.journal.read,
+        uptime=lambda: time.monotonic() - parts.started_at,
+        calendar=lambda: parts.calendar,
+        market_time=parts.cycle.market_time,
+        members=lambda: parts.members,
+        home=parts.settings.service.home,
+        pocketbase_url=lambda: parts.pocketbase.config.url if parts.pocketbase else None,
+        history=lambda: QuestDBHistory(parts.questdb.execute_query) if parts.questdb else None,
+        alert_troubles=lambda: parts.alerts.warnings() if parts.alerts else [],
+        troubles=lambda: [*parts.troubles.values(), *logs.troubles()],
+        store_reasons=lambda: _store_reasons(parts),
+        recent_alerts=partial(_recent_alerts, parts) if wanted(parts.settings) else None,
     )
 
 
-def _delay_seconds(service: RealTimeStreamManager) -> int | None:
+def _origin(parts: Parts) -> Origin:
+    """What the quotes may be called; the first provider decides it, as it does the market's time."""
+    return parts.providers[0].origin if parts.providers else Origin.DELAYED
+
+
+def known_symbols(parts: Parts) -> frozenset[str]:
+    """The universe, and what providers add that define their own."""
+    return frozenset(parts.symbols).union(*(one.symbols() or () for one in parts.providers))
+
+
+def _delay_seconds(parts: Parts) -> int | None:
     """How far the first provider is behind; nothing is claimed before any provider has given a good answer."""
-    answered = any(row.last_success for row in service.chain.rows())
-    return service.source.delay_seconds if service.source and answered else None
+    answered = any(row.last_success for row in parts.chain.rows())
+    return parts.providers[0].delay_seconds if answered and parts.providers else None
 
 
-def alert_clock(service: RealTimeStreamManager) -> Clock | None:
+def alert_clock(parts: Parts) -> Clock | None:
     """Phase and staleness; None before the first cycle: restored quotes are stale until a source was asked."""
-    if service.cycle.last_report is None:
+    if parts.cycle.last_report is None:
         return None
     return Clock(
-        moment=utc_text(service.cycle.market_time()),
-        phase=service.session_phase(),
-        origin=service.origin,
-        standings=service.cycle.standings(),
-        quotes=service.cycle.last_values,
+        moment=utc_text(parts.cycle.market_time()),
+        phase=parts.calendar.phase(parts.cycle.market_time()),
+        origin=_origin(parts),
+        standings=parts.cycle.standings(),
+        quotes=parts.cycle.last_values,
     )
 
 
-def standings(service: RealTimeStreamManager) -> dict[str, Standing]:
+def standings(parts: Parts) -> dict[str, Standing]:
     """The standing now of every stock that has a value, the fresh ones included."""
-    return dict.fromkeys(service.cycle.last_values, FRESH) | service.cycle.standings()
+    return dict.fromkeys(parts.cycle.last_values, FRESH) | parts.cycle.standings()
 
 
-async def samples(service: RealTimeStreamManager) -> Samples:
+async def samples(parts: Parts) -> Samples:
     """The numbers of the journal, its readers, the connections and the cycles."""
-    stats = await service.journal.stats()
-    statuses = {sink.name: sink.monitor.status for sink in (service.questdb, service.pocketbase) if sink}
-    rows = service.chain.rows()
+    stats = await parts.journal.stats()
+    statuses = {sink.name: sink.monitor.status for sink in (parts.questdb, parts.pocketbase) if sink}
+    rows = parts.chain.rows()
     statuses |= {row.name: row.status for row in rows}
     journal = journal_samples(
         offset=stats.position.offset,
@@ -99,13 +109,13 @@ async def samples(service: RealTimeStreamManager) -> Samples:
     return [
         *connection_samples(statuses),
         *provider_samples(rows),
-        *stale_samples(standings(service).values()),
+        *stale_samples(standings(parts).values()),
         *journal,
-        *service.cycle_metrics.samples(),
+        *parts.cycle_metrics.samples(),
     ]
 
 
-def control_commands(service: RealTimeStreamManager) -> dict[str, Command]:
+def control_commands(parts: Parts) -> dict[str, Command]:
     """What this user's other processes may ask, by the names of the control socket."""
     commands: dict[str, Command] = {
         "dead-letters": _dead_letters,
@@ -115,54 +125,54 @@ def control_commands(service: RealTimeStreamManager) -> dict[str, Command]:
         "alert-rules": _alert_rules,
         "alert-history": _alert_history,
     }
-    return {name: partial(command, service) for name, command in commands.items()}
+    return {name: partial(command, parts) for name, command in commands.items()}
 
 
-async def _dead_letters(service: RealTimeStreamManager) -> list[dict[str, Any]]:
+async def _dead_letters(parts: Parts) -> list[dict[str, Any]]:
     """Rows that a store refused for good, oldest first."""
-    return [plain(letter) for letter in await service.journal.dead_letters()]
+    return [plain(letter) for letter in await parts.journal.dead_letters()]
 
 
-async def _resend(service: RealTimeStreamManager) -> dict[str, dict[str, int]]:
+async def _resend(parts: Parts) -> dict[str, dict[str, int]]:
     """Offer the refused rows to their stores again: how many went, how many are still refused."""
     results = {}
-    for delivery in service.deliveries:
+    for delivery in parts.deliveries:
         sent, refused = await delivery.resend_dead_letters()
         results[delivery.sink.name] = {"sent": sent, "still_refused": refused}
     return results
 
 
-async def _redeliver(service: RealTimeStreamManager, store: str, first: str) -> dict[str, int]:
+async def _redeliver(parts: Parts, store: str, first: str) -> dict[str, int]:
     """Deliver what the journal keeps from an offset on to a store again: which offsets."""
-    for delivery in service.deliveries:
+    for delivery in parts.deliveries:
         if delivery.sink.reader == store:
             again = await delivery.redeliver(int(first))
             return {"first": again.start, "entries": len(again)}
     raise ZlotickError(f"the running service does not use {store} ({store}.mode)")
 
 
-async def _gateway_token(service: RealTimeStreamManager) -> str | None:
+async def _gateway_token(parts: Parts) -> str | None:
     """The token with which this machine's user passes the gateway; None where it asks for none."""
-    return service.gateway.house_token
+    return parts.gateway.house_token if parts.gateway else None
 
 
-async def _alert_rules(service: RealTimeStreamManager) -> dict[str, Any] | None:
+async def _alert_rules(parts: Parts) -> dict[str, Any] | None:
     """The alert rules in force, and what is wrong with them; None where alerts are off."""
-    return await service.alerts.rules() if service.alerts else None
+    return await parts.alerts.rules() if parts.alerts else None
 
 
-async def _alert_history(service: RealTimeStreamManager) -> list[dict[str, Any]] | None:
+async def _alert_history(parts: Parts) -> list[dict[str, Any]] | None:
     """The newest alerts and what became of them; None where alerts are off."""
-    return await service.alerts.history() if service.alerts else None
+    return await parts.alerts.history() if parts.alerts else None
 
 
-async def _recent_alerts(service: RealTimeStreamManager, user: str | None, limit: int) -> AlertsSeen:
+async def _recent_alerts(parts: Parts, user: str | None, limit: int) -> AlertsSeen:
     """What a user may see of alerts."""
-    return await service.alerts.recent(user, limit) if service.alerts else AlertsSeen([])
+    return await parts.alerts.recent(user, limit) if parts.alerts else AlertsSeen([])
 
 
-def _store_reasons(service: RealTimeStreamManager) -> dict[str, str]:
-    sinks = (service.questdb, service.pocketbase)
+def _store_reasons(parts: Parts) -> dict[str, str]:
+    sinks = (parts.questdb, parts.pocketbase)
     return {sink.reader: sink.monitor.reason for sink in sinks if sink and sink.monitor.reason}
 
 

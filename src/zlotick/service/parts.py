@@ -1,0 +1,96 @@
+"""What the service is made of: put together here, started by the manager, read by :mod:`zlotick.service.views`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from zlotick.alerts.service import Alerts
+from zlotick.config import Settings
+from zlotick.embedded import EmbeddedServer
+from zlotick.events import EventBus
+from zlotick.gateway.server import Gateway
+from zlotick.gateway.workers.supervisor import Workers
+from zlotick.journal.sqlite import SqliteJournal
+from zlotick.market.calendar import Calendar, calendar_of
+from zlotick.market.page_check import PageCheck
+from zlotick.market.schedule import Schedule
+from zlotick.market.universe import Member
+from zlotick.market.validation import Validator
+from zlotick.providers import StockDataProvider
+from zlotick.providers.chain import ProviderChain
+from zlotick.service.cycle import Cycle
+from zlotick.service.ticker import Pace
+from zlotick.stores.delivery import Delivery
+from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
+from zlotick.stores.questdb import QuestDBConnector
+from zlotick.telemetry.metrics import CycleMetrics, Metrics
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """Every part that others may ask. What is None, or empty, was not started (yet), or is off."""
+
+    settings: Settings
+    calendar: Calendar
+    event_bus: EventBus
+    providers: list[StockDataProvider]  # in the order of asking; users append to it at any time
+    symbols: set[str]  # the universe, and what providers add that define their own
+    journal: SqliteJournal
+    chain: ProviderChain
+    pace: Pace
+    cycle: Cycle
+    update_interval: float  # seconds from the start of a cycle to the start of the next
+    metrics: Metrics = field(default_factory=Metrics)
+    cycle_metrics: CycleMetrics = field(default_factory=CycleMetrics)
+    members: Sequence[Member] = ()  # names and ISINs of the tickers
+    gateway: Gateway | Workers | None = None
+    servers: list[EmbeddedServer] = field(default_factory=list)
+    questdb: QuestDBConnector | None = None
+    pocketbase: PocketbaseConnector | None = None
+    standings: StandingsTask | None = None  # keeps PocketBase's records true
+    deliveries: list[Delivery] = field(default_factory=list)
+    alerts: Alerts | None = None
+    troubles: dict[str, str] = field(default_factory=dict)  # of the service itself, for people, by its part
+    started_at: float = field(default_factory=time.monotonic)
+
+
+def assemble(settings: Settings) -> Parts:
+    """The parts that every run has. Nothing runs yet, and no file is opened."""
+    parts: Parts  # the chain, the pace and the cycle ask it later
+    calendar, bus, providers = calendar_of(settings.market), EventBus(), list[StockDataProvider]()
+    schedule, symbols = Schedule(calendar), set[str]()
+    jump_limit = settings.providers.jump_limit_percent
+    journal = SqliteJournal(settings.service.home / "journal.sqlite", settings.journal)
+    chain = ProviderChain(
+        providers,
+        timeout=settings.providers.timeout,
+        schedule=schedule,
+        bus=bus,
+        knows=lambda: bool(parts.cycle.last_values),
+        page_check=PageCheck(jump_limit, calendar),
+    )
+    cycle = Cycle(
+        chain,
+        Validator(symbols, jump_limit, calendar=calendar),
+        journal,
+        bus,
+        calendar=calendar,
+        symbols=symbols,
+        interval=lambda: parts.update_interval,
+    )
+    parts = Parts(
+        settings=settings,
+        calendar=calendar,
+        event_bus=bus,
+        providers=providers,
+        symbols=symbols,
+        journal=journal,
+        chain=chain,
+        pace=Pace(lambda: parts.update_interval, schedule, chain.sleeps, first_question=chain.first_question),
+        cycle=cycle,
+        update_interval=settings.service.update_interval,
+    )
+    cycle.listen(parts.cycle_metrics.count)
+    return parts
