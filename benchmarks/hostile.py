@@ -17,7 +17,8 @@ from typing import Any
 import aiohttp
 import structlog
 import uvloop
-from tests.gateway.serving import SYMBOLS, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, serving
 from tests.providers.web.hostile import HOSTILE
 from tests.providers.web.test_gpw import UNIVERSE
 from tests.providers.web.test_html_reader import Sender

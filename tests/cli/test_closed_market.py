@@ -6,7 +6,8 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.gateway.serving import Service, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import Service, serving
 
 from zlotick import cli
 from zlotick.cli.checks.machine import Verdict

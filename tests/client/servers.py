@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import websockets
 from tests.conformance.test_conformance import check
-from tests.gateway.serving import Service, quote, report
+from tests.factories import quote, report
+from tests.gateway.serving import Service
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway

@@ -13,7 +13,8 @@ from aiohttp import web
 from playwright.async_api import Page, async_playwright
 from tests.client.servers import Scripted, scripted
 from tests.conformance.browser import CHROMIUM
-from tests.gateway.serving import SYMBOLS, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, serving
 from tests.gateway.test_guide import lines, node
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.gateway.serving import SYMBOLS, Service, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, Service, serving, until
 
 from zlotick.client import (
     RealtimeStreamClient,

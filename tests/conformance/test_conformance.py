@@ -28,7 +28,8 @@ import websockets
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.abc import AbstractStreamWriter
 from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
-from tests.gateway.serving import Client, Service, alert, quote, report, serving, until
+from tests.factories import alert, quote, report
+from tests.gateway.serving import Client, Service, serving, until
 from tests.gateway.stage import Wire
 
 from zlotick.config import GatewayConfig

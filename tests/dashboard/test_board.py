@@ -16,7 +16,8 @@ import pytest
 from msgspec import structs
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, expect
 from tests.dashboard.conftest import ROOT
-from tests.gateway.serving import SILENT, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import SILENT, serving
 from tests.gateway.serving import Service as Answers
 from tests.service_process import ServiceProcess, replayed
 

@@ -10,7 +10,8 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from playwright.async_api import Page, expect
 from tests.dashboard.test_board import QUOTES, Board, Changeable
-from tests.gateway.serving import report, serving
+from tests.factories import report
+from tests.gateway.serving import serving
 
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "transfer-encoding", "upgrade"}
 

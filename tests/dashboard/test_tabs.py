@@ -9,7 +9,8 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 from tests.dashboard.test_board import QUOTES, Board, Changeable
-from tests.gateway.serving import report, serving
+from tests.factories import report
+from tests.gateway.serving import serving
 
 from zlotick.gateway import Gateway
 from zlotick.model import ConnectionStatus

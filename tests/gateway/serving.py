@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,89 +20,19 @@ from zlotick.gateway.protocol.alerts import may_see
 from zlotick.journal.base import JournalStats
 from zlotick.model import (
     Alert,
-    AlertCondition,
     AlertsSeen,
     ConnectionStatus,
-    CycleReport,
     Entry,
-    Origin,
     Position,
     ProviderRow,
     StaleReason,
     Standing,
-    StockUpdate,
     UnusableRule,
-    UpdateBatch,
-    now_text,
 )
 from zlotick.telemetry.metrics import Metrics
 
 SILENT = Standing(stale=True, reason=StaleReason.SILENT)
 SYMBOLS = ("ABS", "ACG", "AGO", "AMB", "APR")
-
-
-def quote(symbol: str, price: float = 10.0, **changes: Any) -> StockUpdate:
-    known = {
-        "timestamp": "2025-04-30T07:00:00.000Z",
-        "symbol": symbol,
-        "price": price,
-        "change": 0.5,
-        "change_percent": 5.26,
-        "volume": 1200,
-        "high": 10.6,
-        "low": 9.4,
-        "open": 9.5,
-        "market_status": "open",
-        "data_source": "replay",
-        "previous_close": 9.5,
-        "received_at": now_text(),
-        "origin": Origin.REPLAYED,
-    }
-    return StockUpdate(**{**known, **changes})
-
-
-def alert(number: int = 0, **changes: Any) -> Alert:
-    known = {
-        "id": f"alert{number:010}",
-        "rule": "r1",
-        "name": "above 70",
-        "symbol": "ABS",
-        "condition": AlertCondition.PRICE_ABOVE,
-        "threshold": 70.0,
-        "observed": 71.5,
-        "severity": "warning",
-        "message": "ABS is at 71.5, above 70",
-        "triggered_at": "2025-04-30T07:00:00.000Z",
-        "origin": "replayed",
-    }
-    return Alert(**{**known, **changes})
-
-
-def report(
-    quotes: dict[str, StockUpdate],
-    changed: Iterable[str] = (),
-    *,
-    offset: int = 1,
-    error: str | None = None,
-    standings: dict[str, Standing] | None = None,
-    market_time: datetime | None = None,
-) -> CycleReport:
-    position = Position("e1", offset)
-    batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
-    return CycleReport(
-        timestamp=now_text(),
-        duration_seconds=0.01,
-        fetched=len(quotes),
-        rejected=0,
-        changed=len(batch.quotes),
-        market_status="open",
-        market_time=market_time or datetime.now(UTC),
-        entry=Entry(position, batch) if batch.quotes else None,
-        position=position,
-        quotes=quotes,
-        error=error,
-        standings=standings or {},
-    )
 
 
 @dataclass

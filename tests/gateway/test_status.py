@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.gateway.serving import Service, quote, report
+from tests.factories import quote, report
+from tests.gateway.serving import Service
 
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.status import Answers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.serving import quote
+from tests.factories import quote
 from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig

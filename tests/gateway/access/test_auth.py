@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
-from tests.gateway.serving import SYMBOLS, Client, Service, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, Client, Service, connected, serving, until
 
 from zlotick.errors import GatewayError, Transient
 from zlotick.gateway import Gateway

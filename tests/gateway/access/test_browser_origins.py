@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.gateway.serving import Service, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import Service, serving
 
 from zlotick.gateway.access.tokens import TokenFile
 

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.factories import quote, report
 from tests.gateway.api.test_resources import calling
-from tests.gateway.serving import Service, quote, report
+from tests.gateway.serving import Service
 
 from zlotick.gateway.access.tokens import TokenFile
 

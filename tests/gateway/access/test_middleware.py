@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
-from tests.gateway.serving import SYMBOLS, Service, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, Service, connected, serving, until
 
 from zlotick.gateway import Gateway
 from zlotick.gateway.access import middleware

@@ -17,7 +17,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import servers
-from tests.gateway.serving import Client, Service, alert, connected, serving
+from tests.factories import alert
+from tests.gateway.serving import Client, Service, connected, serving
 from tests.gateway.sessions.test_sse import streaming
 
 from zlotick.config import PocketbaseConfig

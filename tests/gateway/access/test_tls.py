@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 import trustme
 import websockets
-from tests.gateway.serving import SYMBOLS, Client, Service, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SYMBOLS, Client, Service, serving, until
 
 from zlotick.client import StreamUnreachable, connect
 from zlotick.config import GatewayConfig

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from tests.factories import alert, quote, report
 from tests.gateway.api.test_resources import RESOURCES, Caller, Shelf, Stored, calling
-from tests.gateway.serving import Client, Service, alert, connected, quote, report, serving
+from tests.gateway.serving import Client, Service, connected, serving
 
 from zlotick.gateway import Gateway
 from zlotick.gateway.access.tokens import TokenFile

@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from tests.gateway.serving import SILENT, Service, quote, report, serving
+from tests.factories import quote, report
+from tests.gateway.serving import SILENT, Service, serving
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway

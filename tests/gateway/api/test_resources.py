@@ -19,7 +19,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import SILENT, Service, alert, quote, report, serving
+from tests.factories import alert, quote, report
+from tests.gateway.serving import SILENT, Service, serving
 from yarl import URL
 
 from zlotick.errors import Fatal, JournalError, Transient

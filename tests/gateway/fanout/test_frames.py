@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import SILENT, quote
+from tests.factories import quote
+from tests.gateway.serving import SILENT
 
 from zlotick.gateway.fanout.frames import (
     CLOSE,

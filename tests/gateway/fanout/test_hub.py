@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import SILENT, alert
+from tests.factories import alert
+from tests.gateway.serving import SILENT
 from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
 from zlotick.gateway.fanout import writer

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import SILENT, Service, quote
+from tests.factories import quote
+from tests.gateway.serving import SILENT, Service
 from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
 from zlotick.config import GatewayConfig

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.serving import quote
+from tests.factories import quote
 
 from zlotick.gateway.protocol.filters import MAX_DEPTH, MAX_LENGTH, Filter, FilterError, parse
 from zlotick.model import StockUpdate

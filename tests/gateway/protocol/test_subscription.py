@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gateway.serving import alert
+from tests.factories import alert
 
 from zlotick.gateway.protocol.messages import BadMessage, Subscribe, Unsubscribe
 from zlotick.gateway.protocol.subscription import CHANNELS, WIRE_FIELDS, Subscription

@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.serving import Service, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import Service, connected, serving, until
 from tests.gateway.test_guide import end, lines, node
 
 from zlotick.errors import JournalError

@@ -14,7 +14,8 @@ import aiohttp
 import msgspec
 import pytest
 import websockets
-from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, connected, quote, report, serving, until
+from tests.factories import quote, report
+from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, connected, serving, until
 
 from zlotick.errors import JournalError
 from zlotick.gateway import Gateway

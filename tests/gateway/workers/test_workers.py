@@ -20,8 +20,9 @@ import aiohttp
 import pytest
 import websockets
 from structlog.testing import capture_logs
+from tests.factories import alert, quote, report
 from tests.gateway.access.test_tls import Files
-from tests.gateway.serving import SYMBOLS, Client, Service, alert, quote, report, until
+from tests.gateway.serving import SYMBOLS, Client, Service, until
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig

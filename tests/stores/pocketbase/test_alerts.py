@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from tests.gateway.serving import alert
+from tests.factories import alert
 from tests.servers import start_pocketbase
 from tests.stores.pocketbase.conftest import Server
 

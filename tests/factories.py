@@ -1,0 +1,94 @@
+"""Quotes and what is made of them, for all tests: plain values, each of which a test may change by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from zlotick.model import (
+    Alert,
+    AlertCondition,
+    CycleReport,
+    Entry,
+    Origin,
+    Position,
+    Standing,
+    StockUpdate,
+    UpdateBatch,
+    now_text,
+)
+
+TIME = "2025-04-30T07:00:00.000Z"
+
+
+def quote(symbol: str = "ABS", price: float = 10.0, **fields: Any) -> StockUpdate:
+    """A quote of which everything is known."""
+    known = {
+        "timestamp": TIME,
+        "change": 0.5,
+        "change_percent": 5.26,
+        "volume": 1200,
+        "high": 10.6,
+        "low": 9.4,
+        "open": 9.5,
+        "market_status": "open",
+        "data_source": "replay",
+        "previous_close": 9.5,
+        "received_at": TIME,
+        "origin": Origin.REPLAYED,
+    }
+    return StockUpdate(symbol=symbol, price=price, **known | fields)
+
+
+def alert(number: int = 0, **fields: Any) -> Alert:
+    known = {
+        "id": f"alert{number:010}",
+        "rule": "r1",
+        "name": "above 70",
+        "symbol": "ABS",
+        "condition": AlertCondition.PRICE_ABOVE,
+        "threshold": 70.0,
+        "observed": 71.5,
+        "severity": "warning",
+        "message": "ABS is at 71.5, above 70",
+        "triggered_at": TIME,
+        "origin": "replayed",
+    }
+    return Alert(**known | fields)
+
+
+def batch(*quotes: StockUpdate, status: str = "open") -> UpdateBatch:
+    return UpdateBatch(quotes[0].timestamp if quotes else TIME, status, list(quotes))
+
+
+def entry(offset: int, *quotes: StockUpdate, epoch: str = "e1", status: str = "open") -> Entry:
+    return Entry(Position(epoch, offset), batch(*quotes, status=status))
+
+
+def report(
+    quotes: dict[str, StockUpdate],
+    changed: Iterable[str] = (),
+    *,
+    offset: int = 1,
+    error: str | None = None,
+    standings: dict[str, Standing] | None = None,
+    market_time: datetime | None = None,
+) -> CycleReport:
+    """The report of a cycle after which these quotes are in force, some of them changed by it."""
+    position = Position("e1", offset)
+    batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
+    return CycleReport(
+        timestamp=now_text(),
+        duration_seconds=0.01,
+        fetched=len(quotes),
+        rejected=0,
+        changed=len(batch.quotes),
+        market_status="open",
+        market_time=market_time or datetime.now(UTC),
+        entry=Entry(position, batch) if batch.quotes else None,
+        position=position,
+        quotes=quotes,
+        error=error,
+        standings=standings or {},
+    )
