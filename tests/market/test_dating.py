@@ -16,8 +16,8 @@ from zlotick.market.dating import (
     Undated,
     check_trade_time,
     date_trades,
-    trading_time,
 )
+from zlotick.market.trading_hours import trading_time
 from zlotick.model import StockUpdate, utc_text
 
 CALENDAR = Calendar()

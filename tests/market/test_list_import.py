@@ -66,8 +66,8 @@ def test_every_problem_is_told_with_its_line() -> None:
         f"my.csv, line 5: '{ORLEN}' is already in line 3; keep one",
         "my.csv, line 6: symbol 'G+' must be 1 to 16 of A-Z and 0-9",
         "my.csv, line 7: isin 'PLKGHM000018' of KGH fails its check digit; correct it or leave it empty",
-        f"my.csv, line 8: isin '{KGHM}' has no ticker here, and no packaged list knows it; add one in a column symbol",
-        "my.csv, line 11: isin 'X' has no ticker here, and no packaged list knows it; add one in a column symbol",
+        f"my.csv, line 8: isin '{KGHM}' has no ticker here and is in no packaged list; add a column symbol with its ticker",
+        "my.csv, line 11: isin 'X' has no ticker here and is in no packaged list; add a column symbol with its ticker",
     ]
 
 

@@ -1,1 +1,1 @@
-"""What is true of the market: pure, no I/O while it runs."""
+"""The rules of the market. Pure: nothing here does I/O while the service runs."""

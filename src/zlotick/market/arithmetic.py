@@ -1,4 +1,4 @@
-"""Exact arithmetic on prices: what a price has moved by since the previous close. Pure.
+"""Exact arithmetic on prices: the change since the previous close. Pure.
 
 Decimal, because binary floats cannot hold most prices: 87.4 - 86.8 would be 0.6000000000000085.
 """
@@ -23,7 +23,7 @@ def change_of(price: Decimal, previous: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def change_of_floats(price: float, previous: float | None) -> tuple[float | None, float | None]:
-    """The same of floats; no change where the previous close is unknown or not above 0."""
+    """Like :func:`change_of` for floats; (None, None) if the previous close is unknown or not above 0."""
     if not previous or previous < 0:
         return None, None
     change, percent = change_of(Decimal(str(price)), Decimal(str(previous)))

@@ -1,7 +1,7 @@
-"""What a line of a bar file tells, checked field by field: one language for import and replay. Pure.
+"""The fields of a line in a bar file, parsed and checked: one format for import and replay. Pure.
 
 Cells may be quoted (RFC 4180), numbers may have powers of ten (``1.5E+06``): spreadsheets, R and databases write both.
-Times are Warsaw's and the end of the bar.
+Times are in Warsaw time and mark the end of the bar.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 class BadField(Exception):
-    """What is wrong with a line."""
+    """A field that breaks a rule; the message names field, value and rule."""
 
     def __init__(self, field: str, value: str, rule: str) -> None:
         self.field = field
@@ -35,8 +35,8 @@ class BadField(Exception):
 
 
 def cells_of(line: str) -> list[str]:
-    """The cells of a line. A quoted one that does not end has the rest of the line."""
-    if '"' not in line:  # what most files have, and three times as quick
+    """The cells of a line. An unterminated quoted cell takes the rest of the line."""
+    if '"' not in line:  # the common case, and three times as fast
         return line.split(",")
     try:
         return next(csv.reader([line]))
@@ -67,7 +67,7 @@ def day_of(text: str) -> date:
     return day
 
 
-# A file repeats few different days and times very often.
+# A file has few distinct days and times, each repeated very often.
 @lru_cache(maxsize=65_536)
 def interval_of(day_text: str, end_text: str, seconds: int) -> tuple[date, int, int]:
     """The day, start and end (Unix times) of a bar of so many seconds. Raises BadField."""

@@ -71,13 +71,13 @@ def _dates(text: str) -> frozenset[date]:
     return frozenset(map(date.fromisoformat, text.split()))
 
 
-# GPW closed these days by its own resolution, mostly between a holiday and a weekend: no rule gives them.
+# Closed by resolutions of the exchange, mostly between a holiday and a weekend: no rule gives these days.
 _CLOSED_ONCE = _dates("""
     1994-10-31 1994-12-30 1995-05-02 1995-05-08 1995-08-14 1996-05-02 1996-12-27 1997-05-02 1997-11-10
     1998-01-02 1998-04-03 1998-06-12 1999-06-04 1999-11-12 1999-12-30 1999-12-31 2000-05-02 2005-04-08
     2007-12-31 2008-05-02 2009-01-02 2013-04-16 2018-01-02 2018-11-12
 """)
-# And on these it met against the rule: two Good Fridays, two Christmas Eves.
+# Open although the rules say closed: two Good Fridays, two Christmas Eves.
 _OPEN_ONCE = _dates("1995-04-14 1996-04-05 1996-12-24 2004-12-24")
 
 
@@ -121,7 +121,7 @@ class Calendar:
         return self._row_of_day(day) is None
 
     def _row_of_day(self, day: date) -> _Row | None:
-        """What the whole day is, or None for a session day."""
+        """The row that covers the whole day; None for a session day."""
         if day in self.extra_open:
             return None
         if day.weekday() >= 5:  # the weekend wins over a holiday on it
@@ -129,7 +129,7 @@ class Calendar:
         return _HOLIDAY if day in self.extra_closed or _is_holiday(day) else None
 
     def market_status(self, moment: datetime) -> MarketStatus:
-        """What the market is doing, in the guide's words. Raises ValueError for a naive datetime."""
+        """The market status, in the guide's words. Raises ValueError for a naive datetime."""
         return self._row(in_warsaw(moment)).status
 
     def phase(self, moment: datetime) -> Phase:
@@ -152,7 +152,7 @@ class Calendar:
             day += timedelta(days=1)
 
     def next_phase(self, moment: datetime) -> datetime:
-        """When the phase differs, in UTC: a closed market that becomes a holiday stays closed.
+        """The first instant at which the phase differs, in UTC. From closed to a holiday the phase stays ``closed``.
 
         Raises ValueError for a naive datetime.
         """
@@ -177,13 +177,13 @@ def calendar_of(config: MarketConfig) -> Calendar:
 
 
 GPW = Calendar()
-"""The calendar by rule alone. The service's own, with the days of the settings, is :func:`calendar`'s."""
+"""The calendar by rule alone. The service uses :func:`calendar_of`, which adds the days of the settings."""
 
 
 def status_of_trade(moment: datetime) -> MarketStatus:
-    """The market status of a quote that was traded at that moment: the clock's of a session day.
+    """The market status of a quote that was traded at that moment, by the schedule of a session day.
 
-    A trade proves its session, whatever a calendar says of the day: it is never ``weekend`` or ``holiday``.
+    A trade proves that there was a session, whatever the calendar says: the status is never ``weekend`` or ``holiday``.
     Raises ValueError for a naive datetime.
     """
     return _scheduled(in_warsaw(moment).time()).status
@@ -200,7 +200,7 @@ def session_date(moment: datetime) -> date:
 
 
 def in_warsaw(moment: datetime) -> datetime:
-    """A moment by Warsaw's clock. Raises ValueError for a naive datetime."""
+    """A moment in Warsaw time. Raises ValueError for a naive datetime."""
     if moment.tzinfo is None:
         raise ValueError(f"time {moment.isoformat()} has no time zone; add one, such as +00:00")
     return moment.astimezone(WARSAW)

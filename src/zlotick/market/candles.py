@@ -1,14 +1,14 @@
-"""Candles of one minute, five, an hour and a day, from quotes as they come. Pure.
+"""Candles of one minute, five minutes, an hour and a day, built from quotes as they arrive. Pure.
 
-They equal what ``SAMPLE BY`` over the recorded quotes gives: buckets of UTC, one row for each symbol, source and
-time stamp (the same stamp again replaces it), the volume from the session's cumulative one. A minute holds its
-ticks; everything longer is folded from minutes.
+They equal the result of ``SAMPLE BY`` over the recorded quotes: buckets of UTC, one row for each symbol, provider and
+time stamp (a repeated stamp replaces the row), the volume as the growth of the session's cumulative volume. A minute
+keeps its ticks; longer candles are folded from minutes.
 
-The day's first candle has all that was traded until its end, also before we looked: nobody knows when, and so the
-volumes of a day's candles add up to the day's.
+The day's first candle includes everything traded before our first observation: when it was traded is unknown, and
+this way the volumes of a day's candles add up to the day's volume.
 
-Candles of a minute, five and an hour are of the observed prices. A day's has the open, high and low that its newest
-quote tells of the session, too: what was traded between two looks is in them (``candles_1d.sql`` has the same rule).
+Intraday candles use observed prices only. The daily candle also uses the session's open, high and low as its newest
+quote reports them, which include trades between two observations (``candles_1d.sql`` has the same rule).
 A UTC day is one session: Warsaw trades from 9 to 17 o'clock.
 """
 
@@ -26,14 +26,14 @@ INTERVALS = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}
 """Seconds."""
 
 TICKS_KEPT = 15
-"""Minutes with ticks for which a series still holds them. In an older one a late trade counts as one more tick even
-if it replaces one: that is the price of a bound on what a day keeps."""
+"""How many of the newest minutes keep their ticks. In an older one a late trade counts as one more tick even if it
+replaces one: the price of bounded memory."""
 
 _MINUTE, _DAY = INTERVALS["1m"], INTERVALS["1d"]
 
 
 class Candle(msgspec.Struct, frozen=True, kw_only=True):
-    """What was traded in one bucket. Prices in PLN, volume in shares (``None`` when no quote told it)."""
+    """What was traded in one bucket. Prices in PLN, volume in shares (``None`` when no quote reported it)."""
 
     symbol: str
     interval: str
@@ -44,13 +44,13 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     close: float
     volume: int | None
     ticks: int
-    closed: bool  # the bucket's end has passed
-    correction: bool  # told again, because a trade came after it was closed
+    closed: bool  # the end of the bucket has passed
+    correction: bool  # sent again because a trade arrived after it was closed
     data_source: str
 
 
 class SessionFigures(NamedTuple):
-    """What quotes tell of the session so far: of each, the newest that was told."""
+    """The session's figures as quotes report them: for each figure, the newest reported value."""
 
     open: float | None = None
     high: float | None = None
@@ -58,7 +58,7 @@ class SessionFigures(NamedTuple):
     volume: int | None = None  # cumulative
 
     def then(self, later: SessionFigures) -> SessionFigures:
-        """Both, the later one first."""
+        """Merge with later figures; a later known value wins."""
         return SessionFigures(
             self.open if later.open is None else later.open,
             self.high if later.high is None else later.high,
@@ -68,42 +68,42 @@ class SessionFigures(NamedTuple):
 
 
 class Ohlc(NamedTuple):
-    """What happened in a span of time."""
+    """Open, high, low and close of a span of time, with what its quotes reported of the session."""
 
     open: float
     high: float
     low: float
     close: float
-    told: SessionFigures
+    reported: SessionFigures
     ticks: int = 1
 
     def then(self, later: Ohlc) -> Ohlc:
-        """Both spans as one."""
+        """Merge with the span that follows."""
         return Ohlc(
             self.open,
             max(self.high, later.high),
             min(self.low, later.low),
             later.close,
-            self.told.then(later.told),
+            self.reported.then(later.reported),
             self.ticks + later.ticks,
         )
 
     def of_session(self) -> Ohlc:
-        """A day's bar with what its quotes tell: a newer told value replaces an older one, an observed price stays."""
-        told = self.told
-        opened = self.open if told.open is None else told.open
+        """The daily bar: widened by the session's reported open, high and low; observed prices stay within it."""
+        reported = self.reported
+        opened = self.open if reported.open is None else reported.open
         return self._replace(
             open=opened,
-            high=max(self.high, opened, self.high if told.high is None else told.high),
-            low=min(self.low, opened, self.low if told.low is None else told.low),
+            high=max(self.high, opened, self.high if reported.high is None else reported.high),
+            low=min(self.low, opened, self.low if reported.low is None else reported.low),
         )
 
 
 class Candles:
-    """All series: one for each symbol and source, since one symbol's sources never mix in a candle.
+    """All series: one for each symbol and provider, since one symbol's providers never mix in a candle.
 
-    ``replayed``: when the newest of some quotes is older than the newest before, the material begins again. Then
-    everything is forgotten: a running candle must not have the prices of the round before, which are yet to come.
+    ``replayed``: quotes older than the newest seen so far mean that the replay has started over. All series are then
+    cleared: a running candle must not contain prices of the previous round, which lie in its future.
     """
 
     def __init__(self, *, replayed: bool = False) -> None:
@@ -112,7 +112,7 @@ class Candles:
         self._newest = ""
 
     def update(self, quotes: Sequence[StockUpdate], clock: datetime) -> list[Candle]:
-        """The candles that these quotes and the time change, each once. ``clock`` is the market's time."""
+        """The candles changed by these quotes and by the passing of time, each once. ``clock`` is the market's time."""
         if self._replayed and quotes:
             before, self._newest = self._newest, latest_time(quotes)
             if self._newest < before:
@@ -130,14 +130,14 @@ class Candles:
         return list(changed.values())
 
     def newest(self) -> list[Candle]:
-        """The newest candle of each series and interval, as it is now."""
+        """The newest candle of each series and interval."""
         return [candle for series in self._series.values() for candle in series.newest()]
 
 
 class _Minute:
-    """The ticks of one minute by time stamp, until it is old: then only what they came to.
+    """The ticks of one minute by time stamp; once the minute is old, only their merged bar.
 
-    What they come to is kept beside them: a minute of a busy stock would else be joined anew for each of its ticks.
+    The merged bar is kept next to the ticks: else a busy stock's minute would be merged again for each tick.
     """
 
     __slots__ = ("_bar", "_sealed", "_ticks")
@@ -148,10 +148,10 @@ class _Minute:
         self._sealed = False
 
     def add(self, timestamp: str, tick: Ohlc) -> bool:
-        """Take a tick; False when it changes nothing."""
+        """Add a tick; False if it changes nothing."""
         if self._sealed:
             whole = self.bar()
-            self._bar = whole.then(tick)._replace(close=whole.close, told=whole.told)
+            self._bar = whole.then(tick)._replace(close=whole.close, reported=whole.reported)
             return True
         if self._ticks.get(timestamp) == tick:
             return False
@@ -172,7 +172,7 @@ class _Minute:
 
 
 class _Bucket:
-    """The newest bucket of one interval, with what came before its newest minute."""
+    """The newest bucket of one interval: ``earlier`` is the merged bar of its minutes before the newest one."""
 
     __slots__ = ("before", "earlier", "start")
 
@@ -183,24 +183,24 @@ class _Bucket:
 
 
 class _Series:
-    """The minutes of one symbol's newest UTC day, by one source."""
+    """The minutes of one symbol's newest UTC day, by one provider."""
 
-    def __init__(self, symbol: str, source: str) -> None:
-        self.delay = 0  # seconds that the source runs behind the exchange
+    def __init__(self, symbol: str, provider: str) -> None:
+        self.delay = 0  # seconds that the provider runs behind the exchange
         self._symbol = symbol
-        self._source = source
+        self._provider = provider
         self._restart(0)
 
     def take(self, quote: StockUpdate) -> Iterator[Candle]:
-        """The candles that a quote changes, after those that it ends."""
+        """The candles that a quote closes, then those that it changes."""
         second = int(utc_time(quote.timestamp).timestamp())
         minute, day = second - second % _MINUTE, second - second % _DAY
         self.delay = quote.delay_seconds or 0
-        told = SessionFigures(quote.open, quote.high, quote.low, quote.volume)
-        tick = Ohlc(quote.price, quote.price, quote.price, quote.price, told)
+        reported = SessionFigures(quote.open, quote.high, quote.low, quote.volume)
+        tick = Ohlc(quote.price, quote.price, quote.price, quote.price, reported)
         if day > self._day:
             yield from self.close(minute)
-        if day != self._day:  # an earlier one: its source began again, as a replay does
+        if day != self._day:  # an earlier day: the provider started over, as a replay does
             self._restart(day)
         if minute > self._last:
             yield from self.close(minute)
@@ -210,7 +210,7 @@ class _Series:
             yield msgspec.structs.replace(candle, correction=True) if candle.closed else candle
 
     def close(self, clock: float) -> Iterator[Candle]:
-        """The newest buckets whose end has passed, unless that was told."""
+        """The newest buckets whose end has passed, each sent as closed once."""
         for interval, bucket in self._buckets.items():
             end = bucket.start + INTERVALS[interval]
             if self._closed[interval] < end <= clock:
@@ -227,12 +227,12 @@ class _Series:
         self._last = 0  # the newest minute
         self._minutes: dict[int, _Minute] = {}
         self._buckets: dict[str, _Bucket] = {}
-        self._closed = dict.fromkeys(INTERVALS, 0)  # until when buckets were told as closed
+        self._closed = dict.fromkeys(INTERVALS, 0)  # up to where buckets were sent as closed
 
     def _begin(self, minute: int) -> None:
-        """A newer minute, and with it perhaps newer buckets."""
+        """Start a newer minute, and newer buckets where it crosses their ends."""
         earlier = self._minutes[self._last].bar() if self._minutes else None
-        volume = self._whole("1d").told.volume if self._minutes else None
+        volume = self._whole("1d").reported.volume if self._minutes else None
         for interval, width in INTERVALS.items():
             start = minute - minute % width
             bucket = self._buckets.get(interval)
@@ -250,7 +250,7 @@ class _Series:
             yield from self.newest()
 
     def _late(self, minute: int, timestamp: str, tick: Ohlc) -> Iterator[Candle]:
-        """A trade before the newest minute changes its own candles, and the volume of those that follow."""
+        """A late trade changes the candles of its own minute and the volume of all candles after it."""
         before = set(self._since(minute))
         if minute not in self._minutes:
             self._minutes[minute] = _Minute()
@@ -262,7 +262,7 @@ class _Series:
         yield from (candle for candle in self._since(minute) if candle not in before)
 
     def _since(self, minute: int) -> Iterator[Candle]:
-        """Every candle of the day from the one with this minute on."""
+        """Every candle of the day, from those that contain this minute on."""
         for interval, width in INTERVALS.items():
             first = minute - minute % width
             starts = {start - start % width for start in self._minutes if start >= first}
@@ -277,7 +277,7 @@ class _Series:
     def _volume_before(self, start: int) -> int:
         """The day's cumulative volume at a moment."""
         day = _joined(self._bars(self._day, start))
-        return (day.told.volume or 0) if day else 0
+        return (day.reported.volume or 0) if day else 0
 
     def _of_newest(self, interval: str) -> Candle:
         bucket = self._buckets[interval]
@@ -288,7 +288,7 @@ class _Series:
         return bar if earlier is None else earlier.then(bar)
 
     def _candle(self, interval: str, start: int, bar: Ohlc, before: int) -> Candle:
-        volume = bar.told.volume
+        volume = bar.reported.volume
         if interval == "1d":
             bar = bar.of_session()
         return Candle(
@@ -303,7 +303,7 @@ class _Series:
             ticks=bar.ticks,
             closed=start + INTERVALS[interval] <= self._closed[interval],
             correction=False,
-            data_source=self._source,
+            data_source=self._provider,
         )
 
 

@@ -1,7 +1,7 @@
-"""Quotes with exact types, finite numbers, clean texts and canonical times, whatever a provider hands us. Pure.
+"""Quotes with exact types, finite numbers, clean texts and canonical times, whatever a provider returns. Pure.
 
-Corrupt data is worse than no data: strings, NaN, None, numbers of numpy. Nothing of that raises anything but
-:class:`Rejection`, which says field, value and rule. What is accepted is as :class:`StockUpdate` says.
+A provider may return strings, NaN, None or numpy numbers. Corrupt data is worse than no data, so each of these raises
+:class:`Rejection` (and nothing else), which names field, value and rule. What passes is what :class:`StockUpdate` says.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reason(StrEnum):
     DUPLICATE_SYMBOL = "duplicate_symbol"  # in one call; two that contradict each other are both rejected
     TIME = "time"  # not ISO 8601 with a zone, or a time at which the exchange does not trade
     FUTURE = "future"
-    BACKWARDS = "backwards"  # before the last of that symbol and source
+    BACKWARDS = "backwards"  # earlier than the last quote of the same symbol and provider
     PRICE = "price"  # not above 0
     RANGE = "range"  # not low <= price, open <= high
     VOLUME = "volume"  # negative, less than before in the session, or an unlikely leap
@@ -45,9 +45,9 @@ _COUNTS = ("volume", "delay_seconds")
 _LABELS: dict[str, type[StrEnum]] = {"origin": Origin, "review": Review}
 _TIMES = ("timestamp", "exchange_time", "received_at")
 _STATUSES = frozenset(MarketStatus)
-_MAX_COUNT = 2**63 - 1  # what every store of ours can hold
+_MAX_COUNT = 2**63 - 1  # the largest that every store can hold
 _MAX_TEXT = 64
-_DECIMALS = 8  # of a price; adjusted ones have up to 5
+_DECIMALS = 8  # of a price; adjusted prices have up to 5
 _EARLIEST = "1991-04-16"  # GPW's first session: an earlier time is a conversion error
 
 
@@ -68,7 +68,7 @@ class Moment(NamedTuple):
 
 
 class TimestampParser:
-    """Reads the times of one call's quotes. Most of them are equal, so each text is read once."""
+    """Parses the times of one call's quotes. Most are equal, so each distinct text is parsed once."""
 
     def __init__(self, latest: datetime) -> None:
         self._latest = utc_text(latest)
@@ -116,14 +116,14 @@ _TEXTS_OF = operator.attrgetter("symbol", "market_status", "data_source", "times
 
 
 def is_exact(quote: object) -> bool:
-    """Whether every field has its very type already, as a well-behaved provider gives them: a quick look."""
+    """A fast path: whether every field already has its exact type, as well-behaved providers return them."""
     if type(quote) is not StockUpdate or type(quote.price) is not float or type(quote.origin) is not Origin:
         return False
     for text in _TEXTS_OF(quote):
         if type(text) is not str:
             return False
     for value in _FLOATS_OF(quote):
-        # NaN and the infinities minus themselves are NaN; -0.0 has a sign.
+        # NaN and infinities minus themselves are NaN; -0.0 has a sign.
         if value is not None and (
             type(value) is not float or value - value != 0 or (not value and math.copysign(1, value) < 0)
         ):
@@ -135,11 +135,11 @@ def is_exact(quote: object) -> bool:
 
 
 def typed(quote: object, *, exact: bool = False) -> StockUpdate:
-    """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: its types are known to be so."""
+    """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: :func:`is_exact` was true."""
     if not isinstance(quote, StockUpdate):
         raise Rejection(Reason.TYPE, f"a quote must be a StockUpdate, was {shown(quote)}")
     if exact and all(value is None or _plain(value) == value for value in _FLOATS_OF(quote)):
-        _symbol(quote.symbol), _status(quote.market_status), _source(quote.data_source)
+        _symbol(quote.symbol), _status(quote.market_status), _data_source(quote.data_source)
         return quote
     changed: dict[str, Any] = {
         field: value for field, value in _exact_values(quote) if value is not getattr(quote, field)
@@ -150,7 +150,7 @@ def typed(quote: object, *, exact: bool = False) -> StockUpdate:
 def _exact_values(quote: StockUpdate) -> Iterable[tuple[str, object]]:
     yield "symbol", _symbol(quote.symbol)
     yield "market_status", _status(quote.market_status)
-    yield "data_source", _source(quote.data_source)
+    yield "data_source", _data_source(quote.data_source)
     for field, kind in _LABELS.items():
         yield field, _label(field, kind, getattr(quote, field))
     yield "price", _number("price", quote.price)
@@ -178,7 +178,7 @@ def _status(value: object) -> str:
     )
 
 
-def _source(value: object) -> str:
+def _data_source(value: object) -> str:
     if isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_TEXT:
         return str.__str__(value)
     raise Rejection(Reason.TEXT, f"data_source {shown(value)} must be 1 to {_MAX_TEXT} printable characters")
@@ -193,15 +193,13 @@ def _label(field: str, kind: type[StrEnum], value: object) -> StrEnum | None:
 
 
 def _number(field: str, value: Any) -> float:
-    """A finite float without the noise of binary fractions, never -0.0: it is 0 to a person, and another value to a
-    program that compares texts.
-    """
+    """A finite float without binary noise, never -0.0, which reads as 0 but differs as text."""
     if type(value) is float and math.isfinite(value):
         return _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise Rejection(Reason.NUMBER, f"{field} must be a number, was {shown(value)}")
     try:
-        # By its text: a float32 of numpy would bring the noise of its binary digits along.
+        # Through its text: a numpy float32 would otherwise keep the noise of its binary digits.
         number = float(value) if type(value).__module__ == "builtins" else float(str(value))
     except (OverflowError, ValueError):
         number = math.inf
@@ -211,7 +209,7 @@ def _number(field: str, value: Any) -> float:
 
 
 def _plain(number: float) -> float:
-    """0.1 + 0.2 is 0.3. The very number that was given where nothing is to be changed: most are like that."""
+    """Round away binary noise: 0.1 + 0.2 becomes 0.3. Returns the same object if nothing changes, as for most numbers."""
     rounded = round(number, _DECIMALS)
     return (number if rounded == number else rounded) or 0.0
 
@@ -229,7 +227,7 @@ def _count(field: str, value: object) -> int:
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number of any kind: of Python, of numpy, 1000.0. None for anything else."""
+    """A whole number of any kind (int, numpy, 1000.0); None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, numbers.Integral):
@@ -252,7 +250,7 @@ def check_prices(quote: StockUpdate) -> None:
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, and safe whatever it is (its own repr might be endless, or raise)."""
+    """A value as shown in a message: short, and safe for any object, whose own repr might be endless or raise."""
     if isinstance(value, str):
         return ascii(str.__str__(value)[:_MAX_TEXT])
     if value is None or type(value) in (bool, float):
@@ -263,7 +261,7 @@ def shown(value: object) -> str:
 
 
 def keepable(quote: object) -> StockUpdate:
-    """The rejected quote such as the journal can keep and read again; the rejection's detail has the original."""
+    """A rejected quote in a form that the journal can store and read back; the detail has the original value."""
     if not isinstance(quote, StockUpdate):
         return StockUpdate("", "", 0.0, None, None, None, None, None, None, "", "")
     kept: dict[str, Any] = {name: _kept(name, getattr(quote, name)) for name in StockUpdate.__struct_fields__}

@@ -1,14 +1,14 @@
 """Which session a page of quotes belongs to. Pure.
 
-A provider's page tells the time of day of each last trade, rarely its date. Outside session hours, and for some
-minutes after the opening (providers are delayed), the page shows the session before. Clock times alone do not tell
-the two apart, so all evidence is used:
+A provider's page shows the time of day of each last trade, rarely its date. Outside session hours, and for some
+minutes after the opening (providers are delayed), the page shows the previous session. Clock times alone cannot
+distinguish the two, so all evidence is used:
 
 - **the answer**: our clock, the provider's clock (HTTP ``Date``), how old the copy is (``Age``) and when the page
   was last changed (``Last-Modified``);
-- **the page before**: what has not changed since it was first seen has no trade after that moment;
+- **the previous page**: content unchanged since it was first seen has no trade after that moment;
 - **the last recorded quotes**: the same time, price and volume is the same trade, so it is of the same session;
-- **the page**: the times of all instruments on it, and how far the provider is behind the exchange by its own word;
+- **the page**: the times of all instruments on it, and the delay that the provider states;
 - **the calendar and its phases**: trades happen from 9:00 to 16:50 and from 17:00 to 17:05 of a session.
 
 Where the evidence contradicts itself the page is refused with the reason ``stale``, and a single row without a
@@ -24,37 +24,42 @@ from typing import NamedTuple
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import WARSAW, Calendar, in_warsaw
+from zlotick.market.trading_hours import (
+    CLOSE,
+    FINAL_AFTER,
+    LAST_TRADE,
+    MINUTE,
+    OPENING,
+    can_trade,
+    last_session,
+    trading_time,
+)
 from zlotick.model import StockUpdate, utc_time
 
-OPENING, CLOSING_CALL, CLOSE, LAST_TRADE = time(9), time(16, 50), time(17), time(17, 5)
-MINUTE = timedelta(minutes=1)
 MAX_SKEW = timedelta(minutes=2)
 """Two clocks that differ by more than this are a fault that has to be reported."""
 
 MAX_COPY_AGE = timedelta(minutes=10)
-"""So much trading may have happened since a cached copy was made, not more."""
+"""The most trading time that may have passed since a cached copy was made."""
 
 MAX_BEHIND = timedelta(minutes=60)
-"""The newest of many trades is never so far behind what the provider should show: 370 instruments trade."""
-
-FINAL_AFTER = time(17, 20)
-"""What was observed after this hour is the session's last word, also with 15 minutes of delay."""
+"""The newest of many trades is never this far behind what the provider should show: 370 instruments trade."""
 
 MANY = 10
-"""From so many trades on a page on, what they have in common says something about the page."""
+"""With this many trades on a page, what they have in common is evidence about the page."""
 
 LATE_SHARE = 10
-"""One trade in so many is later than now: the page is of the session before."""
+"""If one trade in this many is later than now, the page shows the previous session."""
 
-_TOLERANCE = timedelta(seconds=30)  # two good clocks may differ by this
+_TOLERANCE = timedelta(seconds=30)  # two correct clocks may differ by this much
 _OTHER_PROVIDER = 0.005  # another provider's price of the same trade may differ by this share
 
 
 class AnswerTiming(NamedTuple):
-    """What is known of an answer beside its content. All times are aware."""
+    """The timing of an answer: its clocks, its age, when its content first appeared. All times are aware."""
 
     observed: datetime  # our clock when it came
-    server_time: datetime | None = None  # the provider's clock at that moment; None: it does not tell
+    server_time: datetime | None = None  # the provider's clock at that moment; None: not sent
     age: timedelta = timedelta()  # of a cached copy
     modified: datetime | None = None  # when the page last changed
     first_seen: datetime | None = (
@@ -63,7 +68,7 @@ class AnswerTiming(NamedTuple):
 
     @property
     def told_at(self) -> datetime:
-        """When it came, by the provider's clock where it tells it: ours may have been set since."""
+        """When it arrived, by the provider's clock if known: ours may have been changed since."""
         return self.server_time or self.observed
 
     @property
@@ -82,13 +87,13 @@ class AnswerTiming(NamedTuple):
         return made if self.modified is None else min(made, self.modified)
 
     def content_made_at(self, clock: datetime) -> datetime:
-        """When its content was made, at the latest: an unchanged page tells nothing that was not seen before."""
+        """When its content was made, at the latest: an unchanged page has nothing newer than its first appearance."""
         made = self.made_at(clock)
         return made if self.first_seen is None else min(made, self.first_seen + (clock - self.told_at))
 
 
 class Trade(NamedTuple):
-    """The last trade of a stock as a page tells it. ``at`` is a time of day, or a moment where the page has dates."""
+    """The last trade of a stock as a page shows it. ``at`` is a time of day, or a moment where the page has dates."""
 
     symbol: str
     at: time | datetime
@@ -100,7 +105,7 @@ class Trade(NamedTuple):
 
 
 class Undated(ValueError):
-    """The session of a row is not certain, or the exchange does not trade at that moment."""
+    """The session of a row is uncertain, or the exchange does not trade at that moment."""
 
 
 class PageEvidence(NamedTuple):
@@ -121,8 +126,8 @@ class PageEvidence(NamedTuple):
 def date_trades(page: PageEvidence) -> list[datetime | Undated]:
     """The moment of each trade of the page, or why it has none. Raises Refusal ``stale``."""
     answer = page.answer
-    # A time at which the exchange does not trade says nothing of the page: its own row is left out below.
-    page = page._replace(times=[at for at in page.times if _can_trade(at)])
+    # A time outside trading hours is no evidence about the page; its row is left out below.
+    page = page._replace(times=[at for at in page.times if can_trade(at)])
     _refuse_old_copy(page)
     ours = _by_clock(page, answer.observed)
     if answer.server_time is None or not answer.clocks_differ:
@@ -148,32 +153,8 @@ def check_trade_time(moment: datetime, calendar: Calendar) -> None:
     local = in_warsaw(moment)
     if not calendar.is_session(local.date()):
         raise Undated(f"{local:%Y-%m-%d} is not a session day")
-    if not _can_trade(local.time()):
+    if not can_trade(local.time()):
         raise Undated(f"the exchange does not trade at {local:%H:%M:%S}")
-
-
-def _can_trade(clock: time) -> bool:
-    return OPENING <= clock < _later(CLOSING_CALL) or CLOSE <= clock < _later(LAST_TRADE)
-
-
-def trading_time(start: datetime, end: datetime, calendar: Calendar) -> timedelta:
-    """How long the exchange traded between two moments, from 9:00 to 17:05 of each session."""
-    total, day = timedelta(), in_warsaw(start).date()
-    last = in_warsaw(end).date()
-    while day <= last and total <= timedelta(days=2):
-        if calendar.is_session(day):
-            opened, closed = (datetime.combine(day, clock, WARSAW) for clock in (OPENING, LAST_TRADE))
-            total += max(timedelta(), min(end, closed) - max(start, opened))
-        day += timedelta(days=1)
-    return total
-
-
-def last_session(day: date, calendar: Calendar) -> date:
-    """The last session day before ``day``."""
-    day -= timedelta(days=1)
-    while not calendar.is_session(day):  # ends: every closure does
-        day -= timedelta(days=1)
-    return day
 
 
 def _moments(dated: Sequence[datetime | Undated]) -> list[datetime | None]:
@@ -275,7 +256,7 @@ class _RowDates:
     def _refuse_unless_of_today(self) -> None:
         """A page of today must be about as far behind the exchange as the provider says, unless it is known already."""
         page = self._page
-        if page.delay is None or not page.times or self._knows_today():
+        if page.delay is None or not page.times or self._has_recorded_today():
             return
         newest = self._on(self._today, max(at for at in page.times if at <= self._clock))
         closing = datetime.combine(self._today, CLOSE, WARSAW)
@@ -292,8 +273,8 @@ class _RowDates:
         """Whether a provider that is so far behind can show a trade of today already."""
         return self._on(self._today, at) <= self._made - (self._page.delay or timedelta()) * 2 / 3
 
-    def _knows_today(self) -> bool:
-        """Whether this provider's quotes of today were recorded already, so that it is known to speak of today."""
+    def _has_recorded_today(self) -> bool:
+        """Whether quotes of today were already recorded from this provider: then its page is known to be of today."""
         return any(
             quote.data_source == self._page.provider
             and quote.exchange_time is not None
@@ -316,8 +297,8 @@ class _RowDates:
     def _same_numbers(self, trade: Trade, quote: StockUpdate) -> bool:
         own = quote.data_source == self._page.provider
         share = 0.0 if own else _OTHER_PROVIDER
-        told = ("open", "high", "low", "volume")
-        pairs = [(trade.price, quote.price), *((getattr(trade, n), getattr(quote, n)) for n in told)]
+        fields = ("open", "high", "low", "volume")
+        pairs = [(trade.price, quote.price), *((getattr(trade, n), getattr(quote, n)) for n in fields)]
         return all(a is None or b is None or abs(a - b) <= share * abs(b) + 1e-9 for a, b in pairs)
 
     def _is_final(self, quote: StockUpdate) -> bool:
@@ -359,10 +340,6 @@ def _skew_text(answer: AnswerTiming) -> str:
 
 def _minutes(span: timedelta) -> int:
     return round(span / MINUTE)
-
-
-def _later(clock: time) -> time:
-    return (datetime.combine(date.min, clock) + MINUTE).time()
 
 
 def _same_clock(recorded: time, at: time) -> bool:

@@ -1,6 +1,6 @@
 """Doubtful values, and how they are settled: by repetition, or by another provider. Pure.
 
-A jump of the price, a volume that is less than before, a last trade that is taken back, another reference price: each
+A jump of the price, a volume that is less than before, a withdrawn last trade, another reference price: each
 may be a bad print or the truth. One bad print must not be published, and must not silence a stock either. So such a
 value is held back, visibly, and accepted as soon as another provider says the same, or the same provider repeats it
 in :data:`LOOKS` answers. It is then marked (:class:`~zlotick.model.Review`).
@@ -23,10 +23,10 @@ LOOKS = 3
 """Answers of one provider that must repeat a doubtful value before it is believed."""
 
 RECENT = timedelta(days=7)
-"""A price of an earlier session says something about the next one's for so long."""
+"""For this long a price of an earlier session can be compared with the next one."""
 
 _TICK, _FREE_TICKS = 0.01, 3
-"""Below 1 PLN one tick can be 100 %: a move of so many ticks is no jump."""
+"""Below 1 PLN one tick can be 100 %: a move of this many ticks is not a jump."""
 
 _SAME_PRICE = 0.005  # two providers agree on a price within this share
 _SAME_REFERENCE = 0.01  # and on a previous close within this one (bankier computes it from a rounded change)
@@ -37,14 +37,14 @@ _MINUTE = len("2025-04-30T09:00")
 
 
 class _Known(NamedTuple):
-    """What the next quote of the same symbol and source is compared with."""
+    """What the next quote of the same symbol and provider is compared with."""
 
-    told: Moment  # the time by the source's own word
-    published: str  # its timestamp, which never goes back
+    moment: Moment  # the time that the provider stated
+    published: str  # its published timestamp, which never goes back
     price: float
     volume: int | None
     previous_close: float | None
-    received_at: str  # when we were told first; empty: not known
+    received_at: str  # when it was first received; empty: unknown
 
 
 class _Held(NamedTuple):
@@ -64,13 +64,13 @@ class _Doubt(NamedTuple):
     others_help: bool = True
 
 
-_Key = tuple[str, str]  # source, symbol
+_Key = tuple[str, str]  # provider, symbol
 
 
 class Doubts:
-    """What was accepted last of each symbol and source, and what is held back.
+    """What was accepted last of each symbol and provider, and what is held back.
 
-    ``jump_limit_percent`` bounds the move against the last price in the session, of whatever source, or against the
+    ``jump_limit_percent`` bounds the move against the last price in the session, of any provider, or against the
     previous close for the first quote of a session.
     """
 
@@ -79,23 +79,23 @@ class Doubts:
         self._known: dict[_Key, _Known] = {}
         self._newest: dict[str, _Key] = {}  # whose quote of the symbol was accepted last
         self._held: dict[_Key, _Held] = {}
-        self._sources: set[str] = set()
+        self._providers: set[str] = set()
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
-        """Take up where a former run ended: its last accepted quotes."""
+        """Continue from the last accepted quotes of an earlier run."""
         for quote in last.values():
             moment = utc_time(quote.timestamp)
             self._remember(quote, Moment(utc_text(moment), session_date(moment)), quote.volume)
 
-    def forget(self, source: str) -> None:
-        """The source begins its material again: its time and volumes may go back once."""
-        self._known = {key: known for key, known in self._known.items() if key[0] != source}
-        self._held = {key: held for key, held in self._held.items() if key[0] != source}
-        self._newest = {symbol: key for symbol, key in self._newest.items() if key[0] != source}
+    def forget(self, provider: str) -> None:
+        """The provider starts over (a replay): its times and volumes may go back once."""
+        self._known = {key: known for key, known in self._known.items() if key[0] != provider}
+        self._held = {key: held for key, held in self._held.items() if key[0] != provider}
+        self._newest = {symbol: key for symbol, key in self._newest.items() if key[0] != provider}
 
-    def is_newest(self, source: str, symbol: str) -> bool:
-        """Whether the last accepted quote of the symbol is this source's, with nothing of it held back."""
-        key = (source, symbol)
+    def is_newest(self, provider: str, symbol: str) -> bool:
+        """Whether the last accepted quote of the symbol is this provider's, with nothing of it held back."""
+        key = (provider, symbol)
         return self._newest.get(symbol) == key and key not in self._held
 
     def settle(self, quote: StockUpdate, moment: Moment) -> StockUpdate:
@@ -110,11 +110,11 @@ class Doubts:
             review = doubt.review
         self._held.pop(key, None)
         volume = quote.volume
-        if volume is None and known and known.told.session == moment.session:
+        if volume is None and known and known.moment.session == moment.session:
             volume = known.volume  # an unknown volume does not forget the session's
-        # A trade that was taken back replaces the row of that trade: the time of a row never goes back.
+        # A withdrawn trade replaces the row of that trade: the time of a row never goes back.
         timestamp = quote.timestamp
-        if known and known.told.session == moment.session:
+        if known and known.moment.session == moment.session:
             timestamp = max(timestamp, known.published)
         if timestamp != quote.timestamp or review is not quote.review:
             quote = msgspec.structs.replace(quote, timestamp=timestamp, review=review)
@@ -123,10 +123,10 @@ class Doubts:
 
     def _remember(self, quote: StockUpdate, moment: Moment, volume: int | None) -> None:
         key = (quote.data_source, quote.symbol)
-        self._sources.add(quote.data_source)
-        self._known[key] = _told(quote, moment, volume)
+        self._providers.add(quote.data_source)
+        self._known[key] = _as_known(quote, moment, volume)
         newest = self._newest.get(quote.symbol)
-        if newest is None or newest not in self._known or moment.text >= self._known[newest].told.text:
+        if newest is None or newest not in self._known or moment.text >= self._known[newest].moment.text:
             self._newest[quote.symbol] = key
 
     def _doubt(self, quote: StockUpdate, moment: Moment, known: _Known | None) -> _Doubt | None:
@@ -138,14 +138,14 @@ class Doubts:
         )
 
     def _backwards(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
-        if moment.text >= known.told.text:
+        if moment.text >= known.moment.text:
             return None
-        detail = f"timestamp {moment.text} of {quote.symbol} is before the last one, {known.told.text}"
-        same_session = moment.session == known.told.session
+        detail = f"timestamp {moment.text} of {quote.symbol} is before the last one, {known.moment.text}"
+        same_session = moment.session == known.moment.session
         return _Doubt(Reason.BACKWARDS, detail, Review.CORRECTED, same_session, others_help=same_session)
 
     def _volume(self, quote: StockUpdate, moment: Moment, known: _Known) -> _Doubt | None:
-        if quote.volume is None or known.volume is None or moment.session != known.told.session:
+        if quote.volume is None or known.volume is None or moment.session != known.moment.session:
             return None
         if quote.volume < known.volume:
             detail = (
@@ -164,22 +164,22 @@ class Doubts:
 
     @staticmethod
     def _is_soon(moment: Moment, known: _Known) -> bool:
-        return utc_time(moment.text) - utc_time(known.told.text) <= _LEAP_WITHIN
+        return utc_time(moment.text) - utc_time(known.moment.text) <= _LEAP_WITHIN
 
     def _reference(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
-        """The previous close is one number all session long, whoever reports it."""
+        """The previous close is one number for the whole session, from every provider."""
         newest = self._newest_known(quote.symbol)
         if newest is None or quote.previous_close is None or (quote.origin and not quote.origin.ages):
             return None
-        source, known = newest
-        if known.previous_close is None or known.told.session != moment.session:
+        provider, known = newest
+        if known.previous_close is None or known.moment.session != moment.session:
             return None
-        own = source == quote.data_source
+        own = provider == quote.data_source
         if _near(quote.previous_close, known.previous_close, OWN_REFERENCE if own else _SAME_REFERENCE):
             return None
         detail = (
             f"previous_close {quote.previous_close} of {quote.symbol} differs from {known.previous_close}, "
-            f"known in this session from {source}"
+            f"known in this session from {provider}"
         )
         return _Doubt(Reason.REFERENCE, detail, Review.CORRECTED, repetition_helps=own)
 
@@ -187,14 +187,14 @@ class Doubts:
         newest = self._newest_known(quote.symbol)
         base, credible = quote.previous_close, True
         if newest is not None:
-            source, known = newest
-            if known.told.session == moment.session:
+            provider, known = newest
+            if known.moment.session == moment.session:
                 base = known.price
-                # Another provider may be 100 times off all day long: then its reference price is, too.
-                credible = source == quote.data_source or (
+                # Another provider may be wrong by a factor of 100 all day; then its reference price is, too.
+                credible = provider == quote.data_source or (
                     quote.previous_close is not None and known.previous_close is not None
                 )
-            elif base is None and moment.session - known.told.session <= RECENT:
+            elif base is None and moment.session - known.moment.session <= RECENT:
                 base = known.price
         if base is None or not self._jumps(quote.price, base):
             return None
@@ -214,56 +214,60 @@ class Doubts:
         return None if key is None or known is None else (key[0], known)
 
     def _is_settled(self, key: _Key, quote: StockUpdate, moment: Moment, doubt: _Doubt) -> bool:
-        """Whether a doubtful quote was repeated or confirmed; else it is held back."""
-        told = _told(quote, moment, quote.volume)
+        """Whether a doubtful quote was repeated or confirmed by another provider; else it is held back."""
+        claim = _as_known(quote, moment, quote.volume)
         held = self._held.get(key)
-        self._sources.add(key[0])
+        self._providers.add(key[0])
         looks = 1
-        if held is not None and held.reason is doubt.reason and self._repeats(told, held.quote, doubt.reason):
-            # The same answer may stand for several cycles: only a new one says it again.
+        if (
+            held is not None
+            and held.reason is doubt.reason
+            and self._repeats(claim, held.quote, doubt.reason)
+        ):
+            # One answer may be reused for several cycles: only a new answer counts as a repetition.
             looks = held.looks + (quote.received_at is None or quote.received_at != held.received_at)
-        self._held[key] = _Held(doubt.reason, told, looks, quote.received_at)
+        self._held[key] = _Held(doubt.reason, claim, looks, quote.received_at)
         if doubt.repetition_helps and looks >= LOOKS:
             return True
-        return doubt.others_help and self._is_confirmed(key, told, doubt.reason)
+        return doubt.others_help and self._is_confirmed(key, claim, doubt.reason)
 
-    def _repeats(self, told: _Known, held: _Known, reason: Reason) -> bool:
-        if held.told.session != told.told.session or self._jumps(told.price, held.price):
+    def _repeats(self, claim: _Known, held: _Known, reason: Reason) -> bool:
+        if held.moment.session != claim.moment.session or self._jumps(claim.price, held.price):
             return False
         if reason is Reason.REFERENCE:
-            return _both_near(told.previous_close, held.previous_close)
-        return held.volume is None or told.volume is None or told.volume >= held.volume
+            return _both_near(claim.previous_close, held.previous_close)
+        return held.volume is None or claim.volume is None or claim.volume >= held.volume
 
-    def _is_confirmed(self, key: _Key, told: _Known, reason: Reason) -> bool:
-        """Whether another provider says the same in this session, be its own quote held back or not.
+    def _is_confirmed(self, key: _Key, claim: _Known, reason: Reason) -> bool:
+        """Whether another provider reports the same in this session, even if its own quote is held back.
 
-        What it said before the quote that is doubted against says nothing of it: both may show the same old page.
+        Only what it reported after our last accepted quote counts: before that, both may show the same old page.
         """
         known = self._known.get(key)
         since = known.received_at if known else ""
-        for other in ((source, key[1]) for source in self._sources if source != key[0]):
+        for other in ((provider, key[1]) for provider in self._providers if provider != key[0]):
             held = self._held.get(other)
             quotes = [self._known.get(other), held.quote if held else None]
             later = [quote for quote in quotes if quote is not None and quote.received_at >= since]
-            if any(_says_same(told, quote, reason) for quote in later):
+            if any(_says_same(claim, quote, reason) for quote in later):
                 return True
         return False
 
 
-def _told(quote: StockUpdate, moment: Moment, volume: int | None) -> _Known:
+def _as_known(quote: StockUpdate, moment: Moment, volume: int | None) -> _Known:
     received_at = quote.received_at or ""
     return _Known(moment, quote.timestamp, quote.price, volume, quote.previous_close, received_at)
 
 
-def _says_same(told: _Known, other: _Known, reason: Reason) -> bool:
-    """Whether another provider's quote says what is doubted of this one."""
-    if told.told.session != other.told.session or not _near(told.price, other.price, _SAME_PRICE):
+def _says_same(claim: _Known, other: _Known, reason: Reason) -> bool:
+    """Whether another provider's quote confirms the doubted value of this one."""
+    if claim.moment.session != other.moment.session or not _near(claim.price, other.price, _SAME_PRICE):
         return False
     if reason is Reason.VOLUME:
-        return _both_near(told.volume, other.volume)
+        return _both_near(claim.volume, other.volume)
     if reason is Reason.REFERENCE:
-        return _both_near(told.previous_close, other.previous_close)
-    return reason is Reason.JUMP or told.told.text[:_MINUTE] == other.told.text[:_MINUTE]
+        return _both_near(claim.previous_close, other.previous_close)
+    return reason is Reason.JUMP or claim.moment.text[:_MINUTE] == other.moment.text[:_MINUTE]
 
 
 def _near(a: float, b: float, share: float) -> bool:

@@ -1,4 +1,4 @@
-"""What became of a list: the universe beside what the exchange lists today.
+"""Compares the universe with the stocks that the exchange lists today.
 
 The ISIN is the stable key: a ticker may change, and may even be given to another company.
 """
@@ -28,7 +28,9 @@ class ListedShare(Protocol):
 class Change(StrEnum):
     """What may have happened to a stock of the list."""
 
-    RENAMED = "renamed"  # the same ISIN has another ticker: we would follow nothing, or another company
+    RENAMED = (
+        "renamed"  # the same ISIN has a new ticker: the old one gives no quotes, or those of another company
+    )
     DELISTED = "delisted"  # neither ticker nor ISIN is listed any more
     OTHER_ISIN = "other_isin"  # the ticker is another security now
     ISIN_UNKNOWN = "isin_unknown"  # our list lacks it, so that a new ticker would look like a delisting
@@ -49,7 +51,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def compare(universe: Universe, listed: Iterable[ListedShare]) -> list[Difference]:
-    """Every difference, in the order of the symbols. An empty listing would report all as delisted: refuse it before."""
+    """Every difference, ordered by symbol. Reject an empty listing first: it would report all stocks as delisted."""
     shares = list(listed)
     by_symbol = {share.symbol: share for share in shares}
     by_isin = {share.isin: share for share in shares if share.isin}
@@ -61,9 +63,9 @@ def compare(universe: Universe, listed: Iterable[ListedShare]) -> list[Differenc
 
 
 def corrected(universe: Universe, differences: Iterable[Difference]) -> list[Member]:
-    """The members with new tickers, names and ISINs and without the delisted; what is another security now is left out.
+    """The members with new tickers, names and ISINs and without delisted stocks and tickers that now name another security.
 
-    ``as_of`` stays: who belongs to the index was not looked at.
+    ``as_of`` stays: membership of the index was not checked.
     """
     members = {member.symbol: member for member in universe.members()}
     for difference in differences:
@@ -77,7 +79,7 @@ def corrected(universe: Universe, differences: Iterable[Difference]) -> list[Mem
 def _differences(ours: Member, named: ListedShare | None, same: ListedShare | None) -> Iterator[Difference]:
     """``named`` has our ticker today, ``same`` our ISIN."""
     if named and named.isin == ours.isin:
-        same = named  # a page may list a security twice
+        same = named  # a page may list a security twice: prefer the row that has both
     share = same or named
     if share is None:
         why = "delisted or suspended" if ours.isin else "delisted, suspended, or renamed (we lack its ISIN)"

@@ -1,8 +1,8 @@
-"""Somebody's list of stocks, as spreadsheets and web pages save it, made into ours.
+"""Imports a list of stocks as saved by spreadsheets and web pages.
 
-Known shapes: comma, semicolon or tab; UTF-8, UTF-16 with its mark, or cp1250 (a Polish Windows); lines above the
-header (a title, a date) and empty lines are passed over. Columns are found by their names, in any order. A list
-without tickers (a fund's holdings) will do when its ISINs are known.
+Accepted: comma, semicolon or tab; UTF-8, UTF-16 with a byte order mark, or cp1250 (a Polish Windows). Lines above the
+header (a title, a date) and empty lines are skipped. Columns are found by their names, in any order. A list
+without tickers (a fund's holdings) is accepted if its ISINs are known.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def read(origin: str, data: bytes, *, as_of: date, tickers: Mapping[str, str]) -
 
 def _text(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise ValueError(f"is larger than {MAX_BYTES:,} bytes, no list of stocks is")
+        raise ValueError(f"is larger than {MAX_BYTES:,} bytes, too large for a list of stocks")
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise ValueError("is a spreadsheet; save it as CSV first")
     for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1250"):
@@ -97,7 +97,7 @@ def _table(text: str) -> _ParsedList:
 
 
 def _columns(header: list[str]) -> dict[str, int]:
-    """Which field is in which column; the first of two columns for one field counts."""
+    """The column of each field; of two columns for one field the first counts."""
     found: dict[str, int] = {}
     for place, cell in enumerate(header):
         for field, names in _HEADERS.items():
@@ -118,7 +118,7 @@ def _member(cells: list[str], columns: Mapping[str, int], as_of: date, tickers: 
     symbol = fields.get("symbol", "").upper() or tickers.get(isin, "")
     if not symbol and isin:
         raise ValueError(
-            f"isin '{isin}' has no ticker here, and no packaged list knows it; add one in a column symbol"
+            f"isin '{isin}' has no ticker here and is in no packaged list; add a column symbol with its ticker"
         )
     if isin in ("-", "N/A"):
         isin = ""

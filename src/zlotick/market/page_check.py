@@ -13,17 +13,17 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.dating import FINAL_AFTER, last_session
+from zlotick.market.trading_hours import FINAL_AFTER, last_session
 from zlotick.model import StockUpdate, utc_text, utc_time
 
 MANY = 5
-"""From so many stocks on, what they have in common says something about the page."""
+"""With this many stocks, what they have in common is evidence about the page."""
 
 JUMPED_SHARE = 5
-"""One in so many stocks beyond the jump limit: the page is broken."""
+"""If one stock in this many is beyond the jump limit, the page is broken."""
 
 RECENT = timedelta(days=7)
-"""A recorded price says something about the next one for so long."""
+"""For this long a recorded price can be compared with the next one."""
 
 _DATE = len("2025-04-30")
 _UTC = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z")
@@ -43,7 +43,7 @@ class PageCheck(NamedTuple):
     def why_broken(
         self, quotes: Sequence[StockUpdate], recorded: Mapping[str, StockUpdate], *, web: bool = True
     ) -> str | None:
-        """Why the answer as a whole is wrong, None when nothing speaks against it.
+        """Why the answer as a whole is wrong; None if it is believable.
 
         ``recorded`` are the last recorded quotes, of any provider; ``web``: the answer is a web page, on which equal
         prices are placeholders. Only well-formed quotes are looked at.
@@ -109,7 +109,7 @@ class PageCheck(NamedTuple):
 
 
 def _is_sound(quote: object) -> bool:
-    """Whether its numbers and times can be compared at all: what is not well-formed is for validation to reject."""
+    """Whether its numbers and times can be compared; malformed quotes are left for validation to reject."""
     if not isinstance(quote, StockUpdate) or not isinstance(quote.symbol, str):
         return False
     for number in (quote.price, quote.previous_close):
@@ -126,7 +126,7 @@ def _placeholders(quotes: Sequence[StockUpdate]) -> str | None:
 
 
 def _other_trades(pairs: Sequence[tuple[StockUpdate, StockUpdate]]) -> str | None:
-    """Two providers that tell the last trade of the same minute must tell about the same price."""
+    """Two providers that report a last trade of the same minute must report about the same price."""
     same = [
         (new, old)
         for new, old in pairs

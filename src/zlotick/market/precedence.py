@@ -1,10 +1,10 @@
-"""Which of two quotes of one stock is in force: time never goes back when another source takes over. Pure.
+"""Which of two quotes of one stock is in force: time never goes back when another provider takes over. Pure.
 
-During an outage the next source answers, and it may be further behind the exchange. So, between two sources,
-the later exchange time wins; at the same exchange time the source that is asked first wins (it knows more of the
-quote: that is why it is first). Some sources tell the time to the minute: theirs is then the same trade as any of
-that minute. Where a source does not tell the exchange time, what was seen last is taken.
-Within one source :mod:`zlotick.market.validation` already sees to the order.
+During an outage the next provider answers, and it may be further behind the exchange. So, between two providers,
+the later exchange time wins; at the same exchange time the provider that comes first in the order wins (it is first because
+its quotes are more complete). Some providers give the time to the minute: their trade then equals any trade of that
+minute. If a provider gives no exchange time, the newest observation wins.
+Within one provider :mod:`zlotick.market.validation` already ensures the order.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _SECONDS = len("2025-04-30T09:00:")
 
 
 class Precedence(Enum):
-    """What an accepted quote is, compared with the one in force."""
+    """An accepted quote compared with the one in force."""
 
     TAKEN = "taken"  # it is in force from now on
-    CONFIRMS = "confirms"  # the same trade, told by a later source: the one in force is up to date
-    BEHIND = "behind"  # an earlier trade than the one in force: it says nothing of it
+    CONFIRMS = "confirms"  # the same trade from a provider later in the order: the one in force is up to date
+    BEHIND = "behind"  # an earlier trade than the one in force: no evidence about it
 
 
 def precedence_of(quote: StockUpdate, in_force: StockUpdate | None, order: Sequence[str]) -> Precedence:
-    """``order``: the names of the sources, the first one first. A source not among them comes last."""
+    """Compare by exchange time, then by ``order``: provider names, first one first; others come last."""
     if in_force is None or in_force.data_source == quote.data_source:
         return Precedence.TAKEN
     new, old = quote.exchange_time, in_force.exchange_time
@@ -41,7 +41,7 @@ def precedence_of(quote: StockUpdate, in_force: StockUpdate | None, order: Seque
 def split_by_precedence(
     accepted: Sequence[StockUpdate], in_force: Mapping[str, StockUpdate], order: Sequence[str]
 ) -> tuple[list[StockUpdate], list[StockUpdate]]:
-    """What is to be recorded (something traded), and what shows that the quote in force is up to date."""
+    """Two lists: the quotes to record (something traded), and those that prove the quote in force up to date."""
     changed, seen = [], []
     for quote in accepted:
         known = in_force.get(quote.symbol)
@@ -54,7 +54,7 @@ def split_by_precedence(
 
 
 def _same_minute(new: str, old: str) -> bool:
-    """Whether the new time is the minute of the old one, told without its seconds."""
+    """Whether the new time is the old one without its seconds."""
     return new[_SECONDS:] == "00.000Z" and new[:_SECONDS] == old[:_SECONDS]
 
 

@@ -1,6 +1,6 @@
-"""What may be asked of the stored quotes, and the candles among the answers. Pure values.
+"""Queries of stored quotes, and stored candles. Pure values.
 
-Whoever asks and whoever stores do not know each other: they share these.
+The gateway and the stores do not import each other; they share these types.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Interval = Literal["1m", "5m", "1h", "1d"]
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """The replay that is running. What is stored of its sources after ``moment`` is of an earlier round, and yet to come."""
+    """The running replay. Rows of its providers after ``moment`` come from an earlier round: they lie in its future."""
 
-    sources: tuple[str, ...]
+    providers: tuple[str, ...]
     moment: datetime  # aware
 
 
@@ -30,14 +30,14 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     begin: datetime | None = None  # aware; included
     end: datetime | None = None  # aware; not included
-    data_source: str | None = None  # None: of every source
-    replay: Replay | None = None  # whose future is left out
+    data_source: str | None = None  # None: of every provider
+    replay: Replay | None = None  # rows of its future are left out
 
 
 class StoredCandle(msgspec.Struct, frozen=True):
-    """What one source told of one bucket of time (UTC). No trade, no candle.
+    """One provider's candle of one bucket of time (UTC). No trade, no candle.
 
-    ``volume`` is in shares, null when the source tells none: what the day's total grew by since the source's
+    ``volume`` is in shares, null when the provider reports none: the growth of the day's total since the provider's
     previous candle of that UTC day. The day's first candle has all that was traded until its end.
     """
 
@@ -54,7 +54,7 @@ class StoredCandle(msgspec.Struct, frozen=True):
 
 
 class History(Protocol):
-    """A store that can be asked. Pages are bounded; none is held back while the next one is awaited.
+    """A store that answers queries. Pages are bounded; each is yielded before the next one is awaited.
 
     Every page has a deadline of its own. Raises :class:`zlotick.errors.Transient` or
     :class:`zlotick.errors.Fatal`.

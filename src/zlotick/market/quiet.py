@@ -1,7 +1,7 @@
-"""A page without a new trade while the market trades: a source that stands still, or a halt of the whole market. Pure.
+"""A page without a new trade while the market trades: a provider that stands still, or a halt of the whole market. Pure.
 
-One stock may rest for hours. Of a whole page that cannot be told apart from a source that stands still, and is worth
-a look in either case.
+One stock may go without a trade for hours. A whole page without one means that the provider stands still or the market
+is halted; the two look the same, and both deserve a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _TRADING = (Phase.OPENING_AUCTION, Phase.CONTINUOUS)
 
 
 def quiet_for(newest: datetime, delay: timedelta, now: datetime, calendar: Calendar) -> timedelta | None:
-    """How long there has been no new trade on the page, beyond its delay; None while that is nothing to speak of."""
+    """How long there has been no new trade on the page, beyond its delay; None while that is normal."""
     shown = now - delay  # what the page shows now
     trading = all(calendar.phase(moment) in _TRADING for moment in (shown - LIMIT, shown))
     age = shown - newest

@@ -1,9 +1,9 @@
 """Why there is no newer quote of a stock, and whether the one in force is stale. Pure.
 
-What counts is what the newest answers said of a symbol: its quote, or why there is none (:class:`StaleReason`). A
-quote is stale when no answer has shown it for too long while its source should speak. A stock that its source lists
-without a trade keeps its last price; a source whose whole page stands still keeps nobody's. A standing is computed
-when it is shown and never stored.
+The newest answers decide: each has a symbol's quote, or a reason why not (:class:`StaleReason`). A quote is stale when
+no answer has shown it for too long while its provider should answer. A stock that its provider lists without a trade
+keeps its last price; if a provider's whole page stands still, all its quotes are stale. A standing is computed when it
+is shown and never stored.
 """
 
 from __future__ import annotations
@@ -13,80 +13,80 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from zlotick.market.calendar import session_date
-from zlotick.market.dating import trading_time
 from zlotick.market.schedule import Schedule
+from zlotick.market.trading_hours import trading_time
 from zlotick.model import FRESH, Origin, StaleReason, Standing, StockUpdate, utc_time
 
 MISSED = 3
-"""A source may miss two of its turns in a row; the third makes its quotes stale."""
+"""A provider may miss two turns in a row; the third makes its quotes stale."""
 
 QUIET_FOR = timedelta(days=7)
-"""A share without a trade for longer than that is worth a look: it may be suspended, renamed or gone."""
+"""A stock without a trade for longer may be suspended, renamed or delisted: its quote is stale."""
 
 STANDS_STILL = timedelta(minutes=90)
-"""So much trading without a single new trade on a whole page is no quiet market (a halt of the whole exchange on
-2025-04-07 took 75 minutes)."""
+"""After this much trading time without a new trade on a whole page, the provider stands still (the halt of the whole
+exchange on 2025-04-07 took 75 minutes)."""
 
 
 class Observation(NamedTuple):
-    """One answer of a source, after validation."""
+    """One answer of a provider, after validation."""
 
-    source: str
+    provider: str
     at: datetime
-    quotes: Sequence[StockUpdate]  # what it said that stands
+    quotes: Sequence[StockUpdate]  # those that passed validation
     absent: Mapping[str, StaleReason] = {}
     newest_trade: datetime | None = None  # of its whole page
     delay: timedelta = timedelta()
 
 
 class _Seen(NamedTuple):
-    source: str
+    provider: str
     at: datetime
     quote: StockUpdate
 
 
 class _Word(NamedTuple):
-    """Why a source had no quote of a symbol."""
+    """Why a provider had no quote of a symbol."""
 
     reason: StaleReason
-    source: str
+    provider: str
     at: datetime
 
 
 class StalenessTracker:
-    """Remembers what the answers said of each symbol. ``interval(source)``: seconds from one turn of it to the next."""
+    """Remembers the newest answer for each symbol. ``interval(provider)``: seconds between two of its turns."""
 
     def __init__(self, schedule: Schedule, interval: Callable[[str], float]) -> None:
         self._schedule = schedule
         self._interval = interval
         self._seen: dict[str, _Seen] = {}
-        self._words: dict[str, _Word] = {}  # what was said of a symbol after it was last seen
-        self._shown_by: dict[str, set[str]] = {}  # the sources that ever had the symbol
-        self._last: dict[str, Observation] = {}  # the newest answer of each source
+        self._words: dict[str, _Word] = {}  # reasons given for a symbol after it was last seen
+        self._shown_by: dict[str, set[str]] = {}  # the providers that ever had the symbol
+        self._last: dict[str, Observation] = {}  # the newest answer of each provider
 
     def restore(self, quotes: Mapping[str, StockUpdate]) -> None:
-        """Take up from recorded quotes: a source spoke at the latest when its newest quote was observed."""
+        """Continue from recorded quotes: a provider last answered when its newest quote was observed, or later."""
         observed: dict[str, datetime] = {}
         for quote in quotes.values():
             moment = utc_time(quote.received_at or quote.timestamp)
             observed[quote.data_source] = max(moment, observed.get(quote.data_source, moment))
-        for source, at in observed.items():
-            own = [quote for quote in quotes.values() if quote.data_source == source]
-            self.observe(Observation(source, at, own))
+        for provider, at in observed.items():
+            own = [quote for quote in quotes.values() if quote.data_source == provider]
+            self.observe(Observation(provider, at, own))
 
     def observe(self, observation: Observation) -> None:
-        """A source answered."""
-        self._last[observation.source] = observation._replace(quotes=(), absent={})
+        """Take in one answer of a provider."""
+        self._last[observation.provider] = observation._replace(quotes=(), absent={})
         for quote in observation.quotes:
-            self._seen[quote.symbol] = _Seen(observation.source, observation.at, quote)
+            self._seen[quote.symbol] = _Seen(observation.provider, observation.at, quote)
             self._words.pop(quote.symbol, None)
-            self._shown_by.setdefault(quote.symbol, set()).add(observation.source)
+            self._shown_by.setdefault(quote.symbol, set()).add(observation.provider)
         for symbol, reason in observation.absent.items():
             seen, word = self._seen.get(symbol), self._words.get(symbol)
             if word is not None and observation.at < word.at:
-                continue  # an answer that stands from earlier: a newer one has said more
-            if seen is None or seen.at < observation.at or seen.source == observation.source:
-                self._words[symbol] = _Word(reason, observation.source, observation.at)
+                continue  # a reused older answer: a newer one is already known
+            if seen is None or seen.at < observation.at or seen.provider == observation.provider:
+                self._words[symbol] = _Word(reason, observation.provider, observation.at)
 
     def never_stale(self, quotes: Iterable[StockUpdate]) -> None:
         """Replayed and simulated quotes do not age."""
@@ -96,9 +96,11 @@ class StalenessTracker:
                 self._words.pop(quote.symbol, None)
 
     def standings(self, now: datetime) -> dict[str, Standing]:
-        """The standing of every symbol that is not simply fresh."""
-        since = {source: self._since(source, now) for source in self._last}
-        still = {source for source, observation in self._last.items() if self._stands_still(observation, now)}
+        """The standing of every symbol that is not fresh."""
+        since = {provider: self._since(provider, now) for provider in self._last}
+        still = {
+            provider for provider, observation in self._last.items() if self._stands_still(observation, now)
+        }
         found = {}
         for symbol, seen in self._seen.items():
             standing = self._standing(symbol, seen, since, still, now)
@@ -117,8 +119,8 @@ class StalenessTracker:
         word = self._words.get(symbol)
         if word is not None and word.reason is StaleReason.RENAMED:
             return Standing(stale=True, reason=word.reason)
-        if seen.at >= since[seen.source]:
-            if seen.source in still:
+        if seen.at >= since[seen.provider]:
+            if seen.provider in still:
                 return Standing(stale=True, reason=StaleReason.UNCHANGED)
             if seen.quote.origin is Origin.END_OF_DAY and self._is_overdue(seen.quote, now):
                 return Standing(stale=True, reason=StaleReason.MISSING)
@@ -128,26 +130,26 @@ class StalenessTracker:
     def _unseen(
         self, symbol: str, seen: _Seen, word: _Word | None, since: Mapping[str, datetime]
     ) -> Standing:
-        """Of a symbol that no answer has shown for too long."""
-        sources = self._shown_by[symbol] | ({word.source} if word else set())
+        """The standing of a symbol that no answer has shown for too long."""
+        providers = self._shown_by[symbol] | ({word.provider} if word else set())
         spoke = max(
-            (self._last[name].at for name in sources if self._last[name].at >= since[name]), default=None
+            (self._last[name].at for name in providers if self._last[name].at >= since[name]), default=None
         )
         if spoke is None:
             return Standing(stale=True, reason=StaleReason.SILENT)
         if word is None or word.at < seen.at:
-            # Another source may answer with an earlier trade: that says nothing of the one in force.
-            its_own = self._last[seen.source].at >= since[seen.source]
+            # Another provider may answer with an earlier trade: no evidence about the one in force.
+            its_own = self._last[seen.provider].at >= since[seen.provider]
             return Standing(stale=True, reason=StaleReason.MISSING if its_own else StaleReason.SILENT)
         earlier = session_date(utc_time(seen.quote.timestamp)) < session_date(spoke)
         quiet = word.reason is StaleReason.NOT_TRADED and earlier and spoke - seen.at <= QUIET_FOR
         return Standing(stale=not quiet, reason=word.reason)
 
-    def _since(self, source: str, now: datetime) -> datetime:
-        return self._schedule.fresh_since(now, timedelta(seconds=MISSED * self._interval(source)))
+    def _since(self, provider: str, now: datetime) -> datetime:
+        return self._schedule.fresh_since(now, timedelta(seconds=MISSED * self._interval(provider)))
 
     def _stands_still(self, observation: Observation, now: datetime) -> bool:
-        """Whether the newest trade of a whole page is too old for a market that trades."""
+        """Whether the newest trade of a whole page is too old while the market trades."""
         if observation.newest_trade is None:
             return False
         calendar = self._schedule.calendar

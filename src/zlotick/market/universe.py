@@ -55,12 +55,12 @@ class Universe(msgspec.Struct, frozen=True):
 
     @property
     def age_days(self) -> int:
-        """Days since the list was true."""
+        """Days since ``as_of``."""
         return (datetime.now(WARSAW).date() - self.as_of).days
 
     @property
     def is_old(self) -> bool:
-        """Whether a revision of the index has certainly passed since the list was true."""
+        """Whether the index has certainly been revised since ``as_of``."""
         return self.age_days > OLD_AFTER_DAYS
 
     def members(self) -> list[Member]:
@@ -72,12 +72,12 @@ class Universe(msgspec.Struct, frozen=True):
 
 
 def log_if_old(universe: Universe) -> None:
-    """Say in the log that the list is old: a warning where it is the user's own.
+    """Log that the list is old: a warning for the user's own list.
 
-    The packaged list is as old as the release: a fresh install would begin with a warning.
+    Only an info for the packaged list, which is as old as the release: else a fresh install would start with a warning.
     """
     if universe.is_old:
-        import structlog  # it takes longer to load than a list to read, and most commands need the list only
+        import structlog  # slow to import, and most commands only read the list
 
         log = structlog.stdlib.get_logger("zlotick.market")
         (log.info if universe.packaged else log.warning)(
@@ -110,7 +110,7 @@ def load(config: UniverseConfig) -> Universe:
 
 
 def csv_text(members: Iterable[Member]) -> str:
-    """The members as a list that :func:`load` reads."""
+    """The members as CSV that :func:`load` can read."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -124,7 +124,7 @@ def _lines(config: UniverseConfig) -> tuple[str, list[str]]:
     source = config.file or packaged
     origin = str(config.file or f"packaged {config.index}.csv")
     try:
-        # Spreadsheets put a byte order mark first.
+        # Spreadsheets write a byte order mark first.
         return origin, source.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError([f"universe.file {origin}: cannot be read: {error.strerror}"]) from error

@@ -1,7 +1,7 @@
 """Which quotes may be published: every rule has a name, every rejection says field, value and rule. Pure.
 
-A *session* of a quote is the Warsaw date of its event time. Impossible values are rejected for good; doubtful ones
-are held back until they are settled (:mod:`zlotick.market.doubts`).
+The *session* of a quote is the Warsaw date of its event time. Impossible values are rejected; doubtful ones are held
+back until they are settled (:mod:`zlotick.market.doubts`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from zlotick.model import RejectedQuote, StockUpdate, utc_time
 __all__ = ["Reason", "Validator"]
 
 _CHANGES_KEPT = 100_000
-_TOLD_BY = operator.attrgetter(*(name for name in StockUpdate.__struct_fields__ if name != "received_at"))
+_CONTENT_OF = operator.attrgetter(*(name for name in StockUpdate.__struct_fields__ if name != "received_at"))
 _MINUTE = len("2025-04-30T09:00")
 
 
 class Validator:
-    """Accepts or rejects quotes, and remembers the last accepted of each symbol and source.
+    """Accepts or rejects quotes, and remembers the last accepted of each symbol and provider.
 
     ``universe_symbols=None`` accepts every symbol. ``jump_limit_percent`` bounds the move against the last price in
-    the session, of whatever source, or against the previous close for the first quote of a session.
+    the session, of whatever provider, or against the previous close for the first quote of a session.
     """
 
     def __init__(
@@ -55,27 +55,27 @@ class Validator:
         self._calendar = calendar or Calendar()
         self._future_tolerance = future_tolerance
         self._doubts = Doubts(jump_limit_percent)
-        self._trading_minute = ""  # the last one that was looked up: quotes of one cycle have few
+        self._trading_minute = ""  # the last one that passed: the quotes of a cycle share few
         self._given: dict[
             tuple[str, str], tuple[StockUpdate, StockUpdate]
-        ] = {}  # as it came, and as it was accepted
+        ] = {}  # as received, and as accepted
         self._changes: dict[tuple[float, float | None], tuple[float | None, float | None]] = {}
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
-        """Take up where a former run ended: its last accepted quotes."""
+        """Continue from the last accepted quotes of an earlier run."""
         self._doubts.restore(last)
 
-    def forget(self, source: str) -> None:
-        """The source begins its material again: its time and volumes may go back once."""
-        self._doubts.forget(source)
-        self._given = {key: given for key, given in self._given.items() if key[0] != source}
+    def forget(self, provider: str) -> None:
+        """The provider starts over (a replay): its times and volumes may go back once."""
+        self._doubts.forget(provider)
+        self._given = {key: given for key, given in self._given.items() if key[0] != provider}
 
     def check(
         self, quotes: Sequence[StockUpdate], now: datetime
     ) -> tuple[list[StockUpdate], list[RejectedQuote]]:
         """The quotes that may be published, canonical, and the others with their reasons.
 
-        ``now`` is the wall clock (aware): replayed quotes are simply in the past.
+        ``now`` is the wall clock (aware): replayed quotes are in the past.
         """
         accepted: dict[str, StockUpdate] = {}
         rejected: list[RejectedQuote] = []
@@ -102,12 +102,12 @@ class Validator:
         return list(accepted.values()), rejected
 
     def _again(self, given: StockUpdate, times: TimestampParser) -> StockUpdate | None:
-        """The quote that was accepted last, if a provider repeats it: most quotes of a cycle are such."""
+        """A fast path: the last accepted quote, if the provider repeats it, as it does for most quotes of a cycle."""
         key = (given.data_source, given.symbol)
         before = self._given.get(key)
         if before is None or not self._doubts.is_newest(*key):
             return None
-        if _TOLD_BY(before[0]) != _TOLD_BY(given):
+        if _CONTENT_OF(before[0]) != _CONTENT_OF(given):
             return None
         received_at = times.moment("received_at", given.received_at).text
         return msgspec.structs.replace(before[1], received_at=received_at)
@@ -125,7 +125,7 @@ class Validator:
             raise Rejection(Reason.DUPLICATE_SYMBOL, f"symbol '{symbol}' came twice; one is enough")
 
     def _check_hours(self, quote: StockUpdate) -> None:
-        """A trade that a provider reports happened while the exchange was trading."""
+        """A reported trade must lie within trading hours."""
         if quote.exchange_time is None or quote.origin is None or not quote.origin.ages:
             return
         minute = quote.exchange_time[:_MINUTE]
@@ -138,7 +138,7 @@ class Validator:
         self._trading_minute = minute
 
     def _with_change(self, quote: StockUpdate) -> StockUpdate:
-        """With the change that its two prices make: a provider's own may be rounded, or of another reference."""
+        """Compute the change from the two prices: the provider's own may be rounded, or refer to another close."""
         if quote.previous_close is None or quote.previous_close <= 0:
             return quote
         prices = (quote.price, quote.previous_close)

@@ -85,7 +85,7 @@ def _where(query: HistoryQuery, begin: datetime | None = None) -> str:
 
 def _past(replay: Replay) -> str:
     """What is no future of the replay."""
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in replay.sources)
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in replay.providers)
     return f"(timestamp <= '{utc_text(replay.moment)}' OR data_source NOT IN ({names}))"
 
 

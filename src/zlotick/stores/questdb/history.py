@@ -136,8 +136,10 @@ def _chosen(table: str, query: HistoryQuery, begin: datetime) -> tuple[str, list
         args.append(query.data_source)
     if query.replay is None:
         return f"{table} WHERE {where}", args
-    args += [query.replay.moment, *query.replay.sources]
-    moment, *names = [f"${number}" for number in range(len(args) - len(query.replay.sources), len(args) + 1)]
+    args += [query.replay.moment, *query.replay.providers]
+    moment, *names = [
+        f"${number}" for number in range(len(args) - len(query.replay.providers), len(args) + 1)
+    ]
     others = " AND ".join(f"data_source <> {name}" for name in names)  # NOT IN takes no parameters
     past = f"(timestamp <= {moment} OR {others})"
     if table == TABLE:
