@@ -10,6 +10,7 @@ from zlotick.model import (
     Alert,
     AlertCondition,
     CycleReport,
+    DeadLetter,
     Entry,
     Origin,
     Position,
@@ -58,12 +59,18 @@ def alert(number: int = 0, **fields: Any) -> Alert:
     return Alert(**known | fields)
 
 
-def batch(*quotes: StockUpdate, status: str = "open") -> UpdateBatch:
-    return UpdateBatch(quotes[0].timestamp if quotes else TIME, status, list(quotes))
+def batch(*quotes: StockUpdate | str, price: float = 10.0, status: str = "open") -> UpdateBatch:
+    """A batch of one quote unless told otherwise; a symbol stands for its quote at ``price``."""
+    made = [quote(one, price) if isinstance(one, str) else one for one in quotes or ("ABS",)]
+    return UpdateBatch(made[0].timestamp, status, made)
 
 
-def entry(offset: int, *quotes: StockUpdate, epoch: str = "e1", status: str = "open") -> Entry:
+def entry(offset: int, *quotes: StockUpdate | str, epoch: str = "e1", status: str = "open") -> Entry:
     return Entry(Position(epoch, offset), batch(*quotes, status=status))
+
+
+def letter(offset: int = 1, symbol: str = "ABS", reader: str = "questdb", reason: str = "no") -> DeadLetter:
+    return DeadLetter(reader, offset, symbol, reason, quote(symbol), TIME)
 
 
 def report(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
-from tests.journal.quotes import batch, letter, quote
+from tests.factories import batch, letter, quote
 
 from zlotick.config import JournalConfig
 from zlotick.errors import AlreadyRunning, JournalError
@@ -75,7 +75,7 @@ class JournalContract:
         assert await journal.read(0) == entries
 
     async def test_what_was_appended_is_read(self, journal: Journal) -> None:
-        entries = [await journal.append(batch("ŻYW", "ABC", price=n)) for n in (1.5, 2.25, 3.1)]
+        entries = [await journal.append(batch("ŻYW", "ABS", price=n)) for n in (1.5, 2.25, 3.1)]
         assert await journal.read(0) == entries
         assert await journal.read(1, limit=1) == [entries[1]]
         assert await journal.read(3) == await journal.read(99) == await journal.read(10**30) == []
@@ -126,7 +126,7 @@ class JournalContract:
         async with make() as journal:
             assert (journal.position.epoch, journal.position.offset) == (epoch, 1)
             assert await journal.read(0) == [entry]
-            assert await journal.last_values() == {"ABC": quote()}
+            assert await journal.last_values() == {"ABS": quote()}
             assert await journal.cursor("questdb") == 1
             assert await journal.dead_letters() == [letter()]
             assert len(await journal.rejected()) == 1

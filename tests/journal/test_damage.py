@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.journal.quotes import batch
+from tests.factories import batch
 
 from zlotick.errors import JournalError
 from zlotick.gateway.fanout.recovery import CannotResume, Tail, missed

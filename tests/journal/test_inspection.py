@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.journal.quotes import batch
+from tests.factories import batch
 
 from zlotick.errors import AlreadyRunning, JournalError
 from zlotick.journal.inspection import inspect

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.journal.quotes import TIME, batch, letter, quote
+from tests.factories import TIME, batch, letter, quote
 
 from zlotick.journal import readers
 from zlotick.journal.sqlite import SqliteJournal

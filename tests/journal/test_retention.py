@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 from structlog.testing import capture_logs
+from tests.factories import batch
 from tests.journal.contract import take
-from tests.journal.quotes import batch
 
 from zlotick.config import JournalConfig
 from zlotick.journal.retention import MB

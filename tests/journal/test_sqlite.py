@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.factories import batch, letter
 from tests.journal.contract import Clock, JournalContract, Make, take
-from tests.journal.quotes import batch, letter
 
 from zlotick.config import JournalConfig
 from zlotick.errors import JournalError
@@ -174,7 +174,7 @@ async def test_an_operator_reads_it_with_sql(path: Path) -> None:
     import sqlite3
 
     async with SqliteJournal(path) as journal:
-        await journal.append(batch("ABC", "ŻYW"))
+        await journal.append(batch("ABS", "ŻYW"))
 
     def look() -> list[Any]:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.journal.quotes import TIME, batch
+from tests.factories import TIME, batch
 
 from zlotick.errors import AlreadyRunning, JournalError
 from zlotick.journal import entries
@@ -35,7 +35,7 @@ def opened(path: Path) -> JournalFile:
 def filled(path: Path, count: int = 3) -> JournalFile:
     file = opened(path)
     for n in range(count):
-        file.append(batch("ABC", f"S{n}", price=n + 1), TIME)
+        file.append(batch("ABS", f"S{n}", price=n + 1), TIME)
     return file
 
 
@@ -44,7 +44,7 @@ def filled(path: Path, count: int = 3) -> JournalFile:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tests.journal.quotes import batch
+from tests.factories import batch
 from zlotick.config import JournalConfig
 from zlotick.journal.sqlite import SqliteJournal
 

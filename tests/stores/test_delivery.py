@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.stores.quotes import batch, quote
+from tests.factories import batch, quote
 
 from zlotick.connections.monitor import ConnectionMonitor
 from zlotick.errors import Fatal, JournalError, Transient

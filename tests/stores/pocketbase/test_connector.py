@@ -5,8 +5,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from tests.factories import entry, quote
 from tests.stores.pocketbase.conftest import Server
-from tests.stores.quotes import entry, quote
 
 from zlotick.config import PocketbaseConfig, Secret
 from zlotick.errors import ConfigError, Fatal, Transient
@@ -29,7 +29,7 @@ def test_it_is_a_sink(pocketbase_server: PocketbaseConfig) -> None:
 async def test_the_guides_calls(connector: PocketbaseConnector, server: Server) -> None:
     await connector.distribute_stock_update(quote("PKN", 65.50))
     (row,) = await server.rows()
-    assert (row["id"], row["symbol"], row["price"], row["volume"]) == ("PKN", "PKN", 65.5, 1_250_000)
+    assert (row["id"], row["symbol"], row["price"], row["volume"]) == ("PKN", "PKN", 65.5, 1200)
     created = await connector.create_record(
         "alerts",
         {"symbol": "PKN", "condition": "price_above", "threshold": 65, "triggered_at": row["timestamp"]},
@@ -75,7 +75,7 @@ async def test_unknown_stays_unknown_and_zero_stays_zero(
         ({"filter": "change_percent = null"}, ["E"]),
         ({"sort": "-change_percent"}, ["D", "C", "B", "A", "E"]),
         ({"sort": "change_percent", "filter": "change_percent != null"}, ["A", "B", "C", "D"]),
-        ({"filter": "volume >= 1000000 && change_percent >= 2.5"}, ["C", "D"]),
+        ({"filter": "volume >= 1000 && change_percent >= 2.5"}, ["C", "D"]),
     ],
 )
 async def test_json_numbers_filter_and_sort_as_numbers(
@@ -158,7 +158,7 @@ async def test_a_guest_reads_and_cannot_write(connector: PocketbaseConnector, se
     assert (await server.ask("POST", records, stock_row(quote("AAA")), token=""))[0] == 400
     assert (await server.ask("PATCH", f"{records}/PKN", {"price": 1}, token=""))[0] == 404
     assert (await server.ask("DELETE", f"{records}/PKN", token=""))[0] == 403
-    assert [row["price"] for row in await server.rows()] == [65.5]
+    assert [row["price"] for row in await server.rows()] == [10.0]
 
 
 async def test_a_record_of_ours_gets_its_symbol_as_id(connector: PocketbaseConnector) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
+from tests.factories import batch, quote
 from tests.servers import PocketbaseServer, start_pocketbase
 from tests.stores.pocketbase.conftest import Server
-from tests.stores.quotes import batch, quote
 
 from zlotick.errors import Transient
 from zlotick.journal.sqlite import SqliteJournal
@@ -78,7 +78,7 @@ class House:
         async with asyncio.timeout(20):
             while await self._values("price") != wanted:
                 await asyncio.sleep(0.05)
-            while set((await self._values("high")).values()) != {66.8}:
+            while set((await self._values("high")).values()) != {10.6}:
                 await asyncio.sleep(0.05)
 
     async def _values(self, field: str) -> dict[str, float | None]:

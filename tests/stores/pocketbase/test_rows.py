@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.quotes import batch, quote
+from tests.factories import batch, quote
 
 from zlotick.model import Origin, Review, StaleReason, StockUpdate
 from zlotick.stores.pocketbase.rows import MarketPicture, quote_of, session_day, stock_row

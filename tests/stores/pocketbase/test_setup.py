@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.factories import quote
 from tests.servers import start_pocketbase
 from tests.stores.pocketbase.conftest import Server
-from tests.stores.quotes import quote
 
 from zlotick.errors import Fatal, Transient
 from zlotick.stores.pocketbase import PocketbaseConnector

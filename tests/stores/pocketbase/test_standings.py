@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.factories import batch, entry, quote
 from tests.servers import PocketbaseServer, start_pocketbase
 from tests.service_process import ServiceProcess
 from tests.stores.pocketbase.conftest import Server
-from tests.stores.quotes import batch, entry, quote
 
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import FRESH, Origin, Review, StaleReason, Standing, StockUpdate
@@ -80,7 +80,7 @@ async def test_a_record_carries_the_labels_of_its_quote(
         delay_seconds=900,
         received_at="2025-04-30T08:15:00.000Z",
     )
-    await marking.deliver([entry(1, told, quote("BBB"))])
+    await marking.deliver([entry(1, told, quote("BBB", origin=None))])
     first, second = await server.rows()
     assert {name: first[name] for name in ("origin", "review", "stale", "stale_reason", "delay_seconds")} == {
         "origin": "delayed", "review": "corrected", "stale": True, "stale_reason": "rejected", "delay_seconds": 900,
