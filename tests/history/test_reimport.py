@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.factories import quote
 from tests.history.test_load import candles, connector, expected, read
-from tests.stores.questdb.samples import make_quote
 
 from zlotick.config import QuestDBConfig
 from zlotick.history.load import CheckpointFile, Loaded, Loader
@@ -124,8 +124,8 @@ async def test_no_other_source_loses_a_row_while_the_service_writes(
     """The rows of a live source and of another import, at the very times of the erased ones, and new ones meanwhile."""
     await put(connector, tmp_path, BEFORE)
     others = [
-        make_quote(timestamp=quote.timestamp, symbol="AAA", data_source=source, price=quote.price)
-        for quote in await quotes(connector, "AAA")
+        quote("AAA", one.price, timestamp=one.timestamp, data_source=source)
+        for one in await quotes(connector, "AAA")
         for source in ("gpw", "import-1d")
     ]
     await connector.insert_batch(others)
@@ -136,7 +136,7 @@ async def test_no_other_source_loses_a_row_while_the_service_writes(
     async def serve() -> None:
         for number in count():
             moment = f"2025-03-03T{8 + number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}.500Z"
-            await service.insert_batch([make_quote(timestamp=moment, symbol="AAA", data_source="gpw")])
+            await service.insert_batch([quote(timestamp=moment, symbol="AAA", data_source="gpw")])
             written.append(moment)
             if done.is_set():
                 return

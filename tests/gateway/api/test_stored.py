@@ -16,9 +16,10 @@ import msgspec
 import polars
 import pytest
 from tests import servers
+from tests.factories import quote
 from tests.gateway.api.test_resources import Caller, Stored, calling
 from tests.market.test_candles import DAY, reference
-from tests.stores.questdb.samples import applied, drop_schema, make_quote, viewed
+from tests.stores.questdb.samples import applied, drop_schema, viewed
 
 from zlotick.config import QuestDBConfig
 from zlotick.market.queries import HistoryQuery, Interval, Replay
@@ -47,13 +48,13 @@ async def caller(connector: QuestDBConnector) -> AsyncIterator[Caller]:
         yield caller
 
 
-def quote(number: int) -> StockUpdate:
+def numbered(number: int) -> StockUpdate:
     moment = utc_text(MORNING + timedelta(seconds=number / 100))
-    return make_quote(timestamp=moment, symbol="ABS", volume=number, price=1.0 + number / 1000)
+    return quote(timestamp=moment, symbol="ABS", volume=number, price=1.0 + number / 1000)
 
 
 async def test_what_was_inserted_is_what_is_served(connector: QuestDBConnector, caller: Caller) -> None:
-    quotes = [quote(number * 3000) for number in range(5)]
+    quotes = [numbered(number * 3000) for number in range(5)]
     await connector.insert_batch(quotes)
     await applied(connector)
     _, answer = await caller.get("/history/ABS")
@@ -71,7 +72,7 @@ async def test_what_was_inserted_is_what_is_served(connector: QuestDBConnector, 
 
 @pytest.mark.parametrize("evil", ["' OR '1'='1", "ABS'; DROP TABLE stock_data; --", "x' UNION SELECT 1 --"])
 async def test_no_word_of_a_client_is_sql(connector: QuestDBConnector, caller: Caller, evil: str) -> None:
-    await connector.insert_batch([quote(0)])
+    await connector.insert_batch([numbered(0)])
     await applied(connector)
     assert (await caller.get(f"/history/{quoted(evil)}"))[0] == 404
     for path in ("/history/ABS", "/candles/ABS"):
@@ -85,7 +86,7 @@ async def test_no_word_of_a_client_is_sql(connector: QuestDBConnector, caller: C
 def rounds_of_quotes() -> list[StockUpdate]:
     """A session of a looped replay, stored whole in its first round; another source's rows of the same hours beside it."""
     return [
-        make_quote(
+        quote(
             timestamp=utc_text(MORNING + timedelta(minutes=7 * number)),
             symbol="ABS",
             data_source=source,
@@ -147,7 +148,9 @@ def candle_row(candle: dict[str, Any]) -> tuple[Any, ...]:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_fifty_thousand_rows_in_bounded_memory(connector: QuestDBConnector, caller: Caller) -> None:
     for first in range(0, ROWS, 10_000):
-        assert await connector.insert_batch([quote(number) for number in range(first, first + 10_000)]) == []
+        assert (
+            await connector.insert_batch([numbered(number) for number in range(first, first + 10_000)]) == []
+        )
     await applied(connector)
     seen, size, tail = 0, 0, b""
     tracemalloc.start()
@@ -169,7 +172,7 @@ async def test_a_dropped_view_is_503_with_the_reason_until_the_next_look(
     connector: QuestDBConnector, caller: Caller
 ) -> None:
     """A dropped view stayed away for ever, and its candles were 503 "try again in a moment", whatever the moment."""
-    await connector.insert_batch([quote(0)])
+    await connector.insert_batch([numbered(0)])
     await viewed(connector)
     await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
     code, said = await caller.refusal("/candles/ABS?interval=1m")

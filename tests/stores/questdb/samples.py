@@ -1,37 +1,13 @@
-"""Quotes to store, and what a test does to the server around them."""
+"""What a test does to the server."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from zlotick.model import Origin, Review, StockUpdate
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.http import BadLine
 from zlotick.stores.questdb.schema import CREATE_VIEWS
-
-
-def make_quote(**changes: object) -> StockUpdate:
-    fields: dict[str, object] = {
-        "timestamp": "2025-04-30T09:00:00.123Z",
-        "symbol": "11B",
-        "price": 512.5,
-        "change": 2.5,
-        "change_percent": 0.4902,
-        "volume": 1204,
-        "high": 515.0,
-        "low": 510.0,
-        "open": 510.0,
-        "market_status": "open",
-        "data_source": "replay",
-        "previous_close": 510.0,
-        "exchange_time": "2025-04-30T09:00:00.123Z",
-        "received_at": "2025-04-30T09:00:01.000Z",
-        "delay_seconds": 900,
-        "origin": Origin.REPLAYED,
-        "review": Review.CONFIRMED,
-    }
-    return StockUpdate(**(fields | changes))  # type: ignore[arg-type]
 
 
 async def applied(connector: QuestDBConnector) -> None:

@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stores.questdb.samples import applied, counted, make_quote
+from tests.factories import entry, quote
+from tests.stores.questdb.samples import applied, counted
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
 from zlotick.events import CONNECTION_STATUS, EventBus
-from zlotick.model import ConnectionStatus, Entry, Position, StockUpdate, UpdateBatch, utc_text, utc_time
+from zlotick.model import ConnectionStatus, StockUpdate, utc_text, utc_time
 from zlotick.stores.questdb import QuestDBConnector
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,7 +67,7 @@ def test_the_defaults_are_the_guides() -> None:
 
 
 async def test_sent_again_is_stored_once(connector: QuestDBConnector) -> None:
-    quotes = [make_quote(symbol=f"S{number:02}") for number in range(80)]
+    quotes = [quote(f"S{number:02}") for number in range(80)]
     corrected = msgspec.structs.replace(quotes[5], price=99.0, volume=None)
     await connector.insert_batch(quotes)
     await connector.insert_batch(quotes)
@@ -75,18 +76,13 @@ async def test_sent_again_is_stored_once(connector: QuestDBConnector) -> None:
     assert found == {quote.symbol: quote for quote in quotes} | {corrected.symbol: corrected}
 
 
-def entry(offset: int, *quotes: StockUpdate) -> Entry:
-    batch = UpdateBatch("2025-04-30T09:00:00.123Z", "open", list(quotes))
-    return Entry(Position("epoch", offset), batch)
-
-
 async def test_deliver_puts_aside_what_no_line_can_carry(connector: QuestDBConnector) -> None:
     bad = [
-        make_quote(symbol=""),
-        make_quote(symbol="NAN", price=float("nan")),
-        make_quote(symbol="T", timestamp=""),
+        quote(""),
+        quote("NAN", price=float("nan")),
+        quote("T", timestamp=""),
     ]
-    good = [make_quote(symbol="A"), make_quote(symbol="B"), make_quote(symbol="C")]
+    good = [quote("A"), quote("B"), quote("C")]
     entries = [entry(7, good[0], bad[0]), entry(8, bad[1]), entry(9, good[1], bad[2], good[2])]
     letters = await connector.deliver(entries)
     assert [(letter.offset, letter.symbol, letter.quote.timestamp) for letter in letters] == [
@@ -103,8 +99,8 @@ async def test_deliver_puts_aside_what_no_line_can_carry(connector: QuestDBConne
 async def test_a_quote_that_cannot_be_stored_is_an_error_for_who_inserts_it(
     connector: QuestDBConnector,
 ) -> None:
-    with pytest.raises(Fatal, match=r"'11B': volume 1\.5"):
-        await connector.insert_stock_data(make_quote(volume=1.5))
+    with pytest.raises(Fatal, match=r"'ABS': volume 1\.5"):
+        await connector.insert_stock_data(quote(volume=1.5))
 
 
 async def test_nothing_to_deliver(connector: QuestDBConnector) -> None:
@@ -115,7 +111,7 @@ async def test_a_lagging_delivery_sends_few_large_bodies(connector: QuestDBConne
     bodies = counted(connector)
     start = utc_time("2025-04-30T09:00:00Z")
     entries = [
-        entry(number, *(make_quote(symbol=f"S{symbol:02}", timestamp=utc_text(start + timedelta(seconds=number))) for symbol in range(80)))
+        entry(number, *(quote(f"S{symbol:02}", timestamp=utc_text(start + timedelta(seconds=number))) for symbol in range(80)))
         for number in range(connector.max_entries)
     ]  # fmt: skip
     await connector.deliver(entries)
@@ -201,7 +197,7 @@ async def test_a_type_changed_under_the_writer_blames_the_table_not_the_rows(
     await connector._http.execute("ALTER TABLE stock_data ADD COLUMN delay_seconds BOOLEAN")
     await applied(connector)
     with pytest.raises(Fatal, match="column delay_seconds: type BOOLEAN, needed INT"):
-        await connector.deliver([entry(1, *(make_quote(symbol=f"S{number}") for number in range(20)))])
+        await connector.deliver([entry(1, *(quote(f"S{number}", delay_seconds=900) for number in range(20)))])
     assert connector.monitor.status is ConnectionStatus.ERROR
 
 
@@ -209,18 +205,18 @@ async def test_a_table_dropped_under_the_writer_is_made_anew(connector: QuestDBC
     await connector.connect()
     await connector._http.execute("DROP TABLE stock_data")
     with pytest.raises(Transient, match="table does not exist"):
-        await connector.insert_batch([make_quote()])
-    await connector.insert_batch([make_quote()])
-    assert await stored(connector) == [make_quote()]
+        await connector.insert_batch([quote()])
+    await connector.insert_batch([quote()])
+    assert await stored(connector) == [quote()]
     # Dropped while idle: nothing may go to the dropped table over the kept connection.
     await connector._http.execute("DROP TABLE stock_data")
     await connector.connect()
-    await connector.insert_batch([make_quote()])
-    assert await stored(connector) == [make_quote()]
+    await connector.insert_batch([quote()])
+    assert await stored(connector) == [quote()]
 
 
 async def test_healthy(connector: QuestDBConnector) -> None:
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
     await applied(connector)
     health = await connector.health()
     assert health.healthy
@@ -239,8 +235,8 @@ def candles_of(quotes: list[StockUpdate], width: timedelta) -> dict[tuple[dateti
     """What the view should hold, computed here: UTC buckets, each key's last version."""
     last = {(utc_time(quote.timestamp), quote.symbol): quote for quote in quotes}
     buckets: dict[tuple[datetime, str], list[StockUpdate]] = defaultdict(list)
-    for (moment, symbol), quote in sorted(last.items()):
-        buckets[moment - (moment - _EPOCH) % width, symbol].append(quote)
+    for (moment, symbol), one in sorted(last.items()):
+        buckets[moment - (moment - _EPOCH) % width, symbol].append(one)
     built = {}
     for key, ticks in buckets.items():
         volumes = [quote.volume for quote in ticks if quote.volume is not None] or [None]
@@ -261,8 +257,8 @@ async def test_candles_equal_a_recomputation(connector: QuestDBConnector) -> Non
     dice = random.Random(80)
     start = utc_time("2025-04-28T07:00:00Z")
     quotes = [
-        make_quote(
-            symbol=dice.choice(["11B", "ABE", "ŻÓŁW"]),
+        quote(
+            symbol=dice.choice(["ABS", "ABE", "ŻÓŁW"]),
             timestamp=utc_text(start + timedelta(days=dice.randrange(3), seconds=dice.randrange(7200))),
             price=float(dice.randrange(100, 200)),
             volume=dice.choice([None, dice.randrange(10_000)]),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from tests.factories import quote
 from tests.servers import QuestDBServer, start_questdb
-from tests.stores.questdb.samples import applied, counted, make_quote, viewed
+from tests.stores.questdb.samples import applied, counted, viewed
 
 from zlotick.connections.backoff import backoff
 from zlotick.errors import Fatal, Transient
@@ -36,7 +37,7 @@ async def connector(server: QuestDBServer) -> AsyncIterator[QuestDBConnector]:
 
 def batch(number: int) -> list[StockUpdate]:
     moment = utc_text(utc_time("2025-04-30T09:00:00Z") + timedelta(seconds=number))
-    return [make_quote(symbol=f"S{symbol:02}", timestamp=moment) for symbol in range(80)]
+    return [quote(f"S{symbol:02}", timestamp=moment) for symbol in range(80)]
 
 
 async def deliver_at_last(connector: QuestDBConnector, quotes: list[StockUpdate]) -> int:

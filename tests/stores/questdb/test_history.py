@@ -8,21 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.stores.questdb.samples import applied, make_quote, viewed
+from tests.factories import quote
+from tests.stores.questdb.samples import applied, viewed
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Transient
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
-from zlotick.model import StockUpdate, utc_text
+from zlotick.model import Review, StockUpdate, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.stores.questdb.history import PAGE_ROWS, QuestDBHistory
 
 MORNING = datetime(2025, 4, 30, 7, tzinfo=UTC)  # nine o'clock in Warsaw
 
 
-def quote(minutes: float, price: float = 10.0, **changes: Any) -> StockUpdate:
+def at(minutes: float, price: float = 10.0, **changes: Any) -> StockUpdate:
     moment = utc_text(MORNING + timedelta(minutes=minutes))
-    return make_quote(timestamp=moment, exchange_time=moment, price=price, **changes)
+    return quote(timestamp=moment, exchange_time=moment, price=price, **changes)
 
 
 @pytest.fixture
@@ -42,15 +43,15 @@ async def told(pages: AsyncIterator[list[Any]]) -> list[Any]:
 
 
 async def quotes(history: QuestDBHistory, **asked: Any) -> list[StockUpdate]:
-    return await told(history.quotes(HistoryQuery(**{"symbol": "11B", "limit": 1000, **asked})))
+    return await told(history.quotes(HistoryQuery(**{"symbol": "ABS", "limit": 1000, **asked})))
 
 
 async def candles(history: QuestDBHistory, interval: Interval = "1m", **asked: Any) -> list[StoredCandle]:
-    return await told(history.candles(HistoryQuery(**{"symbol": "11B", "limit": 1000, **asked}), interval))
+    return await told(history.candles(HistoryQuery(**{"symbol": "ABS", "limit": 1000, **asked}), interval))
 
 
 async def test_what_was_stored_comes_back_equal(connector: QuestDBConnector, history: QuestDBHistory) -> None:
-    sparse = quote(
+    sparse = at(
         1,
         change=None,
         change_percent=None,
@@ -63,17 +64,17 @@ async def test_what_was_stored_comes_back_equal(connector: QuestDBConnector, his
         origin=None,
         review=None,
     )
-    unobserved = make_quote(
+    unobserved = quote(
         timestamp=utc_text(MORNING + timedelta(minutes=2)), exchange_time=None, received_at=None
     )
-    stored = [quote(0), sparse, unobserved]
-    await insert(connector, *reversed(stored), quote(0, symbol="ABS"))
+    stored = [at(0, delay_seconds=900, review=Review.CONFIRMED), sparse, unobserved]
+    await insert(connector, *reversed(stored), at(0, symbol="ABE"))
     assert await quotes(history) == stored
     assert await quotes(history, symbol="XYZ") == []
 
 
 async def test_from_is_included_to_is_not(connector: QuestDBConnector, history: QuestDBHistory) -> None:
-    stored = [quote(minute) for minute in range(5)]
+    stored = [at(minute) for minute in range(5)]
     await insert(connector, *stored)
     begin, end = MORNING + timedelta(minutes=1), MORNING + timedelta(minutes=4)
     assert await quotes(history, begin=begin, end=end) == stored[1:4]
@@ -82,7 +83,7 @@ async def test_from_is_included_to_is_not(connector: QuestDBConnector, history: 
 
 
 async def test_without_from_it_is_the_newest(connector: QuestDBConnector, history: QuestDBHistory) -> None:
-    stored = [quote(minute) for minute in range(5)]
+    stored = [at(minute) for minute in range(5)]
     await insert(connector, *stored)
     assert await quotes(history, limit=2) == stored[3:]
     assert await quotes(history, limit=2, end=MORNING + timedelta(minutes=4)) == stored[2:4]
@@ -94,7 +95,9 @@ async def test_quotes_of_one_time_are_neither_lost_nor_doubled(
     connector: QuestDBConnector, history: QuestDBHistory, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr("zlotick.stores.questdb.history.PAGE_ROWS", 2)
-    stored = [quote(at, data_source=name) for at, names in enumerate(("abc", "a", "abc")) for name in names]
+    stored = [
+        at(minute, data_source=name) for minute, names in enumerate(("abc", "a", "abc")) for name in names
+    ]
     await insert(connector, *stored)
     key = lambda one: (one.timestamp, one.data_source)  # noqa: E731
     assert sorted(await quotes(history), key=key) == stored
@@ -114,7 +117,7 @@ async def test_quotes_of_one_time_are_neither_lost_nor_doubled(
 async def test_no_word_of_a_client_is_sql(
     connector: QuestDBConnector, history: QuestDBHistory, evil: str
 ) -> None:
-    await insert(connector, quote(0))
+    await insert(connector, at(0))
     assert await quotes(history, symbol=evil) == []
     assert await quotes(history, data_source=evil) == []
     assert await candles(history, symbol=evil) == []
@@ -127,10 +130,10 @@ async def test_many_rows_need_the_memory_of_a_page(
 ) -> None:
     rows = 10_000
     for first in range(0, rows, 5000):
-        part = [quote(number / 100, volume=number) for number in range(first, first + 5000)]
+        part = [at(number / 100, volume=number) for number in range(first, first + 5000)]
         assert await connector.insert_batch(part) == []
     await applied(connector)
-    query = HistoryQuery(symbol="11B", limit=rows, begin=MORNING)
+    query = HistoryQuery(symbol="ABS", limit=rows, begin=MORNING)
     expected = 0
     pages = history.quotes(query)
     tracemalloc.start()
@@ -151,17 +154,17 @@ async def test_candles_are_the_views_with_what_was_added(
 ) -> None:
     await insert(
         connector,
-        quote(0.0, 10.0, volume=100),
-        quote(0.5, 12.0, volume=150),
-        quote(3.0, 9.0, volume=150),
-        quote(3.2, 11.0, volume=None),
-        quote(7.0, 11.0, volume=400),
-        quote(8.0, 11.0, volume=390),  # corrected down
-        quote(24 * 60, 20.0, volume=70),
+        at(0.0, 10.0, volume=100),
+        at(0.5, 12.0, volume=150),
+        at(3.0, 9.0, volume=150),
+        at(3.2, 11.0, volume=None),
+        at(7.0, 11.0, volume=400),
+        at(8.0, 11.0, volume=390),  # corrected down
+        at(24 * 60, 20.0, volume=70),
     )
     made = await candles(history)
     assert made[0] == StoredCandle(
-        symbol="11B",
+        symbol="ABS",
         data_source="replay",
         interval="1m",
         start="2025-04-30T07:00:00.000Z",
@@ -187,7 +190,7 @@ async def test_a_candle_in_the_middle_of_the_day_has_its_own_volume(
 ) -> None:
     await insert(
         connector,
-        *(quote(minute, volume=100 * minute, data_source=name) for minute in range(1, 6) for name in "ab"),
+        *(at(minute, volume=100 * minute, data_source=name) for minute in range(1, 6) for name in "ab"),
     )
     whole = await candles(history, begin=MORNING)
     assert [one.volume for one in whole] == [100] * 10
@@ -198,7 +201,7 @@ async def test_a_candle_in_the_middle_of_the_day_has_its_own_volume(
 
 
 async def test_no_volume_known_is_none_known(connector: QuestDBConnector, history: QuestDBHistory) -> None:
-    await insert(connector, quote(0, volume=None), quote(1, volume=50), quote(2, volume=None))
+    await insert(connector, at(0, volume=None), at(1, volume=50), at(2, volume=None))
     assert [one.volume for one in await candles(history)] == [None, 50, None]
 
 

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.factories import quote
 from tests.servers import free_ports
-from tests.stores.questdb.samples import applied, make_quote
+from tests.stores.questdb.samples import applied
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
@@ -110,7 +111,7 @@ async def test_the_real_server_gives_poison_lines_back_and_keeps_the_rest(
     connector: QuestDBConnector,
 ) -> None:
     await connector.connect()
-    lines = [encode(make_quote(symbol=f"S{number:02}")) for number in range(80)]
+    lines = [encode(quote(f"S{number:02}")) for number in range(80)]
     poison = {
         3: b"stock_data,symbol=S03,data_source=replay price=abc 1746003600123000\n",
         4: b"stock_data,symbol=\xff\xfe,data_source=replay price=1.0 1746003600123000\n",
@@ -129,7 +130,7 @@ async def test_the_real_server_gives_poison_lines_back_and_keeps_the_rest(
 
 async def test_more_poison_than_one_body_may_have(connector: QuestDBConnector) -> None:
     await connector.connect()
-    lines = [encode(make_quote(symbol=f"S{number:03}")) for number in range(200)]
+    lines = [encode(quote(f"S{number:03}")) for number in range(200)]
     bad = set(range(0, 200, 3))
     assert len(bad) > BAD_LINES_IN_A_BODY
     for place in bad:

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stores.questdb.samples import make_quote
+from tests.factories import quote
 
+from zlotick.model import Review
 from zlotick.stores.questdb.ilp import RowKey, Unencodable, encode, encode_erased
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
+FULL = quote(
+    "11B",
+    512.5,
+    timestamp="2025-04-30T09:00:00.123Z",
+    change=2.5,
+    change_percent=0.4902,
+    volume=1204,
+    high=515.0,
+    low=510.0,
+    open=510.0,
+    previous_close=510.0,
+    exchange_time="2025-04-30T09:00:00.123Z",
+    received_at="2025-04-30T09:00:01.000Z",
+    delay_seconds=900,
+    review=Review.CONFIRMED,
+)
+
+
 def test_a_full_line() -> None:
-    assert encode(make_quote()) == (
+    assert encode(FULL) == (
         b"stock_data,symbol=11B,data_source=replay,market_status=open,origin=replayed,review=confirmed price=512.5,change=2.5,"
         b"change_percent=0.4902,volume=1204i,high=515.0,low=510.0,open=510.0,previous_close=510.0,"
         b"exchange_time=1746003600123000t,received_at=1746003601000000t,delay_seconds=900i 1746003600123000\n"
@@ -39,12 +59,12 @@ def test_what_is_unknown_is_left_out() -> None:
             "review",
         ]
     )
-    line = encode(make_quote(market_status="", **unknown))
-    assert line == b"stock_data,symbol=11B,data_source=replay price=512.5 1746003600123000\n"
+    line = encode(quote(market_status="", **unknown))
+    assert line == b"stock_data,symbol=ABS,data_source=replay price=10.0 1745996400000000\n"
 
 
 def test_whole_prices_stay_doubles_and_times_may_carry_any_zone() -> None:
-    line = encode(make_quote(price=512, timestamp="2025-04-30T11:00:00.123456+02:00"))
+    line = encode(quote(price=512, timestamp="2025-04-30T11:00:00.123456+02:00"))
     assert b" price=512.0," in line
     assert line.endswith(b" 1746003600123456\n")
 
@@ -82,15 +102,15 @@ def test_whole_prices_stay_doubles_and_times_may_carry_any_zone() -> None:
 )
 def test_what_a_line_cannot_carry_truthfully_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(Unencodable, match=f"^{field} "):
-        encode(make_quote(**{field: value}))
+        encode(msgspec.structs.replace(FULL, **{field: value}))
 
 
 @given(symbol=texts, source=texts, price=st.floats(allow_nan=False, allow_infinity=False))
 def test_every_line_is_one_line_and_can_be_read_back(symbol: str, source: str, price: float) -> None:
-    line = encode(make_quote(symbol=symbol, data_source=source, price=price)).decode()
+    line = encode(quote(symbol, data_source=source, price=price)).decode()
     one = re.fullmatch(
-        r"stock_data,symbol=((?:\\.|[^\\ ,=\n\r])+),data_source=((?:\\.|[^\\ ,=\n\r])+),market_status=open,origin=replayed,"
-        r"review=confirmed price=([^,]+),[^ ]* \d+\n",
+        r"stock_data,symbol=((?:\\.|[^\\ ,=\n\r])+),data_source=((?:\\.|[^\\ ,=\n\r])+),market_status=open,origin=replayed "
+        r"price=([^,]+),[^ ]* \d+\n",
         line,
         re.DOTALL,
     )

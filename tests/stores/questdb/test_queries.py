@@ -7,23 +7,25 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-from tests.stores.questdb.samples import applied, make_quote
+from tests.factories import quote
+from tests.stores.questdb.samples import applied
 
 from zlotick.config import QuestDBConfig
 from zlotick.errors import Fatal, Transient
+from zlotick.model import utc_text
 from zlotick.stores.questdb import QuestDBConnector
 
 
 async def test_times_are_aware_on_the_way_in_and_out(connector: QuestDBConnector) -> None:
-    await connector.insert_batch([make_quote()])
-    await applied(connector)
     moment = datetime(2025, 4, 30, 9, 0, 0, 123000, tzinfo=UTC)
+    await connector.insert_batch([quote(timestamp=utc_text(moment), exchange_time=utc_text(moment))])
+    await applied(connector)
     query = (
         "SELECT timestamp, symbol, price, exchange_time FROM stock_data WHERE timestamp = $1 AND symbol = $2"
     )
     warsaw = moment.astimezone(timezone(timedelta(hours=2)))
-    assert await connector.execute_query(query, warsaw, "11B") == [
-        {"timestamp": moment, "symbol": "11B", "price": 512.5, "exchange_time": moment}
+    assert await connector.execute_query(query, warsaw, "ABS") == [
+        {"timestamp": moment, "symbol": "ABS", "price": 10.0, "exchange_time": moment}
     ]
     assert await connector.execute_query(query, moment, "'; DROP TABLE stock_data; --") == []
 

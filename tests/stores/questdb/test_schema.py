@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.factories import quote
 from tests.servers import start_questdb
-from tests.stores.questdb.samples import applied, make_quote, viewed
+from tests.stores.questdb.samples import applied, viewed
 
 from zlotick.errors import Fatal, TableAbsent
 from zlotick.market.queries import HistoryQuery
@@ -77,7 +78,7 @@ async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector)
     await connector._http.execute(
         f"CREATE TABLE stock_data (timestamp TIMESTAMP, symbol SYMBOL, data_source SYMBOL, price DOUBLE) {KEYED}"
     )
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote(volume=1204, delay_seconds=900)])
     assert await columns(connector) == COLUMNS
     await applied(connector)
     [row] = await connector.execute_query("SELECT delay_seconds, volume FROM stock_data")
@@ -107,17 +108,17 @@ async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(
     await connector._http.execute(CREATE_TABLE.replace(",\n  origin SYMBOL,\n  review SYMBOL", ""))
     for create in CREATE_VIEWS.values():
         await connector._http.execute(create)
-    await connector._http.write([encode(make_quote(price=500.0, origin=None, review=None))])
+    await connector._http.write([encode(quote(price=500.0, origin=None, review=None))])
     await viewed(connector)
-    await connector.insert_batch([make_quote(timestamp="2025-04-30T09:01:00.000Z")])
+    await connector.insert_batch([quote(timestamp="2025-04-30T07:01:00.000Z", review=Review.CONFIRMED)])
     await viewed(connector)
     assert await columns(connector) == COLUMNS
     rows = await connector.execute_query("SELECT price, origin, review FROM stock_data")
     assert [tuple(row.values()) for row in rows] == [
-        (500.0, None, None), (512.5, "replayed", "confirmed"),
+        (500.0, None, None), (10.0, "replayed", "confirmed"),
     ]  # fmt: skip
     assert await views_settle(connector) == dict.fromkeys(CREATE_VIEWS, "valid")
-    asked = HistoryQuery(symbol="11B", limit=9)
+    asked = HistoryQuery(symbol="ABS", limit=9)
     pages = QuestDBHistory(connector.execute_query).quotes(asked)
     stored = [one async for page in pages for one in page]
     assert [(one.origin, one.review) for one in stored] == [(None, None), (Origin.REPLAYED, Review.CONFIRMED)]
@@ -125,8 +126,8 @@ async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(
 
 async def test_deduplication_is_switched_on(connector: QuestDBConnector) -> None:
     await connector._http.execute(CREATE_TABLE.partition("DEDUP")[0])
-    await connector.insert_batch([make_quote()])
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
+    await connector.insert_batch([quote()])
     await applied(connector)
     [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
     assert row["n"] == 1
@@ -179,7 +180,7 @@ OLD_DAY_VIEW = """CREATE MATERIALIZED VIEW candles_1d WITH BASE stock_data REFRE
 
 async def with_the_old_day_view(connector: QuestDBConnector) -> None:
     """An installation as the first versions made it, with a quote of a day of its own."""
-    await connector.insert_batch([make_quote(price=512.5, open=510.0, high=515.0, low=508.0)])
+    await connector.insert_batch([quote(price=512.5, open=510.0, high=515.0, low=508.0)])
     await connector._http.execute("DROP MATERIALIZED VIEW candles_1d")
     await connector._http.execute(OLD_DAY_VIEW)
     await viewed(connector)
@@ -206,7 +207,7 @@ async def test_candles_whose_quotes_a_ttl_dropped_are_copied_before_a_rebuild(
     await with_the_old_day_view(connector)
     execute = connector._http.execute
     await execute("ALTER TABLE stock_data SET TTL 1 DAY")
-    await connector.insert_batch([make_quote(timestamp=now_text())])
+    await connector.insert_batch([quote(timestamp=now_text())])
     await viewed(connector)
     assert [row["n"] for row in await connector.execute_query("SELECT count() AS n FROM stock_data")] == [1]
     try:
@@ -221,7 +222,7 @@ async def test_candles_whose_quotes_a_ttl_dropped_are_copied_before_a_rebuild(
 
 async def test_a_view_that_is_gone_comes_back_with_the_next_look(connector: QuestDBConnector) -> None:
     """Candles answered 503 for ever after a view was dropped: absent views were created at a connect only."""
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
     await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
     await connector.deliver([])  # a delivery with nothing to do looks behind the port
     await viewed(connector)
@@ -232,7 +233,7 @@ async def test_a_table_that_stands_still_is_told_again_of_what_it_has_not_applie
     connector: QuestDBConnector,
 ) -> None:
     """A row was once not there after a clean restart, with no suspended table: only suspended ones were resumed."""
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
     asked: list[str] = []
 
     async def behind(sql: str) -> list[dict[str, Any]]:
@@ -250,7 +251,7 @@ async def test_a_table_that_stands_still_is_told_again_of_what_it_has_not_applie
 
 async def test_a_table_that_is_gone_is_noticed_by_the_next_look(connector: QuestDBConnector) -> None:
     """A dropped table stayed away until the next write, and what it had held until for ever."""
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
     await connector._http.execute("DROP TABLE stock_data")
     with pytest.raises(TableAbsent, match="QuestDB has no stock_data any more"):
         await connector.deliver([])
@@ -262,8 +263,8 @@ async def test_a_table_that_is_gone_is_noticed_by_the_next_look(connector: Quest
     "harm", ["ALTER TABLE stock_data DROP PARTITION LIST '2025-04-29'", "DROP TABLE stock_data"]
 )
 async def test_an_invalid_view_is_refreshed(connector: QuestDBConnector, harm: str) -> None:
-    old = make_quote(timestamp="2025-04-29T09:00:00.000Z")
-    await connector.insert_batch([old, make_quote()])
+    old = quote(timestamp="2025-04-29T09:00:00.000Z")
+    await connector.insert_batch([old, quote()])
     await applied(connector)
     await connector._http.execute(harm)
     deadline = time.monotonic() + 60
@@ -272,7 +273,7 @@ async def test_an_invalid_view_is_refreshed(connector: QuestDBConnector, harm: s
         await asyncio.sleep(0.02)
     assert not (await connector.health()).healthy
     await connector.connect()
-    await connector.insert_batch([make_quote(timestamp="2025-04-30T10:00:00.000Z")])
+    await connector.insert_batch([quote(timestamp="2025-04-30T10:00:00.000Z")])
     await applied(connector)
     # A busy QuestDB may find a view invalid only after its refresh: the look of each minute mends that.
     deadline = time.monotonic() + 60
@@ -306,10 +307,10 @@ async def test_what_a_full_disk_suspended_is_seen_and_resumed(
     monkeypatch.setenv("QDB_DEV_MODE_ENABLED", "true")
     server = await start_questdb(tmp_path)
     connector = QuestDBConnector(server.config)
-    await connector.insert_batch([make_quote()])
+    await connector.insert_batch([quote()])
     await applied(connector)
     await connector._http.execute("ALTER TABLE stock_data SUSPEND WAL WITH 28, 'No space left'")
-    await connector.insert_batch([make_quote(symbol="ABE")])  # acknowledged, but not applied
+    await connector.insert_batch([quote("ABE")])  # acknowledged, but not applied
     health = await connector.health()
     assert not health.healthy
     assert health.suspended[0].startswith("stock_data: No space left")
