@@ -55,3 +55,18 @@ def test_minus_zero_is_zero_for_floats_too() -> None:
 def test_a_previous_close_of_zero_is_an_error() -> None:
     with pytest.raises(ValueError, match="above 0, not 0"):
         change_of(Decimal(1), Decimal(0))
+
+
+@given(prices, prices)
+def test_floats_give_the_nearest_floats_of_the_exact_change(price: Decimal, previous: Decimal) -> None:
+    """Most floats take a short way without Decimal; it must lead to the same numbers, at ties too."""
+    change, percent = change_of(price, previous)
+    assert change_of_floats(float(price), float(previous)) == (float(change), float(percent))
+
+
+@given(st.integers(1, 10**8), st.integers(-(10**4), 10**4))
+def test_floats_round_ties_half_up(previous: int, half_hundredths: int) -> None:
+    price = Decimal(previous) + Decimal(previous) * half_hundredths / 20_000
+    if price > 0:
+        expected = tuple(map(float, change_of(price, Decimal(previous))))
+        assert change_of_floats(float(price), float(previous)) == expected

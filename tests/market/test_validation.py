@@ -100,6 +100,13 @@ def test_unknown_numbers_are_fine() -> None:
         ({"price": -1.0}, "price", "price -1.0 of PKN must be above 0"),
         ({"previous_close": 0.0}, "price", "previous_close 0.0 of PKN must be above 0"),
         ({"low": -0.5}, "price", "low -0.5 of PKN must be above 0"),
+        # Bug: its change in percent did not fit a Decimal, and the error ended the cycle of every stock.
+        ({"price": 1e305, "high": None}, "price", "price 1e+305 of PKN must be above 0 and below a billion"),
+        (
+            {"previous_close": 2e9},
+            "price",
+            "previous_close 2000000000.0 of PKN must be above 0 and below a billion",
+        ),
         ({"price": math.nan}, "number", "price must be a finite number, was nan"),
         ({"high": math.inf}, "number", "high must be a finite number, was inf"),
         ({"change": -math.inf}, "number", "change must be a finite number, was -inf"),

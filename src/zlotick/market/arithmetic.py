@@ -8,6 +8,9 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 _HUNDREDTH = Decimal("0.01")
+_SCALE = 10**8  # a price has at most 8 decimals; rounding to a whole number is much quicker than round(x, 8)
+_TIE = 1e-4  # far above the error of the floats below, far below the distance of most values from a tie
+_LARGE = 1e6
 
 
 def change_of(price: Decimal, previous: Decimal) -> tuple[Decimal, Decimal]:
@@ -26,5 +29,9 @@ def change_of_floats(price: float, previous: float | None) -> tuple[float | None
     """Like :func:`change_of` for floats; (None, None) if the previous close is unknown or not above 0."""
     if not previous or previous < 0:
         return None, None
-    change, percent = change_of(Decimal(str(price)), Decimal(str(previous)))
-    return float(change), float(percent)
+    hundredths = (price - previous) / previous * 10_000
+    near_tie = -_TIE < hundredths % 1 - 0.5 < _TIE
+    if near_tie or max(price, previous, hundredths) > _LARGE:  # binary floats do not tell which way to round
+        change, percent = change_of(Decimal(str(price)), Decimal(str(previous)))
+        return float(change), float(percent)
+    return round((price - previous) * _SCALE) / _SCALE, round(hundredths) / 100

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     TIME = "time"  # not ISO 8601 with a zone, or a time at which the exchange does not trade
     FUTURE = "future"
     BACKWARDS = "backwards"  # earlier than the last quote of the same symbol and provider
-    PRICE = "price"  # not above 0
+    PRICE = "price"  # not above 0, or a billion and more
     RANGE = "range"  # not low <= price, open <= high
     VOLUME = "volume"  # negative, less than before in the session, or an unlikely leap
     REFERENCE = "reference"  # another previous close than the one known in this session
@@ -48,6 +48,9 @@ _STATUSES = frozenset(MarketStatus)
 _MAX_COUNT = 2**63 - 1  # the largest that every store can hold
 _MAX_TEXT = 64
 _DECIMALS = 8  # of a price; adjusted prices have up to 5
+_SCALE = 10**_DECIMALS
+_MILLION = 1e6
+_BILLION = 1e9  # no share costs that much, and its percent change would not fit a Decimal
 _EARLIEST = "1991-04-16"  # GPW's first session: an earlier time is a conversion error
 
 
@@ -138,7 +141,7 @@ def typed(quote: object, *, exact: bool = False) -> StockUpdate:
     """The quote with exact types: finite floats, whole counts, clean texts. ``exact``: :func:`is_exact` was true."""
     if not isinstance(quote, StockUpdate):
         raise Rejection(Reason.TYPE, f"a quote must be a StockUpdate, was {shown(quote)}")
-    if exact and all(value is None or _plain(value) == value for value in _FLOATS_OF(quote)):
+    if exact and _is_plain(_FLOATS_OF(quote)):
         _symbol(quote.symbol), _status(quote.market_status), _data_source(quote.data_source)
         return quote
     changed: dict[str, Any] = {
@@ -208,6 +211,16 @@ def _number(field: str, value: Any) -> float:
     return _plain(number)
 
 
+def _is_plain(values: tuple[float | None, ...]) -> bool:
+    """Whether no number has the noise of binary fractions. Quick; it does not know plain numbers above a million."""
+    for value in values:
+        if value is not None and not (
+            -_MILLION < value < _MILLION and round(value * _SCALE) / _SCALE == value
+        ):
+            return False
+    return True
+
+
 def _plain(number: float) -> float:
     """Round away binary noise: 0.1 + 0.2 becomes 0.3. Returns the same object if nothing changes, as for most numbers."""
     rounded = round(number, _DECIMALS)
@@ -239,8 +252,10 @@ def _whole(value: Any) -> int | None:
 def check_prices(quote: StockUpdate) -> None:
     for field in PRICES:
         value = getattr(quote, field)
-        if value is not None and value <= 0:
-            raise Rejection(Reason.PRICE, f"{field} {value} of {quote.symbol} must be above 0")
+        if value is not None and not 0 < value < _BILLION:
+            raise Rejection(
+                Reason.PRICE, f"{field} {value} of {quote.symbol} must be above 0 and below a billion"
+            )
     low = -math.inf if quote.low is None else quote.low
     high = math.inf if quote.high is None else quote.high
     for field, value in (("price", quote.price), ("open", quote.open)):

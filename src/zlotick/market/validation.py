@@ -31,7 +31,6 @@ from zlotick.model import RejectedQuote, StockUpdate, utc_time
 
 __all__ = ["Reason", "Validator"]
 
-_CHANGES_KEPT = 100_000
 _CONTENT_OF = operator.attrgetter(*(name for name in StockUpdate.__struct_fields__ if name != "received_at"))
 _MINUTE = len("2025-04-30T09:00")
 
@@ -59,7 +58,6 @@ class Validator:
         self._given: dict[
             tuple[str, str], tuple[StockUpdate, StockUpdate]
         ] = {}  # as received, and as accepted
-        self._changes: dict[tuple[float, float | None], tuple[float | None, float | None]] = {}
 
     def restore(self, last: Mapping[str, StockUpdate]) -> None:
         """Continue from the last accepted quotes of an earlier run."""
@@ -89,8 +87,8 @@ class Validator:
                     continue
                 quote = typed(given, exact=exact)
                 self._check_symbol(quote.symbol, accepted, twice)
-                quote = self._with_change(times.canonical(quote))
                 check_prices(quote)
+                quote = self._with_change(times.canonical(quote))
                 moment = times.moment("timestamp", quote.timestamp)
                 self._check_hours(quote)
                 quote = self._doubts.settle(quote, moment)
@@ -137,19 +135,15 @@ class Validator:
             raise Rejection(Reason.TIME, f"exchange_time of {quote.symbol}: {no}") from None
         self._trading_minute = minute
 
-    def _with_change(self, quote: StockUpdate) -> StockUpdate:
+    @staticmethod
+    def _with_change(quote: StockUpdate) -> StockUpdate:
         """Compute the change from the two prices: the provider's own may be rounded, or refer to another close."""
-        if quote.previous_close is None or quote.previous_close <= 0:
+        if quote.previous_close is None:
             return quote
-        prices = (quote.price, quote.previous_close)
-        changes = self._changes.get(prices)
-        if changes is None:
-            if len(self._changes) > _CHANGES_KEPT:
-                self._changes.clear()
-            changes = self._changes[prices] = change_of_floats(*prices)
-        if changes == (quote.change, quote.change_percent):
+        change, percent = change_of_floats(quote.price, quote.previous_close)
+        if change == quote.change and percent == quote.change_percent:
             return quote
-        return msgspec.structs.replace(quote, change=changes[0], change_percent=changes[1])
+        return msgspec.structs.replace(quote, change=change, change_percent=percent)
 
 
 def _contradictions(quotes: Sequence[StockUpdate]) -> frozenset[str]:
