@@ -105,7 +105,7 @@ def test_a_dry_run_says_which_stocks_its_bars_lack(capsys: pytest.CaptureFixture
     [
         (["test", "--rule", "nope"], "no rule has that name; there are: up, phases"),
         (["test", "--notify"], "alerts.notify: is empty"),
-        (["test", "--set", "alerts.rules=[]"], "there is no rule; write one"),
+        (["test", "--set", "alerts.rules=[]"], "there are no rules; write one"),
         (["history", "--limit", "0"], "--limit 0: must be from 1 to 1000"),
     ],
 )

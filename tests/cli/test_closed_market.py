@@ -112,7 +112,7 @@ def test_doctor_needs_no_answer_of_a_source_whose_turn_never_came() -> None:
     first = ProviderRow("gpw", ConnectionStatus.CONNECTED, symbols=78, since="2026-11-30T08:00:00.000Z")
     *_, bankier = findings_of_status(status(first, msgspec.structs.replace(GPW, name="bankier")))
     assert bankier.verdict is Verdict.WELL
-    assert bankier.text == "not asked yet: other sources answer"
+    assert bankier.text == "not asked yet: other providers answer"
 
 
 def test_doctor_tells_a_wrong_clock() -> None:

@@ -108,7 +108,7 @@ def test_the_list_of_stocks(capsys, settings):
     code, rows = findings(capsys, *settings)
     assert (code, wrong(rows)) == (1, ["list of stocks"])
     assert "the header must be" in rows["list of stocks"]["text"]
-    assert rows["sources"]["text"] == "not asked: first mend the list of stocks"
+    assert rows["providers"]["text"] == "not asked: first fix the list of stocks"
 
 
 def test_a_closure_without_a_session(capsys, settings):
@@ -121,7 +121,7 @@ def test_offline_asks_nobody(capsys, settings):
     more = ["--set", 'providers.order=["gpw"]', "--set", "providers.gpw.base_url=http://127.0.0.1:9"]
     code, rows = findings(capsys, *settings, *more, "--offline")
     assert code == 0
-    assert rows["sources"]["text"] == "not asked (--offline)"
+    assert rows["providers"]["text"] == "not asked (--offline)"
     assert "clock" not in rows
 
 
@@ -202,7 +202,7 @@ def test_an_owner_that_does_not_answer(capsys, settings):
     assert (code, wrong(rows)) == (1, ["gateway"])
     assert "is in use by process" in rows["journal"]["text"]
     assert "the running zlotick does not answer" in rows["gateway"]["text"]
-    assert rows["databases and sources"]["verdict"] == "warning"
+    assert rows["databases and providers"]["verdict"] == "warning"
 
 
 @pytest.fixture

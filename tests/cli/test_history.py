@@ -219,7 +219,7 @@ def test_a_name_that_tells_no_format_is_not_filled_with_csv(
     file = tmp_path / name
     refused = zlotick("history", "ABS", "--limit", "1", "--output", str(file))
     assert refused.returncode == 2
-    assert f"'{file.suffix}' tells no format; end it in .csv, .json, " in refused.stderr
+    assert f"'{file.suffix}' is not a known format; end it in .csv, .json, " in refused.stderr
     assert not file.exists()
     assert zlotick("history", "ABS", "--limit", "1", "--output", str(file), "--format", "csv").returncode == 0
     assert zlotick("history", "ABS", "--limit", "1", "--output", str(tmp_path / "ABS.JSON")).returncode == 0

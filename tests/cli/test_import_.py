@@ -122,8 +122,8 @@ def test_a_whole_archive_of_stooq_s(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:-1] == [
         "✅ stooq-bulk-1d: 6 rows of 3 bars, 3 symbols, 1 days, 2024-04-11 to 2024-04-11",
-        f"Passed over 1 file that is not .txt, .csv, .gz or .zip: {tmp_path}/D_PL_TXT.ZIP:data/readme.html",
-        "Passed over 1 series that is no stock's prices (an indicator, an index): 11B_PE",
+        f"Skipped 1 file that is not .txt, .csv, .gz or .zip: {tmp_path}/D_PL_TXT.ZIP:data/readme.html",
+        "Skipped 1 series that is not a stock's prices (an indicator, an index): 11B_PE",
     ]
 
 

@@ -83,8 +83,8 @@ async def test_the_scoreboard_tells_who_refuses_why_since_when_and_until_when(
         line.startswith("since 2026-11-24") and "refusals since the start: 3" in line for line in lines
     )
     assert any("asked again at 2026-11-24" in line for line in lines)
-    assert "The source lets browsers in, not programs." in lines
-    assert "The provider has a bug: the log says where." in lines
+    assert "The provider answers browsers only, not programs." in lines
+    assert "The provider has a bug: see the log." in lines
     assert "❌ gpw" not in out
 
 

@@ -149,7 +149,7 @@ async def test_check_of_a_list_that_holds(capsys, source):
         stub.page(page([stock("PKN", ORLEN, name="ORLEN"), without_a_trade("KGH", isin=KGHM, name="KGHM")]))
     )
     assert await check(source) == 0
-    assert capsys.readouterr().out == "✅ 2 of 2 stocks are listed as we know them.\n"
+    assert capsys.readouterr().out == "✅ 2 of 2 stocks are listed as in your list.\n"
     assert len(source.requests) == 1  # polite
 
 
@@ -169,7 +169,7 @@ async def test_check_finds_what_changed_and_writes_the_corrected_list(capsys, so
         "❌ GONE: is not listed: delisted or suspended",
         f"⚠ KGH: has the ISIN {KGHM}",
         "⚠ PKN: is called ORLEN, not PKNORLEN",
-        "❌ 2 of 4 stocks are listed as we know them.",
+        "❌ 2 of 4 stocks are listed as in your list.",
         "`zlotick universe check --save mine.csv` writes the corrected list; then set universe.file to it.",
     ]
     assert await check(source, "--save", "mine.csv") == 1

@@ -1,6 +1,6 @@
 """The command line. A command is one module with one function; it is imported when it is called.
 
-Exit codes: 0 done, 1 what was asked about is not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C.
+Exit codes: 0 done, 1 the thing checked is not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ Then:        zlotick config init, edit zlotick.toml, zlotick serve
 _SUMMARIES = {
     "demo": "Replay a recorded session through the whole pipeline: the first thing to try.",
     "serve": "Run the service.",
-    "replay": "Serve recorded bars, or a recording of the sources, instead of live quotes.",
+    "replay": "Serve recorded bars, or recorded provider answers, instead of live quotes.",
     "import": "Put bars of files into QuestDB's history: Stooq's bulk files, or our own CSV.",
     "status": "Show what a running zlotick is doing.",
     "watch": "Show the market live, in a terminal or a pipe.",
     "history": "Export the stored quotes of a stock as a table, CSV, JSON or Parquet.",
     "candles": "Export the candles of a stock.",
-    "providers": "Show how the sources of a running zlotick are, or try one of them.",
+    "providers": "Show the providers of a running zlotick, or try one of them.",
     "health": "Check a running zlotick and its databases; exit code 0 well, 1 not.",
-    "doctor": "Check this machine, the databases and the sources; say what to do.",
+    "doctor": "Check this machine, the databases and the providers; say what to do.",
     "alerts": "Show alert rules and alerts; try the rules on a recorded session.",
-    "dead-letters": "List or re-send the rows that a database refused.",
+    "dead-letters": "List or re-send the rows that a database refused for good.",
     "redeliver": "Deliver the journal to a restored database again.",
     "universe": "Show, check or import the list of stocks.",
     "token": "Create, list or revoke the tokens that let clients in.",
@@ -66,7 +66,7 @@ for _name, _summary in _SUMMARIES.items():
 
 
 class WrongUsage(ZlotickError):
-    """What was asked for makes no sense, and will not the next time either."""
+    """The arguments make no sense; repeating the command will not help."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,17 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
         _forget_stdout()
         return OK
     except ZlotickError as error:
-        _say(error)
+        _print_error(error)
         return WRONG_USAGE if isinstance(error, ConfigError | WrongUsage) else CANNOT_RUN
     return result if isinstance(result, int) else OK
 
 
 def use_docstrings(command: App) -> None:
-    """Let a command, and those below it, say their own docstrings: the summary is for where none is imported."""
+    """Use the docstrings of a command and its subcommands as their help; the summaries above need no import."""
     if function := command.default_command:
         command.help = _help_text(function)
     for name in command:
@@ -105,13 +105,13 @@ def use_docstrings(command: App) -> None:
 
 
 def _help_text(function: Callable[..., object]) -> str:
-    """The docstring, a paragraph a line: the terminal breaks it where it ends."""
+    """The docstring with each paragraph on one line: the terminal wraps it."""
     text = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.getdoc(function) or "")
     # cyclopts takes an "Examples:" section out of a docstring; as a plain paragraph it stays.
     return re.sub(r"(?m)^Examples?:$", "For example:", text)
 
 
-def _say(error: ZlotickError) -> None:
+def _print_error(error: ZlotickError) -> None:
     lines = str(error).splitlines() or [type(error).__name__]
     if isinstance(error, ConfigError):
         count = len(error.problems)
@@ -122,5 +122,5 @@ def _say(error: ZlotickError) -> None:
 
 
 def _forget_stdout() -> None:
-    """Let the flush at exit find nothing to complain about."""
+    """Point stdout at /dev/null, so that the flush at exit does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -24,10 +24,10 @@ if TYPE_CHECKING:  # commands import what they need when they run
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document.")]
 
 STEP = 30.0
-"""Market seconds between two looks of a dry run: service.update_interval's default."""
+"""Market seconds between two cycles of a dry run: the default of service.update_interval."""
 
 _NO_RULES = (
-    "alerts.rules: there is no rule; write one into zlotick.toml, such as\n"
+    "alerts.rules: there are no rules; write one into zlotick.toml, such as\n"
     '    [[alerts.rules]]\n    name = "11B above 220"\n    symbols = ["11B"]\n'
     '    condition = "price_above"\n    threshold = 220'
 )
@@ -52,20 +52,20 @@ def list_(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) ->
 
     loaded = settings.load().settings
     try:
-        board = asyncio.run(ask(socket_path(loaded.service.home), "alert-rules"))
+        report = asyncio.run(ask(socket_path(loaded.service.home), "alert-rules"))
     except Transient:
         profile = loaded.service.profile
         say(
             f"No zlotick is running with profile {profile!r}; showing the rules of the settings "
             "(the demo's: --set service.profile=demo)"
         )
-        board = _written(loaded)
+        report = _from_settings(loaded)
     if as_json:
-        print(json_text(board))
-    elif board is None:
+        print(json_text(report))
+    elif report is None:
         print("alerts are off: alerts.enabled is false, or there is neither a rule nor a PocketBase")
     else:
-        print("\n".join(map(shown, _board(board))))
+        print("\n".join(map(shown, _rules_text(report))))
 
 
 @alerts.command(name="test")
@@ -85,9 +85,9 @@ def try_rules(
     as_json: AsJson = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """Show what the rules of the settings would have raised in a recorded session. Nobody is told.
+    """Show what the rules of the settings would have raised in a recorded session. No alert is sent.
 
-    With --notify it sends a test message to each address instead; exit code 1 when one does not get it.
+    With --notify it sends a test message to each address instead; exit code 1 if one of them fails.
 
         zlotick alerts test
         zlotick alerts test bars.csv.gz --from 2025-04-01 --rule "11B above 220"
@@ -97,19 +97,19 @@ def try_rules(
     given = {"file": file and file.absolute(), "first_day": first_day, "last_day": last_day}
     flags = (f"providers.replay.{name}={value}" for name, value in given.items() if value is not None)
     loaded = settings.load(*flags).settings
-    return asyncio.run(_try_targets(loaded) if notify else _rehearse(loaded, rule, as_json=as_json))
+    return asyncio.run(_try_targets(loaded) if notify else _dry_run(loaded, rule, as_json=as_json))
 
 
 @alerts.command
 def history(
     *,
-    limit: Annotated[int, Parameter(help="At most so many, 1 to 1000.")] = 50,
+    limit: Annotated[int, Parameter(help="How many at most, 1 to 1000.")] = 50,
     as_json: AsJson = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> None:
     """Show the alerts that were raised, newest first, and which could not be delivered.
 
-    Asks the running service; without one it reads the file that the last one left.
+    Asks the running service; without one it reads the stored alerts.
 
         zlotick alerts history --limit 10
         zlotick alerts history --json | jq '.[].alert.message'
@@ -126,7 +126,7 @@ def history(
 # The rules
 
 
-def _written(settings: Settings) -> dict[str, Any] | None:
+def _from_settings(settings: Settings) -> dict[str, Any] | None:
     from zlotick.alerts.rule_sources import CONFIG, of_settings
     from zlotick.model import plain
 
@@ -136,25 +136,25 @@ def _written(settings: Settings) -> dict[str, Any] | None:
     return {"rules": rules, "unusable": [], "trouble": []}
 
 
-def _board(board: dict[str, Any]) -> Iterable[str]:
-    if not board["rules"]:
+def _rules_text(report: dict[str, Any]) -> Iterable[str]:
+    if not report["rules"]:
         yield "no rule is in force: write [[alerts.rules]] into zlotick.toml, or a record into alert_rules"
     else:
         head = ("rule", "condition", "symbols", "severity", "written in", "last alert")
-        yield from table([head, *map(_rule_row, board["rules"])])
-    for rule in board["rules"]:
+        yield from table([head, *map(_rule_row, report["rules"])])
+    for rule in report["rules"]:
         if rule.get("unknown_symbols"):
-            yield f"❌ {rule['name']}: watches stocks that nobody quotes: {', '.join(rule['unknown_symbols'])}"
-    yield from _unusable(board["unusable"])
-    for trouble in board["trouble"]:
+            yield f"❌ {rule['name']}: watches stocks that no provider quotes: {', '.join(rule['unknown_symbols'])}"
+    yield from _unusable(report["unusable"])
+    for trouble in report["trouble"]:
         yield f"❌ {trouble}"
 
 
 def _unusable(rules: list[dict[str, Any]]) -> Iterable[str]:
-    """A line for all rules of a user with the same fault: one user cannot fill the screen."""
+    """One line for all rules of a user with the same fault, so that one user cannot fill the screen."""
     alike: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
     for one in rules:
-        alike.setdefault((one.get("user"), one["reason"]), []).append(one)  # an older service names no user
+        alike.setdefault((one.get("user"), one["reason"]), []).append(one)  # an older service sends no user
     for (user, reason), [first, *others] in alike.items():
         more = f" and {len(others)} more" if others else ""
         whose = f" (user {user})" if user else ""
@@ -172,7 +172,7 @@ def _rule_row(rule: dict[str, Any]) -> tuple[str, ...]:
 # The dry run
 
 
-async def _rehearse(settings: Settings, name: str | None, *, as_json: bool) -> int:
+async def _dry_run(settings: Settings, name: str | None, *, as_json: bool) -> int:
     from zlotick.alerts.dry_run import rehearse
     from zlotick.alerts.rule_sources import unknown_symbols
     from zlotick.market.calendar import calendar_of
@@ -221,7 +221,7 @@ async def _try_targets(settings: Settings) -> int:
 
     found = await targets(settings.alerts)
     if not found:
-        raise ConfigError(["alerts.notify: is empty, nobody would be told; add an address"])
+        raise ConfigError(["alerts.notify: is empty, so no alert would be sent; add an address"])
     now = now_text()
     alert = Alert(
         id="zlotickalerttry", rule="test", name="test", symbol=None, condition=AlertCondition.PHASE,
@@ -235,7 +235,7 @@ async def _try_targets(settings: Settings) -> int:
 
 
 async def _try(target: Target, alert: Alert) -> str:
-    """Why it did not work; empty when it did."""
+    """The problem; empty if the message was sent."""
     try:
         async with asyncio.timeout(10):
             await target.send(alert, "")
@@ -279,7 +279,7 @@ def _line(alert: dict[str, Any]) -> str:
 
 
 def _local(text: str) -> str:
-    """A moment of the market, in Warsaw's time."""
+    """A moment in Warsaw time."""
     from zlotick.market.calendar import WARSAW
 
     return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-"""``zlotick candles``: what a stock did in each minute, hour or day."""
+"""``zlotick candles``: open, high, low, close and volume of each minute, hour or day."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def candles(
     symbol: Annotated[str, Parameter(help="The ticker.")],
     /,
     *,
-    interval: Annotated[Interval, Parameter(help="How long a candle is; its days are UTC's.")] = "1h",
+    interval: Annotated[Interval, Parameter(help="The length of a candle; days are UTC days.")] = "1h",
     options: ExportOptions = NEWEST,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
     """Write the candles of a stock, oldest first, as a table, CSV, JSON or Parquet.
 
-    Made of the stored quotes; no trade, no candle. Asks the running zlotick. Exit code 1 when there are none.
+    Built from the stored quotes; no trade, no candle. Asks the running zlotick. Exit code 1 when there are none.
 
     Examples:
 

@@ -54,7 +54,7 @@ def show(
 def check(*, options: SettingsOptions = NO_OPTIONS) -> None:
     """Check the settings and the files they name; exit code 0 when they are valid, 2 with every problem listed.
 
-    It takes the steps that a start takes before anything runs, so that settings that pass do start. Nothing is
+    It takes the same steps as a start before anything runs, so valid settings do start. Nothing is
     changed. Before a restart:
 
         zlotick config check --config /etc/zlotick.toml
@@ -127,7 +127,7 @@ def _shown(value: Any) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML; nothing, which TOML lacks, is empty text."""
+    """A value as TOML, which has no null: None is shown as empty text."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, msgspec.Struct):
@@ -142,7 +142,7 @@ def _toml(value: Any) -> str:
 
 def _template() -> Iterator[str]:
     yield "# zlotick: every option with its default. Remove the # before an option to change it."
-    yield "# Without this file the defaults hold. `zlotick config check` checks it, `zlotick config show` shows what holds."
+    yield "# Without this file the defaults apply. `zlotick config check` checks it, `zlotick config show` shows what applies."
     for section, about in sections().items():
         yield f"\n# {about}\n[{section}]"
         for option in describe():
@@ -157,13 +157,13 @@ def _option(option: Option) -> Iterator[str]:
         yield from (f"# {line}" for line in textwrap.wrap(text, 100, break_on_hyphens=False))
     if option.table:
         yield from _table(option.name, fields_of(option.table).values())
-    # Empty is how a secret stays unset: the well-known default, written down, would count as a choice.
+    # An empty secret stays unset: the well-known default, if written down, would count as chosen by the user.
     empty = [] if isinstance(option.default, list) else ""
     yield f"#{option.name.rpartition('.')[2]} = {_toml(empty if option.secret else option.default)}"
 
 
 def _table(name: str, fields: Iterable[Option]) -> Iterator[str]:
-    """What a table of an array may hold. It is written in place of the option's line."""
+    """The fields of a table in an array, instead of a line with the option's value."""
     yield f"#   [[{name}]]"
     for each in fields:
         about = f"{each.name} = {each.kind}; {each.description}"
@@ -171,7 +171,7 @@ def _table(name: str, fields: Iterable[Option]) -> Iterator[str]:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write all or nothing, for the owner's eyes only: passwords may be written into it."""
+    """Write atomically, readable by the owner only: passwords may be added to the file."""
     number, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(number, "w", encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""``zlotick dead-letters``: the rows that a database refused."""
+"""``zlotick dead-letters``: the rows that a database refused for good."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def dead_letters(
     resend: Annotated[bool, Parameter(help="Offer them to their databases again.")] = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """List the rows that a database refused for good, or send them again after mending the cause.
+    """List the rows that a database refused for good, or send them again after the cause is fixed.
 
     Asks the running service. Exit code 1 when rows are still refused after --resend.
 

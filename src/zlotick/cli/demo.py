@@ -1,4 +1,4 @@
-"""``zlotick demo``: the main job, with a recorded session."""
+"""``zlotick demo``: the whole pipeline with a recorded session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRESET = (
     'providers.order=["replay"]',
     "providers.replay.loop=true",
 )
-"""What a demo presupposes. Servers of its own, so that a replayed day never lands in a database you already have."""
+"""The demo's own defaults. It starts its own servers, so that replayed quotes never reach an existing database."""
 
 _STATUS_EVERY = 1.0
 _STATUS_EVERY_PIPED = 30.0
@@ -50,7 +50,7 @@ def demo(
 
 
 def about(manager: RealTimeStreamManager) -> str:
-    """What this is, and where things are."""
+    """What is being shown, and the addresses of its parts."""
     from zlotick.cli.runner import gateway_address
     from zlotick.telemetry import logs
 
@@ -78,7 +78,7 @@ def about(manager: RealTimeStreamManager) -> str:
 
 
 async def progress(manager: RealTimeStreamManager) -> None:
-    """One line of status: rewritten in place on a terminal, now and then in a pipe. Never returns by itself."""
+    """One line of status: rewritten in place on a terminal, printed every 30 s in a pipe. Runs until it is cancelled."""
     terminal = sys.stdout.isatty()
     while True:
         text = status_line(manager)

@@ -1,4 +1,4 @@
-"""``zlotick doctor``: is this machine ready, do the sources answer, and what is to be done."""
+"""``zlotick doctor``: whether this machine is ready and the providers answer, and what to do about problems."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NAME_WIDTH = 21
 
 def doctor(
     *,
-    offline: Annotated[bool, Parameter(negative="", help="Ask no source on the web.")] = False,
+    offline: Annotated[bool, Parameter(negative="", help="Ask no provider on the web.")] = False,
     json: Annotated[bool, Parameter(negative="", help="One JSON document.")] = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """Check the settings, the machine and the databases, and make one polite call to each enabled source.
+    """Check the settings, the machine and the databases, and make one polite call to each enabled provider.
 
-    ✅ is well, ⚠ deserves a look, ❌ is wrong; below it stands what to do. Nothing is changed. While a zlotick runs
-    on the same data folder, it is asked instead of the databases and sources. Exit code 1 when something is wrong.
+    ✅ is well, ⚠ is a warning, ❌ is wrong; the remedy is on the next line. Nothing is changed. While a zlotick runs
+    on the same data folder, it is asked instead of the databases and providers. Exit code 1 when something is wrong.
 
     Examples:
 
@@ -40,7 +40,7 @@ def doctor(
 
     findings: list[Finding] = []
 
-    def tell(group: list[Finding]) -> None:
+    def report(group: list[Finding]) -> None:
         findings.extend(group)
         if group and not json:
             print("\n".join(map(_lines, group)), flush=True)
@@ -49,28 +49,28 @@ def doctor(
         try:
             loaded = settings.load()
         except ConfigError as error:
-            tell(of_settings(error))
+            report(of_settings(error))
         else:
-            tell(of_file(loaded))
-            asyncio.run(examine(loaded.settings, offline, tell))
+            report(of_file(loaded))
+            asyncio.run(examine(loaded.settings, offline, report))
     print(json_text(findings) if json else _summary(findings))
     return 1 if any(one.verdict == "wrong" for one in findings) else 0
 
 
 def _lines(finding: Finding) -> str:
-    """What follows the first line is indented: no text passes for a finding."""
+    """Continuation lines are indented, so that no text can look like another finding."""
     texts = [finding.text, finding.remedy] if finding.remedy else [finding.text]
-    told = shown_lines("\n".join(texts)).replace("\n", f"\n{'':<{_NAME_WIDTH + 3}}")
-    return f"{_MARKS[finding.verdict]} {finding.name:<{_NAME_WIDTH}} {told}"
+    text = shown_lines("\n".join(texts)).replace("\n", f"\n{'':<{_NAME_WIDTH + 3}}")
+    return f"{_MARKS[finding.verdict]} {finding.name:<{_NAME_WIDTH}} {text}"
 
 
 def _summary(findings: list[Finding]) -> str:
     wrong = sum(one.verdict == "wrong" for one in findings)
-    looks = sum(one.verdict == "warning" for one in findings)
-    problems, warnings = _counted(wrong, "problem"), _counted(looks, "warning")
-    if not wrong and not looks:
+    suspect = sum(one.verdict == "warning" for one in findings)
+    problems, warnings = _counted(wrong, "problem"), _counted(suspect, "warning")
+    if not wrong and not suspect:
         return "\n✅ No problems"
-    return f"\n{'❌' if wrong else '✅'} {problems}" + (f", {warnings}" if looks else "")
+    return f"\n{'❌' if wrong else '✅'} {problems}" + (f", {warnings}" if suspect else "")
 
 
 def _counted(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""What ``history`` and ``candles`` share: their options, and where the rows go."""
+"""The options that ``history`` and ``candles`` share, and the export itself."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def _positive(_: Any, number: int | None) -> None:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """Which rows, and where they go."""
+    """Which rows to export, and where to."""
 
     begin: Annotated[
         str | None,
         Parameter(
             name="--from",
             validator=_a_beginning,
-            help="A day or a time: 2025-04-30, 2025-04-30T10:00; Warsaw's unless it has a zone. "
+            help="A day or a time: 2025-04-30, 2025-04-30T10:00; Warsaw time unless it has a zone. "
             f"Without it the newest {NEWEST:,} rows.",
         ),
     ] = None
@@ -64,7 +64,7 @@ class ExportOptions:
         str | None,
         Parameter(name="--to", validator=_an_ending, help="Likewise; a day is included, a time is not."),
     ] = None
-    limit: Annotated[int | None, Parameter(validator=_positive, help="At most so many rows.")] = None
+    limit: Annotated[int | None, Parameter(validator=_positive, help="How many rows at most.")] = None
     format: Annotated[
         Format | None,
         Parameter(help="Without it: by the file's name; a table on a terminal; CSV in a pipe."),
@@ -73,7 +73,7 @@ class ExportOptions:
     force: Annotated[bool, Parameter(negative="", help="Overwrite a file that is there.")] = False
 
     def query(self, symbol: str) -> HistoryQuery:
-        """The question. Raises WrongUsage."""
+        """Raises WrongUsage."""
         query = HistoryQuery(
             symbol=symbol.upper(),
             begin=None if self.begin is None else beginning(self.begin),
@@ -112,26 +112,28 @@ def export(settings: Settings, symbol: str, interval: Interval | None, options: 
 
 
 async def _as_text(settings: Settings, wanted: RowQuery, chosen: Format, output: Path | None) -> bool:
-    """Whether there were rows; before the first one nothing is touched."""
+    """Whether there were rows. The output file is not touched before the first one."""
     async with aclosing(pages(settings, wanted)) as found:
         page = await anext(found, None)
         if page is None:
             return False
         writer = row_writer(chosen, **wanted.about)
         count = 0
-        with opened(output) as stream, _counting(output) as tell:
+        with opened(output) as stream, _counting(output) as count_rows:
             stream.write(writer.head(page))
             while page is not None:
                 stream.write(writer.rows(page))
                 count += len(page)
-                tell(count)
+                count_rows(count)
                 page = await anext(found, None)
             stream.write(writer.tail(count))
     return True
 
 
 async def _as_parquet(settings: Settings, wanted: RowQuery, _: Format, output: Path | None) -> bool:
-    """Likewise. The gateway is asked for one row first: it knows the symbols, and a file cannot say "none"."""
+    """Like :func:`_as_text`. One row is requested from the gateway first: it rejects unknown symbols, and an empty
+    Parquet file would not show that there are no rows.
+    """
     one = RowQuery(msgspec.structs.replace(wanted.query, limit=1), wanted.interval)
     async with aclosing(pages(settings, one)) as found:
         if await anext(found, None) is None:
@@ -145,7 +147,7 @@ async def _as_parquet(settings: Settings, wanted: RowQuery, _: Format, output: P
 
 @contextmanager
 def _counting(output: Path | None) -> Iterator[Callable[[int], None]]:
-    """Tell on a terminal how many rows are done, unless the rows themselves are shown there."""
+    """Show a row count on the terminal, unless the rows themselves are shown there."""
     if not sys.stderr.isatty() or (output is None and sys.stdout.isatty()):
         yield lambda _: None
         return

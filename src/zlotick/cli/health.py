@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
 from zlotick.telemetry.marks import shown
 
-if TYPE_CHECKING:  # a check that was not asked for imports nothing
+if TYPE_CHECKING:  # commands import what they need when they run
     import aiohttp
 
     from zlotick.config import Settings
@@ -21,13 +21,13 @@ _MARKS = {
     "disconnected": "✅",
     "error": "❌",
     "failed": "❌",
-}  # of a state; others pass: ⚠
+}  # by state; other states are temporary: ⚠
 
 
 def health(*, settings: SettingsOptions = NO_OPTIONS) -> int:
     """Check the WebSocket server, QuestDB and PocketBase; exit code 0 when all answer well, else 1.
 
-    ⚠ deserves a look and does not change the exit code. While the market is closed, it says when the next quotes come.
+    ⚠ is a warning and does not change the exit code. While the market is closed, it shows when the next quotes are due.
 
     Example:
 
@@ -54,7 +54,7 @@ async def _check(settings: Settings) -> int:
 
 
 async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
-    """The states of the stores as the service tells them, and whether it is ready."""
+    """The states of the stores as the service reports them, and whether it is ready."""
     import aiohttp
 
     from zlotick.cli.remote.gateway import find_gateway
@@ -74,21 +74,21 @@ async def _websocket(settings: Settings) -> tuple[dict[str, str], bool]:
     marks = {_MARKS.get(state, "⚠") for state in states.values()}
     mark = next(mark for mark in ("❌", "⚠", "✅") if mark in marks)
     print(shown(f"{mark} WebSocket: {' / '.join(states.values())}"))
-    for line in _told(report):
+    for line in _report_lines(report):
         print(shown(line))
     return states, bool(report.get("ready"))
 
 
-def _told(report: Mapping[str, Any]) -> list[str]:
-    """What the service says of itself beside its states."""
+def _report_lines(report: Mapping[str, Any]) -> list[str]:
+    """Reasons and warnings that the service reports, and its pause."""
     reasons, warnings = report.get("reasons", []), report.get("warnings", [])
     pause = report.get("facts", {}).get("pause")
-    told = [*(f"❌ Service: {text}" for text in reasons), *(f"⚠ Service: {text}" for text in warnings)]
-    return told if not pause or any(pause in text for text in told) else [*told, f"🔄 Service: {pause}"]
+    lines = [*(f"❌ Service: {text}" for text in reasons), *(f"⚠ Service: {text}" for text in warnings)]
+    return lines if not pause or any(pause in text for text in lines) else [*lines, f"🔄 Service: {pause}"]
 
 
 async def _store(session: aiohttp.ClientSession, name: str, url: str, state: str | None) -> bool:
-    """Whether a store answers and takes what the service has: an open port does not tell of a wrong password."""
+    """Whether a store answers and the service is connected to it: an open port alone would hide a wrong password."""
     import aiohttp
 
     from zlotick.client.errors import in_words

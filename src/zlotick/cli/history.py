@@ -25,8 +25,8 @@ def history(
 ) -> int:
     """Write the stored quotes of a stock, oldest first, as a table, CSV, JSON or Parquet.
 
-    Asks the running zlotick, whatever the number of rows; Parquet comes from its QuestDB. Times in the table are
-    Warsaw's, in files UTC. Exit code 1 when nothing is stored for that time.
+    Asks the running zlotick page by page, for any number of rows; Parquet comes from its QuestDB. Times in the table are
+    in Warsaw time, in files in UTC. Exit code 1 when nothing is stored for that time.
 
     Examples:
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # commands import what they need when they run
 
 _NAME = re.compile(r"[a-z0-9_-]{1,32}")
 _NAMED = 3
-"""Of what was passed over."""
+"""How many skipped names the summary shows."""
 
 
 def import_(
@@ -35,7 +35,7 @@ def import_(
     *,
     source: Annotated[
         str | None,
-        Parameter(help="What data_source begins with; default: stooq-bulk or import, as the file is."),
+        Parameter(help="What data_source begins with; default: stooq-bulk or import, by the kind of file."),
     ] = None,
     symbol: Annotated[
         str | None, Parameter(help="The stock of files that have no column for it: ABS.")
@@ -47,20 +47,19 @@ def import_(
     Stooq's files (d_pl_txt, h_pl_txt, 5_pl_txt) as they are: text, folder or
     zip. Our own have the columns symbol,date,time_end,open,high,low,close,volume
     (hourly) or symbol,date,open,high,low,close,volume (daily), and may end in .gz.
-    A file of one stock may leave the symbol out, when --symbol names it: so has
-    Stooq's download button daily bars (Date,Open,High,Low,Close,Volume, or Data,
-    Otwarcie, ...). Times are Warsaw's and the end of the bar.
+    A file of one stock may omit the symbol if --symbol gives it, such as
+    Stooq's daily download (Date,Open,High,Low,Close,Volume, or Data,
+    Otwarcie, ...). Times are in Warsaw time and mark the end of the bar.
 
     The rows get a data_source of their own that names the length of the bars,
     such as stooq-bulk-1h, so that they never mix with live quotes or with other
-    bars. What the files tell of a symbol's day replaces that day of the source,
-    days that they do not tell of stay: take a fresh file after a split. The same
-    import again changes nothing; one that was interrupted goes on where it was.
-    It uses the QuestDB of the settings, also while zlotick serves;
-    if there is none, it starts the embedded one for as long as it takes.
+    bars. The files replace a symbol's days that they contain; other days stay: use
+    a fresh file after a split. Repeating an import changes nothing; an interrupted
+    one continues where it stopped. It uses the QuestDB of the settings, also while
+    zlotick serves; if none runs, it starts the embedded one for the import.
 
-    Exit code 1 when something was rejected; the rest is imported all the same.
-    Files of another kind and Stooq's indicators (11B_PE) are passed over and told.
+    Exit code 1 when something was rejected; the rest is imported anyway.
+    Files of another kind and Stooq's indicators (11B_PE) are skipped and listed.
 
     Examples:
 
@@ -112,24 +111,24 @@ def summary(
         yield from (f"   {example}" for example in examples)
         if count > len(examples):
             yield f"   and {count - len(examples):,} more"
-    yield from _told_as_passed_over(passed_over, sorted(reader.no_stocks))
+    yield from _skipped(passed_over, sorted(reader.no_stocks))
     if not any(done.bars for done in results):
         yield "Nothing to import: no bar was found"
     yield f"Took {seconds:.1f} s"
 
 
-def _told_as_passed_over(files: Sequence[str], series: Sequence[str]) -> Iterator[str]:
+def _skipped(files: Sequence[str], series: Sequence[str]) -> Iterator[str]:
     if files:
         what = "file that is" if len(files) == 1 else "files that are"
-        yield f"Passed over {len(files):,} {what} not .txt, .csv, .gz or .zip: {_few(files)}"
+        yield f"Skipped {len(files):,} {what} not .txt, .csv, .gz or .zip: {_few(files)}"
     if series:
         one = len(series) == 1
         what = (
-            "is no stock's prices (an indicator, an index)"
+            "is not a stock's prices (an indicator, an index)"
             if one
-            else "are no stocks' prices (indicators, indices)"
+            else "are not stocks' prices (indicators, indices)"
         )
-        yield f"Passed over {len(series):,} series that {what}: {_few(series)}"
+        yield f"Skipped {len(series):,} series that {what}: {_few(series)}"
 
 
 def _few(names: Sequence[str]) -> str:
@@ -159,7 +158,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
     results = []
     async with _questdb(settings) as config:
         connector = QuestDBConnector(config, timeout=30.0)
-        # Two imports into one source at once would each replace what it saw before the other wrote.
+        # Two simultaneous imports into one data_source would each replace rows read before the other wrote.
         lock = OwnerLock(settings.service.home / "imports")
         await asyncio.to_thread(lock.acquire)
         try:
@@ -179,7 +178,7 @@ async def _load(settings: Settings, reader: Reader, paths: Sequence[Path], name:
 
 @contextlib.asynccontextmanager
 async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
-    """A QuestDB that answers: the running zlotick's, the configured one, or our own for as long as it takes."""
+    """A QuestDB that answers: the running zlotick's, the configured one, or an embedded one for this import."""
     from zlotick.cli.remote.gateway import find_questdb
     from zlotick.config.profile import make_profile
     from zlotick.embedded import provide_questdb
@@ -188,7 +187,7 @@ async def _questdb(settings: Settings) -> AsyncIterator[QuestDBConfig]:
 
     service = settings.service
     await asyncio.to_thread(make_profile, service.home)
-    # Who has the journal has the embedded server too: while we run it, no zlotick may start on this folder.
+    # The owner of the journal also owns the embedded server: while we run it, no zlotick may start on this folder.
     lock = OwnerLock(service.home / "journal.sqlite")
     try:
         await asyncio.to_thread(lock.acquire)

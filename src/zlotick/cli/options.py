@@ -39,7 +39,7 @@ class SettingsOptions:
         """The settings. Raises ConfigError with every problem.
 
         ``flags`` are a command's own options as ``section.key=value`` texts, stronger than ``--set``;
-        ``preset`` is what the command presupposes, weaker than ``--set``.
+        ``preset`` holds the command's own defaults, weaker than ``--set``.
         """
         for one in exposed_assignments(self.assignments):
             print(f"⚠ {one.text}. {one.remedy}.", file=sys.stderr)

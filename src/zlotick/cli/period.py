@@ -1,4 +1,4 @@
-"""``--from`` and ``--to``: moments as people write them. A date, or a time without a zone, is Warsaw's."""
+"""``--from`` and ``--to``: dates and times, in Warsaw time unless they have a zone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from zlotick.market.calendar import WARSAW
 
 
 def beginning(text: str) -> datetime:
-    """The moment, or the first of the day, in UTC. Raises ValueError that says how to write one."""
+    """The moment, or the start of the day, in UTC. Raises ValueError with the accepted formats."""
     return _moment(text, timedelta())
 
 
 def ending(text: str) -> datetime:
-    """The moment, or the first after the day, in UTC. Raises ValueError likewise."""
+    """The moment, or the end of the day, in UTC. Raises ValueError with the accepted formats."""
     return _moment(text, timedelta(days=1))
 
 

@@ -30,9 +30,9 @@ providers = App(name="providers")
 
 @providers.default
 def show(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> None:
-    """Show how the sources of a running zlotick are: who refuses, why, since when, and when it is asked again.
+    """Show the providers of a running zlotick: which one refuses, why, since when, and when it is asked again.
 
-    To see what one source answers here and now, without a running service:
+    To see what one provider answers now, without a running service:
 
         zlotick providers
         zlotick providers try gpw
@@ -43,15 +43,15 @@ def show(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> 
 
 @providers.command(name="try")
 def try_(
-    name: Annotated[Name, Parameter(help="The source, as providers.order names it.")],
+    name: Annotated[Name, Parameter(help="The provider, as in providers.order.")],
     *,
     as_json: AsJson = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """Ask one source once, and print the quotes it gave or what its refusal means.
+    """Ask one provider once, and print its quotes or what its refusal means.
 
-    It needs no running service and records nothing. A source of few symbols a request is asked for the first ones
-    of the universe only. Exit code 1 when the source refuses.
+    It needs no running service and records nothing. A provider that takes few symbols a request is asked
+    for the first ones of the universe only. Exit code 1 when the provider refuses.
 
         zlotick providers try gpw
         zlotick providers try bankier --json
@@ -129,19 +129,19 @@ def _row_told(row: dict[str, Any]) -> Iterable[str]:
     if reason in set(RefusalReason):
         yield from _advice(RefusalReason(reason))
     else:
-        yield "   The provider has a bug: the log says where."
+        yield "   The provider has a bug: see the log."
 
 
 # One question
 
 
 async def _fetch(provider: StockDataProvider, universe: Universe, timeout: float) -> list[StockUpdate]:  # noqa: ASYNC109  the deadline of the one question
-    """Its quotes, by one request where that is possible. Raises Refusal."""
+    """Its quotes, with one request if possible. Raises Refusal."""
     size = provider.capabilities.batch_size
     try:
         async with asyncio.timeout(timeout):
             await provider.connect()
-            if size is None or provider.capabilities.daily_budget:  # it asks sparingly by itself
+            if size is None or provider.capabilities.daily_budget:  # it limits its requests itself
                 return await provider.fetch_data()
             return await provider.fetch_symbols(frozenset(sorted(universe.symbols)[:size]))
     except TimeoutError as error:
@@ -169,7 +169,7 @@ def _quote(quote: StockUpdate) -> tuple[str, ...]:
 def _told(name: str, refusal: Refusal) -> Iterable[str]:
     yield f"❌ {name}: {refusal}"
     if refusal.retry_after:
-        yield f"   By its own word it may be asked again in {refusal.retry_after:g} s."
+        yield f"   It may be asked again in {refusal.retry_after:g} s."
     yield from _advice(refusal.reason)
 
 

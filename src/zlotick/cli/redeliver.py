@@ -1,4 +1,4 @@
-"""``zlotick redeliver``: a database that was restored from a backup gets what it lacks."""
+"""``zlotick redeliver``: deliver the journal again to a database that was restored from a backup."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def redeliver(
     *,
     first: Annotated[
         int,
-        Parameter(name="--from", validator=_positive, help="The journal's entry (offset) to begin with."),
+        Parameter(name="--from", validator=_positive, help="The first journal entry (offset) to deliver."),
     ] = 1,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
-    """Deliver what the journal still has to a database once more, as after restoring an older backup of it.
+    """Deliver the journal's entries to a database again, such as after restoring an older backup of it.
 
-    Asks the running service. Rows that are there already stay as they are: too much is only a matter of time.
-    The journal keeps some days (journal.keep_days); zlotick status shows how far it is.
+    Asks the running service. Existing rows are not duplicated: delivering too much only takes longer.
+    The journal keeps some days (journal.keep_days); zlotick status shows its progress.
 
     Examples:
 

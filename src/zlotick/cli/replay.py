@@ -1,4 +1,4 @@
-"""``zlotick replay``: recorded bars, or a recording of the sources, instead of live quotes."""
+"""``zlotick replay``: recorded bars, or recorded provider answers, instead of live quotes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # commands import the service when they run it
     from zlotick.service.manager import RealTimeStreamManager
 
 PRESET = ("service.profile=replay", "service.update_interval=1", 'providers.order=["replay"]')
-"""Replayed data has a profile of its own: it never meets live data."""
+"""Replayed data has a profile of its own, so that it never mixes with live data."""
 
 _DELIVERY_TIMEOUT = 600.0
 
@@ -38,8 +38,8 @@ def replay(
     """Serve recorded data through the whole pipeline; ends when everything is replayed and stored.
 
     A bar file has the columns symbol,date,time_end,open,high,low,close,volume; times
-    are Warsaw's. A folder holds what the sources answered, as zlotick serve --record
-    kept it: the same answers and refusals go through the same parsers again, hours
+    are in Warsaw time. A folder holds provider answers, recorded by zlotick serve
+    --record: the same answers and refusals go through the same parsers again; hours
     without any are skipped.
 
     Examples:
@@ -64,10 +64,12 @@ def replay(
 
 
 async def until_replayed(manager: RealTimeStreamManager) -> None:
-    """Return when the material is at its end and every store has it."""
+    """Return when the replay has ended and every store has all its quotes."""
     from zlotick.cli.runner import say
 
     await manager.parts.cycle.exhausted.wait()
     say(f"📊 Replayed: {manager.parts.journal.position.offset} batches. Waiting for the stores.")
     if not await manager.delivered(_DELIVERY_TIMEOUT):
-        say("❌ Not everything is stored yet; it stays in the journal and follows at the next start.")
+        say(
+            "❌ Not everything is stored yet; the rest stays in the journal and is delivered after the next start."
+        )

@@ -22,7 +22,7 @@ log = structlog.stdlib.get_logger("zlotick.cli")
 _RULE = "=" * 70
 
 About = Callable[[RealTimeStreamManager], str]
-"""What a command has to say of the running service, under the banner."""
+"""The text that a command prints under the banner."""
 Watch = Callable[[RealTimeStreamManager], Coroutine[Any, Any, None]]
 """Runs beside the service; the service stops when it returns."""
 
@@ -46,13 +46,13 @@ def banner(manager: RealTimeStreamManager) -> str:
 
 
 def gateway_address(settings: Settings, scheme: str) -> str:
-    """The gateway's address by ``http`` or ``ws``, with an s where it speaks TLS."""
+    """The gateway's address with the scheme ``http`` or ``ws``, plus an s if it uses TLS."""
     gateway = settings.gateway
     return f"{scheme}{'s' if gateway.tls_certificate else ''}://{gateway.host}:{gateway.port}"
 
 
 def say(text: str = "") -> None:
-    """Print at once, also into a pipe."""
+    """Print and flush, so that a pipe gets it at once."""
     print(shown_lines(text), flush=True)
 
 
@@ -83,7 +83,7 @@ def run_service(
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ImportError:  # Windows, PyPy: the standard loop serves as well, a little slower
+    except ImportError:  # Windows, PyPy: the standard loop works as well, a little slower
         return None
     return uvloop.new_event_loop
 
@@ -107,7 +107,7 @@ async def _run(settings: Settings, about: About | None, watch: Watch | None) -> 
 
 
 async def _work(manager: RealTimeStreamManager, watch: Watch | None) -> None:
-    """Until the watch returns (never without one), or the service fails."""
+    """Wait until ``watch`` returns (without one: without end) or the service fails."""
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(manager.failed())]
     if watch:
         tasks.append(asyncio.create_task(watch(manager)))
@@ -120,7 +120,7 @@ async def _work(manager: RealTimeStreamManager, watch: Watch | None) -> None:
 
 
 async def _unless(stopping: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work, unless the user stops us first. Whether it was done; raises what it raises."""
+    """Await the work unless a signal comes first. Returns whether it finished; raises what it raises."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -141,8 +141,8 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 async def _signalled(manager: RealTimeStreamManager) -> None:
     """Return at the first SIGINT or SIGTERM; the second ends the process at once.
 
-    SIGHUP reads the certificate again. Without one it means that the terminal is gone, and stops us too, or the embedded
-    servers would stay; where there is no terminal, or under nohup, it means nothing.
+    SIGHUP reloads the certificate. Without a certificate it means that the terminal was closed, and stops the service, else
+    its embedded servers would go on; without a terminal, or under nohup, it is ignored.
     """
     stop = asyncio.Event()
 

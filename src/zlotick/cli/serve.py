@@ -23,7 +23,8 @@ def serve(
         Parameter(negative="", help="Listen beyond this machine without auth or TLS (gateway.insecure)."),
     ] = None,
     record: Annotated[
-        Path | None, Parameter(help="Keep each raw answer of the sources in this folder (providers.record).")
+        Path | None,
+        Parameter(help="Keep each raw answer of the providers in this folder (providers.record)."),
     ] = None,
     log_format: Annotated[str | None, Parameter(help="text or json (service.log_format).")] = None,
     settings: SettingsOptions = NO_OPTIONS,

@@ -56,7 +56,7 @@ async def ask(settings: Settings) -> dict[str, Any]:
                 if message.get("type") == "status":
                     return message
                 if message.get("type") == "error":
-                    raise Transient(f"the zlotick at {address} says no: {shown(message['message'])}")
+                    raise Transient(f"the zlotick at {address} refuses: {shown(message['message'])}")
     except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
         raise not_running(address, error) from error
 
@@ -81,7 +81,7 @@ def _table(message: dict[str, Any]) -> str:
 
 
 def _next_cycle(message: dict[str, Any]) -> str:
-    """When it is due, and why not soon."""
+    """When it is due, and the reason if that is not soon."""
     if not message["next_cycle"]:
         return "not known yet"
     due = utc_time(message["next_cycle"])

@@ -13,7 +13,7 @@ from zlotick.gateway.access.tokens import Scope, TokenFile, expiry, shown
 
 token = App(
     name="token",
-    help_epilogue="""Tokens let clients in where gateway.auth = "tokens". A running service notices changes by itself.
+    help_epilogue="""Tokens let clients in where gateway.auth = "tokens". A running service picks up changes by itself.
 
 Begin with:  zlotick token create dashboard --expires 90d""",
 )
@@ -21,7 +21,7 @@ Begin with:  zlotick token create dashboard --expires 90d""",
 
 @token.command
 def create(
-    name: Annotated[str, Parameter(help="Whom or what it is for.")],
+    name: Annotated[str, Parameter(help="The user or program it is for.")],
     *,
     expires: Annotated[
         str | None, Parameter(help="A span such as 12h, 90d or 52w; without it: never.")
@@ -46,9 +46,9 @@ def create(
 
 @token.command(name="list")
 def list_tokens(*, options: SettingsOptions = NO_OPTIONS) -> None:
-    """List the tokens: names and dates, for what they stand for is not kept.
+    """List the tokens with their dates. The tokens themselves are not stored.
 
-    Which are there, and which have expired:
+    To see which have expired:
 
         zlotick token list
     """

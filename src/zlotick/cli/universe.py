@@ -22,7 +22,7 @@ from zlotick.market.list_changes import HARMLESS, Difference, ListedShare, compa
 from zlotick.market.universe import OLD_AFTER_DAYS, OLD_REMEDY, Universe, csv_text, load
 from zlotick.telemetry.marks import shown
 
-if TYPE_CHECKING:  # showing or importing a list needs no source
+if TYPE_CHECKING:  # showing or importing a list needs no provider
     from zlotick.providers.web.gpw import GpwProvider
 
 Index = Literal["swig80", "wig20", "mwig40"]
@@ -87,7 +87,7 @@ def check(
     harmful = {one.symbol for one in differences if one.change not in HARMLESS}
     total = len(stocks.symbols)
     mark = "❌" if harmful else "✅"
-    print(f"{mark} {total - len(harmful)} of {total} stocks are listed as we know them.")
+    print(f"{mark} {total - len(harmful)} of {total} stocks are listed as in your list.")
     if stocks.is_old:
         say(f"⚠ {stocks.origin} is {stocks.age_days} days old: {OLD_REMEDY}.")
     if save:
@@ -110,7 +110,7 @@ def import_(
     ] = "",
     force: Annotated[bool, Parameter(negative="", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Make a list of stocks of your own into one that universe.file takes; every wrong row is told.
+    """Convert your own list of stocks into one for universe.file; every wrong row is reported.
 
     It needs a column symbol (ticker, Skrót) or ISIN, and may have name (Nazwa) and a date; comma, semicolon or tab;
     UTF-8 or cp1250. A list of ISINs alone (a fund's holdings) gets the tickers of the packaged lists.
@@ -159,25 +159,25 @@ def _as_json(stocks: Universe) -> str:
 
 
 async def _listed(gpw: GpwProvider) -> Sequence[ListedShare]:
-    """What the exchange lists. Raises ZlotickError that says what a refusal means."""
+    """The stocks that the exchange lists. Raises ZlotickError with the remedy if gpw refuses."""
     from zlotick.cli.output.refusal_help import advice
 
     try:
         return await gpw.listing()
     except Refusal as refusal:
-        told = advice(refusal.reason)
-        raise ZlotickError(f"gpw: {refusal}\n{told.meaning} {told.remedy}") from refusal
+        found = advice(refusal.reason)
+        raise ZlotickError(f"gpw: {refusal}\n{found.meaning} {found.remedy}") from refusal
     finally:
         await gpw.close()
 
 
 def _plausible(stocks: Universe, listed: Sequence[ListedShare]) -> Sequence[ListedShare]:
-    """The listing, unless it lacks so much of ours that it cannot be whole."""
+    """The listing. Raises ZlotickError if it lacks too many of our stocks to be complete."""
     known = {share.symbol for share in listed} | {share.isin for share in listed}
     found = sum(one.symbol in known or one.isin in known for one in stocks.members())
     if found * 2 < len(stocks.symbols):
         raise ZlotickError(
-            f"gpw lists only {found} of the {len(stocks.symbols)} stocks: that is not a whole listing, or not a list of "
+            f"gpw lists only {found} of the {len(stocks.symbols)} stocks: that is not a complete listing, or not a list of "
             "Warsaw's shares. Try again later, or check universe.file."
         )
     return listed
@@ -206,7 +206,7 @@ def _known_tickers() -> Mapping[str, str]:
 
 
 def _write(file: Path, text: str, force: bool) -> None:
-    """All or nothing: half a list would be taken for a whole one."""
+    """Write atomically: half a list would look like a complete one."""
     if os.path.lexists(file) and not force:
         raise ZlotickError(f"{file} is there already; --force overwrites it")
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
@@ -216,5 +216,5 @@ def _write(file: Path, text: str, force: bool) -> None:
     except OSError as error:
         raise ZlotickError(f"{file} cannot be written: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(OSError):  # it may never have been there
+        with contextlib.suppress(OSError):  # it may not exist
             fresh.unlink()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zlotick.terminal.view import View
     from zlotick.terminal.watchlist import Watchlist
 
-_LOOK_TIMEOUT = 10.0
+_ONCE_TIMEOUT = 10.0
 _WIDE = 120
 """Columns of a table in a pipe."""
 
@@ -44,7 +44,7 @@ def watch(
     watchlist: Annotated[
         str | None, Parameter(help="Only the tickers of a file, or of a text such as ABS,11B.")
     ] = None,
-    once: Annotated[bool, Parameter(negative="", help="One look at the market, then end.")] = False,
+    once: Annotated[bool, Parameter(negative="", help="Show the market once, then end.")] = False,
     json: Annotated[
         bool, Parameter(negative="", help="JSON: one document with --once, else a line for each change.")
     ] = False,
@@ -89,7 +89,7 @@ def watch(
 
 
 def _subscription(symbols: Sequence[str], expression: str | None) -> Subscription:
-    """Every cycle's quotes: they also say which of them have become stale."""
+    """Full mode: every cycle sends all quotes, which also shows which of them have become stale."""
     wanted: Subscription = {"mode": "full"}
     if symbols:
         wanted["symbols"] = [symbol.upper() for symbol in symbols]
@@ -139,7 +139,7 @@ async def _once(client: RealtimeStreamClient, feed: Feed, view: View, form: Form
     from zlotick.terminal import plain
 
     try:
-        async with client, asyncio.timeout(_LOOK_TIMEOUT):
+        async with client, asyncio.timeout(_ONCE_TIMEOUT):
             await plain.look(client, feed)
     except (StreamUnreachable, TimeoutError) as error:
         reason = str(error) or f"{client.url} does not answer"
@@ -154,10 +154,10 @@ async def _once(client: RealtimeStreamClient, feed: Feed, view: View, form: Form
 
 
 def _empty(feed: Feed, narrowed: bool) -> str:
-    """Why a look shows no stock."""
+    """Why --once shows no stock."""
     if narrowed:
-        return "⚠ no quote matches the symbols, --filter and --watchlist: without them you see all that are known"
-    return f"⚠ no quote is known yet ({feed.clock.text()}): `zlotick status` says when the next ones come"
+        return "⚠ no quote matches the symbols, --filter and --watchlist: without them all known quotes are shown"
+    return f"⚠ no quote is known yet ({feed.clock.text()}): `zlotick status` shows when the next ones are due"
 
 
 async def _follow(client: RealtimeStreamClient, feed: Feed, view: View, form: Format) -> int:

@@ -139,7 +139,7 @@ def test_a_time_without_a_zone_is_none() -> None:
         (CLOCK_LIMIT, Verdict.WELL, "agrees with gpw"),
         (CLOCK_LIMIT + 1, Verdict.WARNING, "about 6 s ahead of gpw"),
         (-3600.0, Verdict.WARNING, "about 1 h 0 min behind gpw"),
-        (None, Verdict.WARNING, "unknown: no source answered with its time"),
+        (None, Verdict.WARNING, "unknown: no provider answered with its time"),
     ],
 )
 def test_the_clock(ahead: float | None, verdict: Verdict, text: str) -> None:

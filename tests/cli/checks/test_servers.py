@@ -127,7 +127,7 @@ async def test_what_a_killed_zlotick_left_behind(service: ServiceConfig, questdb
         (service.home / "questdb.pid").write_text(json.dumps({"pid": left.pid, "owner": left.pid}))
         place, *_ = await inspect_questdb(questdb, service)
         assert place.verdict is Verdict.WELL
-        assert f"left its own behind (pid {left.pid})" in place.text
+        assert f"left its server running (pid {left.pid})" in place.text
         assert left.poll() is None
     finally:
         left.kill()

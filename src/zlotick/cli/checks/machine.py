@@ -1,4 +1,4 @@
-"""What ``zlotick doctor`` finds out: the form of a finding, and the checks of the machine itself."""
+"""The findings of ``zlotick doctor``, and its checks of the machine itself."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from zlotick.telemetry.health import span
 
 MB = 1_000_000
 FEW_BYTES, TOO_FEW_BYTES = 2000 * MB, 200 * MB
-"""A week of quotes and both databases fit into the first; without the second a start is not worth trying."""
+"""A week of quotes and both databases fit into the first; below the second a start makes no sense."""
 
 CLOCK_LIMIT = 5.0
-"""Seconds that our clock may be wrong: the age of a quote is shown in seconds."""
+"""How many seconds our clock may be wrong: the age of a quote is shown in seconds."""
 
 
 class Verdict(StrEnum):
     """How a check ended."""
 
     WELL = "well"
-    WARNING = "warning"  # it works, but not for long or not fully; or it could not be found out
+    WARNING = "warning"  # works, but not fully or not for long; or unknown
     WRONG = "wrong"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line of the doctor. ``remedy`` says what to do; empty when there is nothing to be done."""
+    """One line of the doctor. ``remedy`` says what to do, if anything."""
 
     name: str
     verdict: Verdict
@@ -46,20 +46,20 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def well(name: str, text: str) -> Finding:
-    """Nothing to be done."""
+    """A finding that needs no action."""
     return Finding(name, Verdict.WELL, text)
 
 
 def software() -> Finding:
-    """Python and the libraries that zlotick is made of."""
+    """Python and the libraries that zlotick uses."""
     versions = {name: _version(name) for name in _requirements()}
     absent = [name for name, found in versions.items() if not found]
-    told = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
-    told += [f"{name} {found}" for name, found in versions.items() if found]
+    found = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
+    found += [f"{name} {number}" for name, number in versions.items() if number]
     if absent:
         missing = f"not installed: {', '.join(absent)}"
         return Finding("software", Verdict.WRONG, missing, "Install zlotick again: pip install zlotick")
-    return well("software", f"zlotick {version('zlotick')}, {', '.join(told)}")
+    return well("software", f"zlotick {version('zlotick')}, {', '.join(found)}")
 
 
 def _requirements() -> list[str]:
@@ -76,7 +76,7 @@ def _version(package: str) -> str:
 
 
 def data_folder(home: Path) -> Finding:
-    """Whether the folder, or the one in which it will be made, can be written, and by us alone. Leaves nothing there."""
+    """Whether the folder, or the one in which it will be made, is writable and private. Leaves nothing there."""
     folder = _existing(home)
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -88,7 +88,7 @@ def data_folder(home: Path) -> Finding:
             "data folder", Verdict.WRONG, f"{folder} cannot be written: {error.strerror or error}", remedy
         )
     if folder == home and is_open_to_others(home):
-        text = f"other users of this machine can look into {home}, where the keys of all accounts are"
+        text = f"other users of this machine can read {home}, which holds the keys of all accounts"
         remedy = f"Start zlotick, which closes it, or: chmod -R go= {home}"
         return Finding("data folder", Verdict.WARNING, text, remedy)
     return well("data folder", f"{home} can be written" if folder == home else f"{home} can be made")
@@ -99,12 +99,12 @@ def disk(home: Path) -> Finding:
     try:
         free = shutil.disk_usage(_existing(home)).free
     except OSError as error:
-        return Finding("disk", Verdict.WRONG, f"its free space cannot be known: {error.strerror or error}")
+        return Finding("disk", Verdict.WRONG, f"its free space is unknown: {error.strerror or error}")
     return disk_of(free)
 
 
 def disk_of(free: int) -> Finding:
-    """The judgement of so many free bytes."""
+    """The finding for an amount of free space."""
     text = f"{free / 1000 / MB:.1f} GB free"
     if free >= FEW_BYTES:
         return well("disk", text)
@@ -125,31 +125,31 @@ def open_files(max_sessions: int) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    """The folder itself, or the nearest above it that is there."""
+    """The folder itself, or its nearest existing parent."""
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
 def skew(headers: Mapping[str, str], asked: datetime, answered: datetime) -> float | None:
     """How many seconds our clock is ahead of a server's (negative: behind), by its Date header; None without one.
 
-    0 when the server may have made its answer between our question and its arrival: nearer it cannot be known.
+    0 if the server may have made its answer between our request and its arrival: it cannot be measured more exactly.
     """
     try:
-        told = parsedate_to_datetime(headers.get("date", ""))
-        theirs = told + timedelta(seconds=int(headers.get("age", "0")))  # a cache's copy is so much older
+        stated = parsedate_to_datetime(headers.get("date", ""))
+        theirs = stated + timedelta(seconds=int(headers.get("age", "0")))  # the age of a cached copy
         if asked > theirs + timedelta(seconds=1):  # the header has whole seconds, cut off
             return (asked - theirs).total_seconds() - 1
         return min(0.0, (answered - theirs).total_seconds())
-    except (TypeError, ValueError, OverflowError):  # no such header, or one that is no date
+    except (TypeError, ValueError, OverflowError):  # the header is missing or not a date
         return None
 
 
-def clock(ahead: float | None, source: str) -> Finding:
-    """The judgement of our clock beside a source's."""
+def clock(ahead: float | None, provider: str) -> Finding:
+    """The finding for our clock, compared with a provider's."""
     if ahead is None:
-        return Finding("clock", Verdict.WARNING, "unknown: no source answered with its time")
+        return Finding("clock", Verdict.WARNING, "unknown: no provider answered with its time")
     if abs(ahead) <= CLOCK_LIMIT:
-        return well("clock", f"agrees with {source}")
+        return well("clock", f"agrees with {provider}")
     way = "ahead of" if ahead > 0 else "behind"
     remedy = "Set it, and let the system keep it (NTP): the age of quotes depends on it."
-    return Finding("clock", Verdict.WARNING, f"about {span(abs(ahead))} {way} {source}", remedy)
+    return Finding("clock", Verdict.WARNING, f"about {span(abs(ahead))} {way} {provider}", remedy)

@@ -1,4 +1,4 @@
-"""Whether the databases are there, or could be started here: looked at, nothing changed, for ``zlotick doctor``."""
+"""Whether the databases run, or could be started here. Read-only checks for ``zlotick doctor``."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class _Server:
     name: str
     mode: str
     address: str
-    option: str  # where its address is set
-    startable: bool  # whether one of our own could listen there
+    option: str  # the section of its settings
+    startable: bool  # whether an embedded server could listen there
     there: Callable[[], Awaitable[bool]]
     pid_file: PidFile
     ports: list[tuple[str, str, int]]  # option, host, port
@@ -41,7 +41,7 @@ class _Server:
 
 
 async def inspect_questdb(config: QuestDBConfig, service: ServiceConfig) -> list[Finding]:
-    """QuestDB by its mode: there, or its ports free and its parts at hand."""
+    """QuestDB, by its mode: it answers, or its ports are free and its files present."""
     ports_of = [("questdb.http_port", config.http_port), ("questdb.port", config.port)]
     return await _inspect(
         _Server(
@@ -59,7 +59,7 @@ async def inspect_questdb(config: QuestDBConfig, service: ServiceConfig) -> list
 
 
 async def inspect_pocketbase(config: PocketbaseConfig, service: ServiceConfig) -> list[Finding]:
-    """PocketBase by its mode: there, or its port free and its program at hand."""
+    """PocketBase, by its mode: it answers, or its port is free and its program present."""
     url = URL(config.url)
     return await _inspect(
         _Server(
@@ -88,15 +88,17 @@ async def _inspect(server: _Server) -> list[Finding]:
 
 
 async def _place(server: _Server) -> tuple[Finding, bool]:
-    """What is at its address, and whether one of our own is to be started there. Raises EmbeddedError."""
+    """What is at its address, and whether zlotick would start its own server there. Raises EmbeddedError."""
     if (server.mode != "embedded" and not server.startable) or server.mode == "external":
         return await _external(server), False
     if not server.startable:
-        text = f"one of our own cannot listen at {server.address}: it listens on localhost only, without TLS"
+        text = (
+            f"an embedded server cannot listen at {server.address}: it listens on localhost only, without TLS"
+        )
         remedy = f"Set the address to localhost, or {server.option}.mode to external."
         return Finding(server.name, Verdict.WRONG, text, remedy), False
     if left := await asyncio.to_thread(server.pid_file.left_behind):
-        text = f"a killed zlotick left its own behind (pid {left}); the next start ends it and starts another"
+        text = f"a killed zlotick left its server running (pid {left}); the next start replaces it"
         return well(server.name, text), True
     if server.mode == "auto" and await server.there():
         return well(server.name, f"answers at {server.address}; zlotick uses it"), False
@@ -130,7 +132,7 @@ def _jar(config: QuestDBConfig, servers: Path) -> Finding:
     if intact:
         return well(name, f"{path} is {known}")
     if config.jar_path:
-        remedy = "That may be meant; else remove questdb.jar_path, and zlotick provides its own."
+        remedy = "If that is not intended, remove questdb.jar_path, and zlotick provides its own."
         return Finding(name, Verdict.WARNING, f"{path} is not {known}", remedy)
     return Finding(name, Verdict.WARNING, f"{path} is damaged; the next start downloads it again (30 MB)")
 

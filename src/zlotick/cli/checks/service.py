@@ -1,4 +1,4 @@
-"""The running zlotick: who owns the journal, who listens on the gateway's port, and what the service itself says."""
+"""The running zlotick: who owns the journal, who listens on the gateway's port, and what the service reports."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _RUNNING = "the running zlotick"
 
 
 async def status_of(settings: Settings) -> Status | None:
-    """What the zlotick at the gateway's address says of itself; None when there is none.
+    """The status of the zlotick at the gateway's address; None if there is no answer.
 
-    A certificate that cannot be used is told with the settings.
+    An unusable certificate is reported with the settings.
     """
     try:
         async with asyncio.timeout(STATUS_DEADLINE):
@@ -51,14 +51,14 @@ def journal(settings: Settings) -> tuple[Finding, bool]:
 
 
 def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
-    """Who has the gateway's port: nobody, ours, or a stranger. Blocks."""
+    """Whether the gateway's port is free, ours, or used by something else. Blocks."""
     host, port = settings.gateway.host, settings.gateway.port
     name, place = "gateway", f"port {port} on {host}"
     if owned and status:
         return well(name, f"{place}: {_RUNNING}, up {status['uptime_seconds']:.0f} s")
     if owned:
         remedy = (
-            "It listens elsewhere, or is starting, or asks for a login: compare its settings and its log."
+            "It listens elsewhere, is still starting, or requires a login: compare its settings and its log."
         )
         return Finding(name, Verdict.WRONG, f"{_RUNNING} does not answer at {place}", remedy)
     if status:
@@ -73,12 +73,12 @@ def gateway(settings: Settings, owned: bool, status: Status | None) -> Finding:
 
 
 def findings_of_status(status: Status) -> list[Finding]:
-    """The databases and sources, as the running zlotick sees them."""
+    """The databases and providers, as the running zlotick reports them."""
     databases = {"QuestDB": status["questdb_status"], "PocketBase": status["pocketbase_status"]}
     rows = status["providers"]
     return [
         *(_database(*each) for each in databases.items()),
-        *(_source(row, status) for row in rows),
+        *(_provider(row, status) for row in rows),
         *(finding for row in rows for finding in _clock(row)),
     ]
 
@@ -91,24 +91,24 @@ def _database(name: str, state: str) -> Finding:
     return Finding(name, Verdict.WRONG, state, "See `zlotick status` and its log.")
 
 
-def _source(row: Mapping[str, Any], status: Status) -> Finding:
-    """A source is not asked while the service asks it: it would be asked too often."""
+def _provider(row: Mapping[str, Any], status: Status) -> Finding:
+    """A provider is not asked here while the service asks it: that would exceed its rate."""
     if row["since"] is None:
         return _not_asked(row["name"], status)
     last = f"last good answer {moment(row['last_success']) if row['last_success'] else 'never'}"
     if not (reason := row.get("refusal_reason")):
         return well(row["name"], f"{row['symbols']} symbols, {last}")
     known = reason in set(RefusalReason)
-    told = advice(RefusalReason(reason)) if known else None
+    found = advice(RefusalReason(reason)) if known else None
     again = f"; asked again {moment(row['next_attempt'])}" if row.get("next_attempt") else ""
-    remedy = f"{told.meaning} {told.remedy}" if told else "See the log of the running zlotick."
+    remedy = f"{found.meaning} {found.remedy}" if found else "See the log of the running zlotick."
     return Finding(row["name"], Verdict.WRONG, f"{reason}, {last}{again}", remedy)
 
 
 def _not_asked(name: str, status: Status) -> Finding:
-    """How it is, nobody knows; unless another source answers in its place, that deserves a look."""
+    """Its state is unknown: a warning, unless another provider answers in its place."""
     if any(row["symbols"] for row in status["providers"]):
-        return well(name, "not asked yet: other sources answer")
+        return well(name, "not asked yet: other providers answer")
     due = status["next_cycle"]
     again = f": next at {moment_text(utc_time(due))}" if due else ""
     remedy = f"To ask it now: zlotick providers try {name}"
@@ -118,5 +118,5 @@ def _not_asked(name: str, status: Status) -> Finding:
 def _clock(row: Mapping[str, Any]) -> Iterator[Finding]:
     skew = row.get("clock_skew_seconds")
     if skew is not None and (warning := clock_warning(row["name"], skew)):
-        told, _, remedy = warning.partition(": ")
-        yield Finding("clock", Verdict.WARNING, told, f"{remedy[:1].upper()}{remedy[1:]}.")
+        text, _, remedy = warning.partition(": ")
+        yield Finding("clock", Verdict.WARNING, text, f"{remedy[:1].upper()}{remedy[1:]}.")

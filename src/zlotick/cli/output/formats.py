@@ -1,4 +1,4 @@
-"""How stored rows are written: as a table, CSV or JSON, to stdout or into a file."""
+"""Write stored rows as a table, CSV or JSON, to stdout or into a file."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ _TABLE = {
     "ticks": 6,
     "data_source": 16,
 }
-"""Columns of the table and their widths: rows are written before the next are known."""
+"""Column widths are fixed: rows are written before the next ones are known."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def default_format(output: Path | None) -> Format:
-    """By the file's suffix, CSV without one; a table for eyes and CSV for a pipe. Raises WrongUsage."""
+    """By the file's suffix (CSV without one); a table on a terminal, CSV in a pipe. Raises WrongUsage."""
     if output is not None:
         suffix = output.suffix.lower()
         if suffix and suffix not in _SUFFIXES:
             raise WrongUsage(
-                f"--output {output}: '{suffix}' tells no format; end it in {', '.join(_SUFFIXES)}, or give --format"
+                f"--output {output}: '{suffix}' is not a known format; end it in {', '.join(_SUFFIXES)}, or give --format"
             )
         return _SUFFIXES.get(suffix, "csv")
     return "table" if sys.stdout.isatty() else "csv"
 
 
 class RowWriter(Protocol):
-    """A way to write rows that come page by page, all with the same fields."""
+    """Writes rows that come page by page, all with the same fields."""
 
     def head(self, page: Sequence[Row]) -> bytes: ...
 
@@ -72,7 +72,7 @@ class RowWriter(Protocol):
 
 
 def row_writer(name: Format, **about: str) -> RowWriter:
-    """The form of a format. ``about`` says in a JSON document what the rows are of."""
+    """The writer of a format. ``about`` holds extra fields of a JSON document (symbol, interval)."""
     if name == "csv":
         return _CsvWriter()
     if name == "json":
@@ -81,7 +81,7 @@ def row_writer(name: Format, **about: str) -> RowWriter:
 
 
 class _CsvWriter:
-    """Comma-separated values under their names. An unknown value is empty."""
+    """Comma-separated values with a header. An unknown value is empty."""
 
     def head(self, page: Sequence[Row]) -> bytes:
         return self._lines([list(page[0])])
@@ -132,7 +132,7 @@ class _NdjsonWriter:
 
 
 class _TableWriter:
-    """For people: the fields that matter, times of Warsaw."""
+    """For people: the main fields, in Warsaw time."""
 
     def head(self, page: Sequence[Row]) -> bytes:
         return self._line({name: name for name in page[0]})
@@ -165,7 +165,7 @@ def _cell(name: str, value: object) -> str:
 
 @contextmanager
 def opened(output: Path | None) -> Iterator[BinaryIO]:
-    """Stdout, or a file that appears when it is whole: half an export looks like a whole one."""
+    """Stdout, or a file that appears only when it is complete: half an export would look like a whole one."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""What a command that takes a while tells on stderr; stdout has its result."""
+"""Progress and messages on stderr; stdout is for the result of a command."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LINE_EVERY = 2.0
 
 
 def say(text: str) -> None:
-    """Tell at once. A terminal that is gone is no reason to stop half-way."""
+    """Print to stderr and flush. A closed terminal must not stop the command half-way."""
     with contextlib.suppress(OSError):
         print(shown_lines(text), file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:
-    """Log warnings and errors, nothing else, and not between the lines of the result."""
+    """Log warnings and errors only, to stderr, so that they do not mix with the result."""
     import structlog
 
     structlog.configure(
@@ -31,7 +31,7 @@ def log_to_stderr() -> None:
 
 @contextlib.contextmanager
 def log_on_stderr() -> Iterator[None]:
-    """The same for as long as it takes."""
+    """Like :func:`log_to_stderr`, undone at the end."""
     import structlog
 
     before = structlog.get_config()
@@ -44,7 +44,7 @@ def log_on_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, a line now and then elsewhere; on stderr, for stdout has the summary."""
+    """A progress bar on a terminal, a line every 2 s elsewhere; on stderr, as stdout has the summary."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

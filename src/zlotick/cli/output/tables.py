@@ -1,4 +1,4 @@
-"""How a command shows its result on stdout: a table for people, one JSON document for programs."""
+"""Results on stdout: a table for people, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zlotick.telemetry.marks import shown, shown_json
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    """Lines with aligned columns; the first row is the head."""
+    """Lines with aligned columns; the first row is the header."""
     rows = [tuple(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -17,7 +17,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
 
 
 def moment(text: str) -> str:
-    """A time of the service for people: Warsaw's, as on the board and in ``zlotick watch``."""
+    """A time for people: in Warsaw time, as on the board and in ``zlotick watch``."""
     from zlotick.market.calendar import WARSAW
 
     return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S} (Warsaw)"

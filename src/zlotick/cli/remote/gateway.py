@@ -1,4 +1,4 @@
-"""How a command reaches the running service of its settings: by which address, and as whom."""
+"""How a command finds the running service of its settings: its address, and a token if it needs one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RemoteGateway:
-    """The gateway, as this machine's user reaches it."""
+    """The gateway's address, certificate and token."""
 
     place: str
     context: ssl.SSLContext | None
     headers: dict[str, str] = field(repr=False)
 
     def address(self, scheme: str) -> str:
-        """Its address by ``http`` or ``ws``, with an s where it speaks TLS."""
+        """The address with the scheme ``http`` or ``ws``, plus an s if it uses TLS."""
         return f"{scheme}{'s' if self.context else ''}://{self.place}"
 
     def session(self, **options: object) -> aiohttp.ClientSession:
-        """A client's session that it lets in."""
+        """An HTTP client session with the token and the trusted certificate."""
         import aiohttp
 
         connector = aiohttp.TCPConnector(ssl=self.context or True)
@@ -40,7 +40,7 @@ class RemoteGateway:
 
 
 def not_running(address: str, error: Exception) -> Transient:
-    """That no zlotick answers there, why, and what to do."""
+    """The error for a zlotick that does not answer, with its cause and the remedy."""
     from zlotick.client.errors import in_words
 
     return Transient(
@@ -50,7 +50,7 @@ def not_running(address: str, error: Exception) -> Transient:
 
 
 async def find_gateway(settings: Settings) -> RemoteGateway:
-    """Where the gateway asks for tokens, the running service gives its own user one, over its private socket."""
+    """The gateway of the settings. If it requires tokens, the service gives its own user one over its private socket."""
     gateway = settings.gateway
     host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     headers = {}
@@ -70,11 +70,11 @@ async def find_questdb(settings: Settings) -> QuestDBConfig:
     password = await asyncio.to_thread(credentials.password_for, home, "questdb", config.user)
     embedded = msgspec.structs.replace(config, password=password)
     for candidate in [embedded] if config.mode == "embedded" else [config, embedded]:
-        with contextlib.suppress(EmbeddedError):  # it does not let us in: the other password will do
+        with contextlib.suppress(EmbeddedError):  # wrong password: try the other one
             if await questdb_there(candidate):
                 return candidate
     raise EmbeddedError(
-        f"zlotick is running in {home}, but no QuestDB lets us in on {config.host}:{config.http_port}; "
+        f"zlotick is running in {home}, but no QuestDB accepts our password on {config.host}:{config.http_port}; "
         "see zlotick status, and try again when it is connected"
     )
 
@@ -82,13 +82,13 @@ async def find_questdb(settings: Settings) -> QuestDBConfig:
 async def _token(settings: Settings) -> str | None:
     try:
         token: str | None = await ask(socket_path(settings.service.home), "gateway-token", timeout=_TIMEOUT)
-    except ZlotickError:  # it does not run here: the gateway will say the rest
+    except ZlotickError:  # it does not run here: connecting to the gateway will give the error
         return None
     return token
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | None:
-    """Trust the very certificate of the settings, whatever names are in it and whoever signed it."""
+    """Trust exactly the certificate of the settings (pinning), so its names and its signer do not matter."""
     certificate = settings.gateway.tls_certificate
     if certificate is None:
         return None

@@ -54,7 +54,7 @@ class RowQuery:
 
     @property
     def about(self) -> dict[str, str]:
-        """What the rows are of, as ``/api/v1`` says it."""
+        """Symbol and interval, as in an answer of ``/api/v1``."""
         interval = {"interval": self.interval} if self.interval else {}
         return {"symbol": self.query.symbol, **interval}
 
@@ -71,9 +71,9 @@ class RowQuery:
 
 
 async def pages(settings: Settings, wanted: RowQuery) -> AsyncGenerator[list[Row], None]:
-    """The rows, oldest first. Raises WrongUsage for what the service does not know, Transient when it does not answer.
+    """The rows, oldest first. Raises WrongUsage for unknown symbols or wrong parameters, Transient if there is no answer.
 
-    A page begins at the time where the last one ended; rows of one time differ by their source.
+    A page begins at the time at which the last one ended; rows of the same time differ by their data_source.
     """
     from zlotick.cli.remote.gateway import find_gateway
 
@@ -124,8 +124,9 @@ async def _get(
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
         raise not_running(url.partition("/api")[0], error) from error
     wrong = WrongUsage if response.status in _WRONG else ZlotickError
-    told = str(answer.error.get("message", f"{url}: HTTP {response.status}"))
-    raise wrong(told.replace("/api/v1/symbols lists them", "`zlotick universe show` lists them"))
+    message = str(answer.error.get("message", f"{url}: HTTP {response.status}"))
+    # The server points to its API; a user of the terminal has a command for it.
+    raise wrong(message.replace("/api/v1/symbols lists them", "`zlotick universe show` lists them"))
 
 
 def _timeout() -> aiohttp.ClientTimeout:
@@ -146,15 +147,15 @@ async def parquet(settings: Settings, wanted: RowQuery) -> AsyncGenerator[bytes,
 
 
 async def _replay(settings: Settings) -> Replay | None:
-    """The replay that the running service is in, if it is in one."""
+    """The running service's replay, if it is replaying."""
     from zlotick.cli.remote.gateway import find_gateway
 
     gateway = await find_gateway(settings)
     api = gateway.address("http") + "/api/v1"
     async with gateway.session(timeout=_timeout()) as session:
         status = await _get(session, f"{api}/status", _Status)
-        sources = tuple(row.name for row in status.providers if row.kind == Origin.REPLAYED)
-        if not sources:
+        names = tuple(row.name for row in status.providers if row.kind == Origin.REPLAYED)
+        if not names:
             return None
         market = await _get(session, f"{api}/market", _Market)
-    return Replay(sources, utc_time(market.time))
+    return Replay(names, utc_time(market.time))

@@ -13,9 +13,9 @@ import pytest
 from tests.providers.web import gpw_page, stub
 from tests.providers.web.stub import Reply, StubSource, page
 
-from zlotick.cli.checks import sources
+from zlotick.cli.checks import providers
 from zlotick.cli.checks.machine import Verdict
-from zlotick.cli.checks.sources import age_judged, ask_sources
+from zlotick.cli.checks.providers import age_judged, ask_providers
 from zlotick.cli.output.refusal_help import advice
 from zlotick.config import Secret, Settings, UniverseConfig
 from zlotick.errors import RefusalReason
@@ -47,7 +47,7 @@ def settings(tmp_path: Path, source: StubSource, *order: str) -> Settings:
 
 async def test_a_source_that_answers(tmp_path: Path, source: StubSource) -> None:
     source.script(page(TABLE, headers={"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
-    answered, clock = await ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE)
+    answered, clock = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
     assert answered.verdict is not Verdict.WRONG  # by the hour of the test its quotes are old
     assert answered.text.startswith("2 of 20 quotes, delayed; the newest is ")
     assert (clock.name, clock.text) == ("clock", "agrees with gpw")
@@ -81,13 +81,13 @@ def test_old_quotes_in_a_session_deserve_a_look(
 
 
 async def test_no_source_is_enabled(tmp_path: Path, source: StubSource) -> None:
-    (one,) = await ask_sources(settings(tmp_path, source), UNIVERSE)
+    (one,) = await ask_providers(settings(tmp_path, source), UNIVERSE)
     assert one.verdict is Verdict.WARNING
     assert "providers.order" in one.remedy
 
 
 async def test_sources_that_invent_or_replay_need_no_clock(tmp_path: Path, source: StubSource) -> None:
-    found = await ask_sources(settings(tmp_path, source, "simulator", "replay"), UNIVERSE)
+    found = await ask_providers(settings(tmp_path, source, "simulator", "replay"), UNIVERSE)
     assert [one.name for one in found] == ["simulator", "replay"]
     assert {one.verdict for one in found} == {Verdict.WELL}
     assert "simulated" in found[0].text
@@ -111,7 +111,7 @@ async def test_a_refusal_is_told_with_its_reason_and_remedy(
     tmp_path: Path, source: StubSource, reply: Reply, reason: RefusalReason
 ) -> None:
     source.script(reply)
-    refused, _ = await ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE)
+    refused, _ = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
     assert refused.verdict is Verdict.WRONG
     assert refused.text.startswith(f"{reason}: ")
     assert refused.remedy == f"{advice(reason).meaning} {advice(reason).remedy}"
@@ -124,7 +124,7 @@ async def test_no_quotes_are_normal_while_the_market_is_closed(
 ) -> None:
     monkeypatch.setattr(type(GPW), "market_status", lambda self, moment: status)
     source.script(stub.EMPTY)
-    refused, _ = await ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE)
+    refused, _ = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
     assert refused.text.startswith("no_data: ")
     assert refused.verdict is (Verdict.WRONG if status is MarketStatus.OPEN else Verdict.WARNING)
 
@@ -132,7 +132,7 @@ async def test_no_quotes_are_normal_while_the_market_is_closed(
 async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSource) -> None:
     source.script(stub.SILENCE)
     order = ("gpw", "bankier", "stooq", "yahoo")
-    *refused, clock = await ask_sources(settings(tmp_path, source, *order), UNIVERSE, deadline=0.3)
+    *refused, clock = await ask_providers(settings(tmp_path, source, *order), UNIVERSE, deadline=0.3)
     assert [one.name for one in refused] == list(order)
     assert {one.text for one in refused} == {"timeout: no answer within 0.3 s"}
     assert clock.text.startswith("unknown")
@@ -140,7 +140,7 @@ async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSource) 
 
 async def test_one_request_to_a_source_of_one_symbol_a_request(tmp_path: Path, source: StubSource) -> None:
     source.script(stub.OTHER_PAGE)
-    await ask_sources(settings(tmp_path, source, "yahoo"), UNIVERSE)
+    await ask_providers(settings(tmp_path, source, "yahoo"), UNIVERSE)
     assert len(source.requests) == 1
 
 
@@ -151,7 +151,7 @@ async def test_the_key_is_used_once_and_never_told(tmp_path: Path, source: StubS
     config = settings(tmp_path, source, "alpha_vantage")
     config.providers.alpha_vantage.api_key = Secret("SECRET7")
     config.providers.alpha_vantage.symbols = ["ZZZ=ZZZ.WAR", "PKN=PKN.WAR", "PKO=PKO.WAR"]
-    found = await ask_sources(config, UNIVERSE)
+    found = await ask_providers(config, UNIVERSE)
     assert [request.query["symbol"] for request in source.requests] == ["PKN.WAR"]
     assert found[0].text.startswith("daily_limit: ")
     assert "SECRET7" not in str(found)
@@ -161,7 +161,7 @@ async def test_the_key_is_used_once_and_never_told(tmp_path: Path, source: StubS
 async def test_a_wrong_clock(tmp_path: Path, source: StubSource, wrong: int, told: str) -> None:
     theirs = format_datetime(datetime.now(UTC) + timedelta(seconds=wrong), usegmt=True)
     source.script(page("x", status=404, headers={"Date": theirs}))  # any answer tells the time
-    _, clock = await ask_sources(settings(tmp_path, source, "gpw"), UNIVERSE)
+    _, clock = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
     assert clock.verdict is Verdict.WARNING
     assert told in clock.text
     assert "NTP" in clock.remedy
@@ -170,16 +170,16 @@ async def test_a_wrong_clock(tmp_path: Path, source: StubSource, wrong: int, tol
 async def test_a_source_with_a_bug_hides_no_other(
     tmp_path: Path, source: StubSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = sources.build
+    right = providers.build
 
     def build(name: str, *arguments: object, **more: object) -> object:
         if name == "bankier":
             raise KeyError("oops")
         return right(name, *arguments, **more)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(sources, "build", build)
+    monkeypatch.setattr(providers, "build", build)
     source.script(page(TABLE))
-    good, bad, _ = await ask_sources(settings(tmp_path, source, "gpw", "bankier"), UNIVERSE)
+    good, bad, _ = await ask_providers(settings(tmp_path, source, "gpw", "bankier"), UNIVERSE)
     assert good.verdict is not Verdict.WRONG
     assert (bad.verdict, bad.text) == (Verdict.WRONG, "has a bug: KeyError: 'oops'")
 
@@ -189,7 +189,7 @@ async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSource) ->
     file.write_text("no bars\n")
     config = settings(tmp_path, source, "replay")
     config.providers.replay.file = file
-    (one,) = await ask_sources(config, UNIVERSE)
+    (one,) = await ask_providers(config, UNIVERSE)
     assert one.verdict is Verdict.WRONG
     assert str(file) in one.text
 
@@ -197,7 +197,7 @@ async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSource) ->
 async def test_they_are_asked_at_once_and_can_be_cancelled(tmp_path: Path, source: StubSource) -> None:
     source.script(stub.SILENCE)
     order = ("gpw", "bankier", "stooq", "yahoo")
-    asking = asyncio.create_task(ask_sources(settings(tmp_path, source, *order), UNIVERSE, deadline=60))
+    asking = asyncio.create_task(ask_providers(settings(tmp_path, source, *order), UNIVERSE, deadline=60))
     async with asyncio.timeout(30):
         while source.most_at_once < len(order):
             await asyncio.sleep(0.01)

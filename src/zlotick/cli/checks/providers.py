@@ -1,4 +1,4 @@
-"""One polite call to each configured source: what it answers, and what to do about it."""
+"""One polite call to each configured provider: what it answers, and what to do about it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from zlotick.providers import StockDataProvider
 from zlotick.providers.registry import build
 from zlotick.providers.web.client import Answer, NoAnswer
 
-SOURCE_DEADLINE = 8.0
+PROVIDER_DEADLINE = 8.0
 _CLOSE_DEADLINE = 1.0
 _EXPECTED_WHEN_CLOSED = frozenset({RefusalReason.NO_DATA, RefusalReason.STALE})
 _NONE_ENABLED = Finding(
-    "sources",
+    "providers",
     Verdict.WARNING,
-    "none is enabled: no quotes will come",
+    "no provider is enabled, so no quotes will come",
     'Set providers.order, such as ["gpw", "bankier"].',
 )
 
 
-async def ask_sources(
+async def ask_providers(
     settings: Settings,
     universe: Universe,
     *,
     # Timeouts
-    deadline: float = SOURCE_DEADLINE,
+    deadline: float = PROVIDER_DEADLINE,
 ) -> list[Finding]:
-    """Each source's answer, in the order of the settings, and our clock beside theirs. Different sources at once."""
+    """Each provider's answer, in the order of the settings, and our clock compared with theirs. Asked concurrently."""
     if not settings.providers.order:
         return [_NONE_ENABLED]
     calls = [_Call(name, settings, universe, deadline) for name in settings.providers.order]
@@ -47,19 +47,19 @@ async def ask_sources(
 
 
 class _Call:
-    """One question to one source."""
+    """One request to one provider."""
 
     def __init__(self, name: str, settings: Settings, universe: Universe, deadline: float) -> None:
         self.name = name
         self.on_the_web = isinstance(getattr(settings.providers, name), WebSourceConfig)
-        self.ahead: float | None = None  # our clock before the source's, in seconds
+        self.ahead: float | None = None  # how many seconds our clock is ahead of the provider's
         self._settings = settings
         self._universe = universe
         self._deadline = deadline
         self._asked = datetime.now(UTC)
 
     async def finding(self) -> Finding:
-        """What came of it: a finding, whatever happens."""
+        """A finding, whatever happens."""
         try:
             async with asyncio.timeout(self._deadline):
                 return await self._answered()
@@ -69,7 +69,7 @@ class _Call:
             return self._refused(refusal)
         except ZlotickError as error:
             return Finding(self.name, Verdict.WRONG, str(error))
-        except Exception as error:  # noqa: BLE001  a source's bug must not keep the other findings from the user
+        except Exception as error:  # noqa: BLE001  a provider's bug must not hide the other findings
             return Finding(self.name, Verdict.WRONG, f"has a bug: {type(error).__name__}: {error}")
 
     async def _answered(self) -> Finding:
@@ -105,17 +105,17 @@ class _Call:
             self.ahead = skew(answer.headers, self._asked, utc_time(answer.received_at))
 
     def _refused(self, refusal: Refusal) -> Finding:
-        told = advice(refusal.reason)
+        help_ = advice(refusal.reason)
         status = calendar_of(self._settings.market).market_status(datetime.now(UTC))
         quiet = refusal.reason in _EXPECTED_WHEN_CLOSED and status is not MarketStatus.OPEN
         verdict = Verdict.WARNING if quiet else Verdict.WRONG
-        return Finding(self.name, verdict, str(refusal), f"{told.meaning} {told.remedy}")
+        return Finding(self.name, verdict, str(refusal), f"{help_.meaning} {help_.remedy}")
 
 
 def age_judged(
     name: str, text: str, newest: datetime, now: datetime, hours: Calendar, delay: int | None
 ) -> Finding:
-    """A source that answered, by the age of its newest quote: in a session somebody trades every few minutes."""
+    """A provider that answered, by the age of its newest quote: during a session some stock trades every few minutes."""
     told = f"{text}; the newest is {_words((now - newest).total_seconds())} old"
     if delay is None or not quiet_for(newest, timedelta(seconds=delay), now, hours):
         return well(name, told)
