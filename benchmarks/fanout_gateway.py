@@ -11,21 +11,28 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 import structlog
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway import Gateway, ServiceStatus
 from zlotick.gateway.fanout.frames import Envelope, Fields, quote_writer
 from zlotick.gateway.protocol.subscription import WIRE_FIELDS
 from zlotick.journal.base import JournalStats
+from zlotick.market.calendar import GPW, Phase
+from zlotick.market.universe import Member
 from zlotick.model import (
+    AlertsSeen,
     ConnectionStatus,
     CycleReport,
     Entry,
+    MarketStatus,
+    Origin,
     Position,
+    Standing,
     StockUpdate,
     UpdateBatch,
     now_text,
@@ -128,38 +135,47 @@ class Market:
         return []
 
 
-class Numbered(Metrics):
-    """Tells the numbers at once, as numbers."""
+class Idle:
+    """The service behind the gateway: a market, and nothing else."""
 
-    def now(self) -> dict[str, float]:
-        sources: list[Iterable[object]] = [source() for source in self._sources]  # type: ignore[misc]  # the gateway's do not wait
-        return {one.name: one.value for source in sources for one in source if isinstance(one, Sample)}
+    version = "bench"
+    home = Path("no-home")
+    calendar = GPW
+    members: Sequence[Member] = ()
 
+    def __init__(self, market: Market) -> None:
+        self.metrics = Metrics()
+        self.metrics_text = self.metrics.text
+        self.read_journal = market.read_journal
+        self._started = time.monotonic()
 
-async def _journal_stats() -> JournalStats:
-    return JournalStats(Position("bench", FIRST_OFFSET), 1, 0, 0, {}, {}, {}, 0)
+    def current_standings(self) -> Mapping[str, Standing]:
+        return {}
 
+    def history(self) -> None:
+        return None
 
-def _context(market: Market, metrics: Metrics) -> GatewayContext:
-    started = time.monotonic()
-    return GatewayContext(
-        version="bench",
-        metrics=metrics,
-        questdb_status=lambda: ConnectionStatus.DISCONNECTED,
-        pocketbase_status=lambda: ConnectionStatus.DISCONNECTED,
-        providers=list,
-        symbols=lambda: frozenset(SYMBOLS),
-        market_status=lambda: "open",
-        session_phase=lambda: "continuous",
-        origin=lambda: "simulated",
-        delay_seconds=lambda: None,
-        update_interval=lambda: 30.0,
-        standings=dict,
-        next_cycle=lambda: None,
-        journal_stats=_journal_stats,
-        read_journal=market.read_journal,
-        uptime=lambda: time.monotonic() - started,
-    )
+    async def journal_stats(self) -> JournalStats:
+        return JournalStats(Position("bench", FIRST_OFFSET), 1, 0, 0, {}, {}, {}, 0)
+
+    async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
+        return AlertsSeen([])
+
+    def status(self) -> ServiceStatus:
+        return ServiceStatus(
+            questdb_status=ConnectionStatus.DISCONNECTED,
+            pocketbase_status=ConnectionStatus.DISCONNECTED,
+            providers=[],
+            symbols=frozenset(SYMBOLS),
+            market_status=MarketStatus.OPEN,
+            market_time=utc_now(),
+            session_phase=Phase.CONTINUOUS,
+            origin=Origin.SIMULATED,
+            delay_seconds=None,
+            update_interval=30.0,
+            next_cycle=None,
+            uptime=time.monotonic() - self._started,
+        )
 
 
 def free_port() -> int:
@@ -208,13 +224,18 @@ async def _serve(stage: Stage) -> None:
         host="127.0.0.1", port=free_port(), ping_interval=3600
     )  # the drains answer no pings
     market = Market(stage)
-    metrics = Numbered()
-    gateway = Gateway(config, _context(market, metrics))
-    await gateway.start()
+    service = Idle(market)
+    gateway = await Gateway(config, service).start()
     for _ in range(stage.before):
         gateway.publish(market.cycle())
     ticker = Ticker() if stage.watch else None
     ended = asyncio.Event()
+
+    async def tell() -> None:
+        numbers = {one.name: one.value for one in await service.metrics.collect() if isinstance(one, Sample)}
+        print(msgspec.json.encode(_numbers(numbers, market, ticker)).decode(), flush=True)
+
+    telling: set[asyncio.Task[None]] = set()
 
     def asked() -> None:
         requests = os.read(0, 64)
@@ -226,7 +247,9 @@ async def _serve(stage: Stage) -> None:
                     ticker.cycle()
                 gateway.publish(market.cycle())
             else:
-                print(msgspec.json.encode(_numbers(metrics.now(), market, ticker)).decode(), flush=True)
+                task = asyncio.create_task(tell())
+                telling.add(task)
+                task.add_done_callback(telling.discard)
 
     asyncio.get_running_loop().add_reader(0, asked)
     print(gateway.port, flush=True)

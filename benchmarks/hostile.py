@@ -25,7 +25,7 @@ from tests.providers.web.test_html_reader import Sender
 
 from zlotick.config import GpwConfig
 from zlotick.errors import Refusal
-from zlotick.gateway import Gateway
+from zlotick.gateway.server import RunningGateway
 from zlotick.providers.web.gpw import GpwProvider
 
 CLIENTS, CYCLES, EVERY = 100, 200, 0.02
@@ -78,7 +78,7 @@ async def _listen(session: aiohttp.ClientSession, port: int, delays: list[float]
                 delays.append(time.perf_counter() - heard["data"][0]["price"])
 
 
-async def _cycles(gateway: Gateway) -> None:
+async def _cycles(gateway: RunningGateway) -> None:
     """The price is the moment at which the cycle was published."""
     for _ in range(CYCLES):
         quotes = {symbol: quote(symbol, time.perf_counter()) for symbol in SYMBOLS}

@@ -170,10 +170,8 @@ class Real(Server):
         self._offset = 0
 
     async def start(self) -> None:
-        self._gateway = Gateway(self._config, self._service.context())
-        if self._known:
-            self._gateway.restore(self._known, Position(EPOCH, self._offset))
-        await self._gateway.start()
+        position = Position(EPOCH, self._offset) if self._known else None
+        self._gateway = await Gateway(self._config, self._service).start(self._known, position)
         self._config = msgspec.structs.replace(self._config, port=self._gateway.port)
         self.url = f"ws://127.0.0.1:{self._gateway.port}"
 
@@ -194,13 +192,12 @@ class Real(Server):
 
     async def _forget(self, until: int) -> None:
         """The journal's entries up to an offset."""
-        assert self._gateway._hub is not None
-        self._gateway._hub.tail._entries.clear()
+        self._gateway.hub.tail._entries.clear()
         kept = [entry for entry in self._service.entries if entry.position.offset > until]
         self._service.entries = kept
 
     async def _abort(self, _: Any) -> None:
-        for session in list(self._gateway._sessions):
+        for session in list(self._gateway.sessions):
             session.abort()
 
     async def _shutdown(self, _: Any) -> None:

@@ -26,23 +26,23 @@ from zlotick.client.errors import in_words
 from zlotick.client.messages import State
 from zlotick.client.reconnect import Reconnect
 from zlotick.errors import ConfigError
-from zlotick.gateway import Gateway
+from zlotick.gateway.server import RunningGateway
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
+async def gateway() -> AsyncIterator[RunningGateway]:
     async with serving() as serves:
         serves.publish(report(QUOTES, SYMBOLS))
         yield serves
 
 
-def url_of(gateway: Gateway) -> str:
+def url_of(gateway: RunningGateway) -> str:
     return f"ws://127.0.0.1:{gateway.port}"
 
 
-def trade(gateway: Gateway, offset: int) -> None:
+def trade(gateway: RunningGateway, offset: int) -> None:
     gateway.publish(report({**QUOTES, "ABS": quote("ABS", float(offset))}, ["ABS"], offset=offset))
 
 
@@ -52,7 +52,7 @@ async def live(client: RealtimeStreamClient) -> None:
             pass
 
 
-async def test_quotes_are_what_is_iterated_over(gateway: Gateway) -> None:
+async def test_quotes_are_what_is_iterated_over(gateway: RunningGateway) -> None:
     prices = []
     async with connect(url_of(gateway), symbols=["ABS"], mode="changes") as client:
         async for updates in client:
@@ -70,7 +70,7 @@ async def test_quotes_are_what_is_iterated_over(gateway: Gateway) -> None:
     assert prices == [10.0, 2.0, 3.0]
 
 
-async def test_without_async_with_the_end_of_the_loop_ends_the_session(gateway: Gateway) -> None:
+async def test_without_async_with_the_end_of_the_loop_ends_the_session(gateway: RunningGateway) -> None:
     async for updates in connect(url_of(gateway)):
         assert updates["count"] == 5
         assert gateway.session_count == 1
@@ -89,7 +89,7 @@ async def test_without_async_with_the_end_of_the_loop_ends_the_session(gateway: 
     ],
 )
 async def test_a_program_that_leaves_the_stream_and_ends_says_nothing(
-    gateway: Gateway, leave: str, code: int, last_words: str
+    gateway: RunningGateway, leave: str, code: int, last_words: str
 ) -> None:
     """The stream was a generator that awaited the server's goodbye while it was closed: a `break` at the end of a
     program was "RuntimeError: coroutine ignored GeneratorExit", 30 lines long. In asyncio's debug mode (-X dev) each
@@ -118,7 +118,7 @@ with contextlib.suppress(KeyboardInterrupt):
     await until(lambda: gateway.session_count == 0)
 
 
-async def test_a_wait_that_is_cut_short_loses_nothing(gateway: Gateway) -> None:
+async def test_a_wait_that_is_cut_short_loses_nothing(gateway: RunningGateway) -> None:
     """`asyncio.timeout` around a wait is everyday use: it must not cost a message."""
     offsets: list[int] = []
     async with connect(url_of(gateway), mode="changes") as client:
@@ -140,7 +140,7 @@ async def test_a_wait_that_is_cut_short_loses_nothing(gateway: Gateway) -> None:
     assert offsets == list(range(2, 40))
 
 
-async def test_cancelling_its_reader_ends_the_session_and_is_not_swallowed(gateway: Gateway) -> None:
+async def test_cancelling_its_reader_ends_the_session_and_is_not_swallowed(gateway: RunningGateway) -> None:
     async def read() -> None:
         async with connect(url_of(gateway)) as client:
             async for _ in client:
@@ -219,7 +219,7 @@ async def test_a_server_that_is_not_there_is_named_with_the_reason() -> None:
                 pass
 
 
-async def test_numbers_that_are_not_the_system_s_are_not_taken_for_it(gateway: Gateway) -> None:
+async def test_numbers_that_are_not_the_system_s_are_not_taken_for_it(gateway: RunningGateway) -> None:
     """A server without TLS was "Operation not permitted", a name nobody has "Unknown error -2"."""
     with pytest.raises(StreamUnreachable, match=r"cannot be reached: .*SSL"):
         async for _ in connect(url_of(gateway).replace("ws:", "wss:"), attempts=1):

@@ -34,7 +34,6 @@ from tests.gateway.stage import Wire
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
-from zlotick.gateway import Gateway
 from zlotick.gateway.access.auth import EVERYBODY
 from zlotick.gateway.access.middleware import Admission, Door
 from zlotick.gateway.fanout.hub import Hub
@@ -42,11 +41,12 @@ from zlotick.gateway.fanout.joining import Arrivals
 from zlotick.gateway.fanout.live_candles import LiveCandles
 from zlotick.gateway.fanout.recovery import Tail
 from zlotick.gateway.protocol.events import event
+from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.handshake import Socket
 from zlotick.gateway.sessions.websocket import Session, SessionCounts
 from zlotick.gateway.status import Answers
-from zlotick.gateway.workers.ipc import StateNow
-from zlotick.gateway.workers.supervisor import Workers
+from zlotick.gateway.workers.ipc import StatusNow
+from zlotick.gateway.workers.supervisor import RunningWorkers, Workers
 from zlotick.model import Alert, CycleReport, Position, Standing, StockUpdate, utc_time
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.json"))
@@ -123,15 +123,15 @@ class InProcess(Server):
 
     def __init__(self, service: Service) -> None:
         self._config = GatewayConfig(requests_burst=1000)
-        context, tail = service.context(), Tail()
+        tail = Tail()
         hub = Hub(
-            market_status=context.market_status,
-            standings=context.standings,
+            market_status=lambda: service.status().market_status,
+            standings=service.current_standings,
             tail=tail,
-            candles=LiveCandles(tail, context.read_journal, context.origin),
+            candles=LiveCandles(tail, service.read_journal, lambda: service.status().origin),
         )
-        self._answers = Answers(context, hub)
-        self._arrivals = Arrivals(hub, context.read_journal)
+        self._answers = Answers(service, hub)
+        self._arrivals = Arrivals(hub, service.read_journal)
         self._door = Door(self._config, None)
         super().__init__(self, hub)
         self._hub = hub
@@ -214,8 +214,8 @@ class Remote(Server):
 
     peer: type[Far] = Far
 
-    def __init__(self, gateway: Gateway | Workers, url: str, **options: Any) -> None:
-        super().__init__(gateway, gateway._hub if isinstance(gateway, Gateway) else None)
+    def __init__(self, gateway: RunningGateway | RunningWorkers, url: str, **options: Any) -> None:
+        super().__init__(gateway, gateway.hub if isinstance(gateway, RunningGateway) else None)
         self._url, self._options = url, options
 
     @contextlib.asynccontextmanager
@@ -254,7 +254,7 @@ class Processes(Remote):
 
     peer = FarProcess
 
-    def __init__(self, workers: Workers, service: Service) -> None:
+    def __init__(self, workers: RunningWorkers, service: Service) -> None:
         super().__init__(workers, f"ws://127.0.0.1:{workers.port}")
         self._workers, self._service = workers, service
         self._marks = itertools.count()
@@ -262,7 +262,7 @@ class Processes(Remote):
     async def settle(self, peer: Peer) -> None:
         assert isinstance(peer, FarProcess)
         mark = self._service.next_cycle = f"mark {next(self._marks)}"
-        self._workers._tell(StateNow(self._workers._state()))
+        self._workers._send(StatusNow(self._workers._now()))
         await peer.settle(mark)
 
 
@@ -271,9 +271,7 @@ async def to_processes(service: Service) -> AsyncIterator[Server]:
     config = GatewayConfig(
         host="127.0.0.1", port=0, workers=2, shutdown_timeout=1.0, requests_burst=1_000_000
     )
-    workers = Workers(config, service.context(), MarketConfig())
-    workers.restore({}, Position("e1", 0))
-    await workers.start()
+    workers = await Workers(config, service, MarketConfig()).start({}, Position("e1", 0))
     try:
         yield Processes(workers, service)
     finally:
@@ -320,8 +318,8 @@ class Tab(Peer):
 class InChromium(Server):
     """A whole gateway, and a page as the client."""
 
-    def __init__(self, gateway: Gateway, page: Page) -> None:
-        super().__init__(gateway, gateway._hub)
+    def __init__(self, gateway: RunningGateway, page: Page) -> None:
+        super().__init__(gateway, gateway.hub)
         self._url, self._page = f"ws://127.0.0.1:{gateway.port}", page
 
     @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from tests.gateway.serving import SILENT, serving
 from tests.gateway.serving import Service as Answers
 from tests.service_process import ServiceProcess, replayed
 
-from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.access.tokens import TokenFile
+from zlotick.gateway.server import RunningGateway
 from zlotick.market.universe import Member
 from zlotick.model import (
-    AlertsSeen,
+    Alert,
     ConnectionStatus,
     Origin,
     ProviderRow,
@@ -95,25 +95,14 @@ class Changeable(Answers):
     """The gateway's service, with a delay, names and alerts; nothing is stored."""
 
     questdb: ConnectionStatus = ConnectionStatus.DISCONNECTED
-    delay: int | None = None
-
-    def context(self) -> GatewayContext:
-        return replace(
-            super().context(),
-            delay_seconds=lambda: self.delay,
-            members=lambda: (Member("ABS", "ASSECO", "PLSOFTB00016", date(2025, 4, 30)),),
-            recent_alerts=_no_alerts,
-        )
-
-
-async def _no_alerts(_: str | None, limit: int) -> AlertsSeen:
-    return AlertsSeen([])
+    members: tuple[Member, ...] = (Member("ABS", "ASSECO", "PLSOFTB00016", date(2025, 4, 30)),)
+    alerts: list[Alert] | None = field(default_factory=list)
 
 
 @asynccontextmanager
 async def board(
     page: Page, service: Answers | None = None, quotes: dict[str, StockUpdate] = QUOTES, **settings: Any
-) -> AsyncIterator[tuple[Board, Gateway]]:
+) -> AsyncIterator[tuple[Board, RunningGateway]]:
     """A board that was opened on a gateway with these quotes; afterwards nothing may have gone wrong."""
     async with serving(service or Changeable(), **settings) as gateway:
         gateway.publish(report(quotes, quotes))

@@ -12,13 +12,13 @@ from tests.dashboard.test_board import QUOTES, Board, Changeable
 from tests.factories import report
 from tests.gateway.serving import serving
 
-from zlotick.gateway import Gateway
+from zlotick.gateway.server import RunningGateway
 from zlotick.model import ConnectionStatus
 
 KEPT = "JSON.parse(localStorage.getItem('zlotick.watchList'))"
 
 
-async def opened(context: BrowserContext, gateway: Gateway) -> Board:
+async def opened(context: BrowserContext, gateway: RunningGateway) -> Board:
     board = Board(await context.new_page(), f"http://127.0.0.1:{gateway.port}/")
     await board.open()
     await expect(board.cell("ABS", "last")).to_be_visible()

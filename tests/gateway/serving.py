@@ -1,4 +1,4 @@
-"""A real gateway on a free port, with a context whose answers a test can change."""
+"""A real gateway on a free port, behind which is a service that a test can change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +15,25 @@ from typing import Any
 import websockets
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway, GatewayContext
+from zlotick.gateway import Gateway, ServiceStatus
 from zlotick.gateway.protocol.alerts import may_see
+from zlotick.gateway.server import RunningGateway
 from zlotick.journal.base import JournalStats
+from zlotick.market.calendar import GPW, Calendar, Phase
+from zlotick.market.queries import History
+from zlotick.market.universe import Member
 from zlotick.model import (
     Alert,
     AlertsSeen,
     ConnectionStatus,
     Entry,
+    MarketStatus,
+    Origin,
     Position,
     ProviderRow,
     StaleReason,
     Standing,
+    StockUpdate,
     UnusableRule,
 )
 from zlotick.telemetry.metrics import Metrics
@@ -37,7 +44,9 @@ SYMBOLS = ("ABS", "ACG", "AGO", "AMB", "APR")
 
 @dataclass
 class Service:
-    """Stands for the manager: what the context answers."""
+    """A zlotick.gateway.service.Service whose answers a test sets."""
+
+    version: str = "9.9.9"
 
     questdb: ConnectionStatus = ConnectionStatus.CONNECTED
     pocketbase: ConnectionStatus = ConnectionStatus.DISCONNECTED
@@ -58,10 +67,14 @@ class Service:
     entries: list[Entry] = field(default_factory=list)  # what the journal still has
     reads: int = 0
     market_time: datetime | None = None  # None: now
-    home: Path | None = None
+    home: Path = Path("no-home")
     pocketbase_url: str | None = None
     alerts: list[Alert] | None = None  # newest first; None: there is no engine
     unusable: list[UnusableRule] = field(default_factory=list)
+    calendar: Calendar = GPW
+    members: Sequence[Member] = ()
+    delay: int | None = None
+    started: float = field(default_factory=time.monotonic)
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         self.reads += 1
@@ -78,41 +91,50 @@ class Service:
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
         return AlertsSeen([one for one in self.alerts or [] if may_see(user, one)][:limit], self.unusable)
 
-    def context(self) -> GatewayContext:
-        started = time.monotonic()
-        return GatewayContext(
-            version="9.9.9",
-            metrics=self.metrics,
-            questdb_status=lambda: self.questdb,
-            pocketbase_status=lambda: self.pocketbase,
-            providers=lambda: self.providers,
-            symbols=lambda: self.symbols,
-            market_status=lambda: "open",
-            session_phase=lambda: self.phase,
-            origin=lambda: self.origin,
-            delay_seconds=lambda: None,
-            update_interval=lambda: 30.0,
-            standings=lambda: self.standings,
-            next_cycle=lambda: self.next_cycle,
-            journal_stats=self.journal_stats,
-            read_journal=self.read_journal,
-            market_time=lambda: self.market_time or datetime.now(UTC),
-            uptime=lambda: time.monotonic() - started,
-            home=self.home,
-            recent_alerts=None if self.alerts is None else self.recent_alerts,
-            pocketbase_url=lambda: self.pocketbase_url,
+    async def metrics_text(self) -> bytes:
+        return await self.metrics.text()
+
+    def current_standings(self) -> dict[str, Standing]:
+        return self.standings
+
+    def history(self) -> History | None:
+        return None
+
+    def status(self) -> ServiceStatus:
+        return ServiceStatus(
+            questdb_status=self.questdb,
+            pocketbase_status=self.pocketbase,
+            providers=self.providers,
+            symbols=self.symbols,
+            market_status=MarketStatus.OPEN,
+            market_time=self.market_time or datetime.now(UTC),
+            session_phase=Phase(self.phase),
+            origin=Origin(self.origin),
+            delay_seconds=self.delay,
+            update_interval=30.0,
+            next_cycle=self.next_cycle,
+            uptime=time.monotonic() - self.started,
+            pocketbase_url=self.pocketbase_url,
+            has_history=self.history() is not None,
+            has_alerts=self.alerts is not None,
         )
 
 
+Known = tuple[dict[str, StockUpdate], Position]
+"""The last values before the start, and where they are in the journal."""
+
+
 @contextlib.asynccontextmanager
-async def serving(service: Service | None = None, **settings: Any) -> AsyncIterator[Gateway]:
-    known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0, "requests_burst": 1_000_000}
-    gateway = Gateway(GatewayConfig(**{**known, **settings}), (service or Service()).context())
-    await gateway.start()
+async def serving(
+    service: Service | None = None, known: Known | None = None, **settings: Any
+) -> AsyncIterator[RunningGateway]:
+    usual = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0, "requests_burst": 1_000_000}
+    gateway = Gateway(GatewayConfig(**{**usual, **settings}), service or Service())
+    running = await gateway.start(*(known or ()))
     try:
-        yield gateway
+        yield running
     finally:
-        await gateway.stop()
+        await running.stop()
 
 
 class Client:
@@ -152,7 +174,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connected(gateway: Gateway, *, greeted: bool = True, **options: Any) -> AsyncIterator[Client]:
+async def connected(
+    gateway: RunningGateway, *, greeted: bool = True, **options: Any
+) -> AsyncIterator[Client]:
     async with websockets.connect(f"ws://127.0.0.1:{gateway.port}", **options) as socket:
         client = Client(socket)
         if greeted:

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from tests.factories import quote, report
 from tests.gateway.serving import SYMBOLS, Client, connected, serving, until
 
-from zlotick.gateway import Gateway
 from zlotick.gateway.fanout.frames import BINARY, CLOSE, PING, PONG, TEXT, deflated
+from zlotick.gateway.server import RunningGateway
 
 CONTINUATION = 0x0
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
@@ -93,7 +93,7 @@ class Hostile:
         self.writer = writer
 
     @classmethod
-    async def at(cls, gateway: Gateway, *, deflate: bool = False) -> Hostile:
+    async def at(cls, gateway: RunningGateway, *, deflate: bool = False) -> Hostile:
         """One whose handshake is done."""
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(HANDSHAKE + (DEFLATE if deflate else b"") + b"\r\n")
@@ -122,7 +122,7 @@ class Hostile:
 class Market:
     """Trades on and on; a neighbour listens."""
 
-    def __init__(self, gateway: Gateway, client: Client) -> None:
+    def __init__(self, gateway: RunningGateway, client: Client) -> None:
         self._gateway = gateway
         self._client = client
         self._over = False
@@ -152,7 +152,7 @@ class Market:
 
 
 @contextlib.asynccontextmanager
-async def beside_a_neighbour(**known: Any) -> AsyncIterator[Gateway]:
+async def beside_a_neighbour(**known: Any) -> AsyncIterator[RunningGateway]:
     """A gateway for an attack. In the end it serves on, nobody is left behind, and the neighbour missed nothing."""
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))

@@ -14,7 +14,7 @@ import websockets
 from tests.factories import quote, report
 from tests.gateway.serving import SYMBOLS, serving
 
-from zlotick.gateway import Gateway
+from zlotick.gateway.server import RunningGateway
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ async def lines(process: asyncio.subprocess.Process, until: str) -> list[str]:
     return printed
 
 
-async def run_node(script: str, gateway: Gateway, tmp_path: Path) -> asyncio.subprocess.Process:
+async def run_node(script: str, gateway: RunningGateway, tmp_path: Path) -> asyncio.subprocess.Process:
     file = tmp_path / "client.mjs"
     file.write_text(script.replace("ws://localhost:8765", f"ws://127.0.0.1:{gateway.port}"), encoding="utf-8")
     return await asyncio.create_subprocess_exec(

@@ -18,26 +18,24 @@ async def test_a_taken_port_is_one_clear_error_and_leaves_nothing_open() -> None
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        gateway = Gateway(GatewayConfig(host="127.0.0.1", port=port), Service().context())
+        gateway = Gateway(GatewayConfig(host="127.0.0.1", port=port), Service())
         with pytest.raises(GatewayError, match=rf"gateway\.port {port}.*another port"):
             await gateway.start()
-        await gateway.stop()
 
 
 async def test_a_foreign_address_is_one_clear_error() -> None:
-    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0, insecure=True), Service().context())
+    gateway = Gateway(GatewayConfig(host="192.0.2.1", port=0, insecure=True), Service())
     with pytest.raises(GatewayError, match=r"gateway\.host '192\.0\.2\.1': cannot listen"):
         await gateway.start()
 
 
 async def test_beyond_this_machine_it_listens_only_when_told_that_this_is_meant() -> None:
     """The settings' loader says so too; a program that makes its own settings comes by here alone."""
-    gateway = Gateway(GatewayConfig(host="0.0.0.0", port=0), Service().context())
+    gateway = Gateway(GatewayConfig(host="0.0.0.0", port=0), Service())
     with pytest.raises(
         GatewayError, match=r"gateway\.host '0\.0\.0\.0': may leave this machine only.*--insecure"
     ):
         await gateway.start()
-    await gateway.stop()
     async with serving(host="0.0.0.0", insecure=True) as gateway, connected(gateway):
         pass
 

@@ -19,7 +19,7 @@ from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
 from tests.factories import quote, report
 from tests.gateway.serving import serving, until
 
-from zlotick.gateway import Gateway
+from zlotick.gateway.server import RunningGateway
 
 NAMES = [f"S{number:02}" for number in range(80)]  # so many that a message is deflated
 
@@ -127,7 +127,7 @@ class OfChromium:
         return await self._page.hear(self._number)
 
 
-async def converse(peer: Peer, gateway: Gateway, *, deflate: bool) -> None:
+async def converse(peer: Peer, gateway: RunningGateway, *, deflate: bool) -> None:
     """Subscribe, hear a long and a short message, go, miss two batches, return and hear exactly those."""
     url, offset = f"ws://127.0.0.1:{gateway.port}/ws", 0
 
@@ -152,10 +152,10 @@ async def converse(peer: Peer, gateway: Gateway, *, deflate: bool) -> None:
         snapshot = await line.hear()
         assert [found["symbol"] for found in snapshot["data"]] == NAMES
         assert await heard(line) == ("snapshot_end", position(1))
-        before = gateway._hub.traffic.bytes  # type: ignore[union-attr]
+        before = gateway.hub.traffic.bytes
         trade(*NAMES)  # 26 KB
         assert {found["price"] for found in (await line.hear())["data"]} == {2.0}
-        assert (gateway._hub.traffic.bytes - before < 10_000) == deflate  # type: ignore[union-attr]
+        assert (gateway.hub.traffic.bytes - before < 10_000) == deflate
         trade("S07")
         short = await line.hear()
         assert [(found["symbol"], found["price"]) for found in short["data"]] == [("S07", 3.0)]

@@ -11,8 +11,6 @@ import websockets
 from tests.factories import quote, report
 from tests.gateway.serving import Service, connected, serving, until
 
-from zlotick.config import GatewayConfig
-from zlotick.gateway import Gateway
 from zlotick.gateway.api import board as dashboard
 from zlotick.model import Position
 
@@ -61,10 +59,9 @@ async def test_a_body_without_an_end_is_cut_soon() -> None:
 
 
 async def test_the_greeting_tells_what_the_health_check_of_the_guide_reads() -> None:
-    async with serving() as gateway:
-        gateway.restore({"ABS": quote("ABS")}, Position("e1", 7))
-        async with connected(gateway, greeted=False) as client:
-            greeting = await client.hear()
+    known = {"ABS": quote("ABS")}, Position("e1", 7)
+    async with serving(known=known) as gateway, connected(gateway, greeted=False) as client:
+        greeting = await client.hear()
     assert list(greeting)[:4] == ["type", "status", "timestamp", "message"]
     assert greeting["message"] == "Connected to real-time stream"
     assert greeting["questdb_status"] == "connected"
@@ -77,14 +74,9 @@ async def test_the_greeting_tells_what_the_health_check_of_the_guide_reads() -> 
 
 
 async def test_restored_values_are_served_before_the_first_cycle() -> None:
-    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), Service().context())
-    gateway.restore({"ABS": quote("ABS", 12.5)}, Position("e1", 7))
-    await gateway.start()
-    try:
-        async with connected(gateway) as client:
-            assert [found["price"] for found in await client.subscribe()] == [12.5]
-    finally:
-        await gateway.stop()
+    known = {"ABS": quote("ABS", 12.5)}, Position("e1", 7)
+    async with serving(known=known) as gateway, connected(gateway) as client:
+        assert [found["price"] for found in await client.subscribe()] == [12.5]
 
 
 async def test_one_session_too_many_gets_503_and_room_is_given_back() -> None:
@@ -94,7 +86,7 @@ async def test_one_session_too_many_gets_503_and_room_is_given_back() -> None:
                 await websockets.connect(f"ws://127.0.0.1:{gateway.port}")
             assert caught.value.response.status_code == 503
             assert b"gateway.max_sessions" in caught.value.response.body
-        await until(lambda: not gateway._sessions)
+        await until(lambda: not gateway.sessions)
         async with connected(gateway) as client:
             assert (await client.ask(type="ping"))["type"] == "pong"
 

@@ -9,11 +9,12 @@ from tests.gateway.serving import Service
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.status import Answers
 from zlotick.journal.base import JournalStats
+from zlotick.model import MarketStatus
 
 
 def answers(service: Service) -> Answers:
-    context = service.context()
-    return Answers(context, Hub(market_status=context.market_status, standings=context.standings))
+    hub = Hub(market_status=lambda: MarketStatus.OPEN, standings=service.current_standings)
+    return Answers(service, hub)
 
 
 async def test_a_journal_that_hangs_is_waited_for_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from zlotick.model import DeadLetter, Entry, StockUpdate, now_text
 from zlotick.providers import StockDataProvider
 from zlotick.service.control import ask, socket_path
 from zlotick.service.manager import RealTimeStreamManager
-from zlotick.service.views import gateway_context
+from zlotick.service.views import GatewayView
 
 
 def settings(folder: Path, **service: Any) -> Settings:
@@ -105,10 +105,10 @@ async def test_no_delay_is_claimed_before_a_provider_has_answered(manager: RealT
     provider = YourCustomProvider()
     provider.delay_seconds = 900
     manager.data_providers.append(provider)
-    context = gateway_context(manager.parts)
-    assert (context.delay_seconds(), context.origin()) == (None, "delayed")
+    view = GatewayView(manager.parts)
+    assert (view.status().delay_seconds, view.status().origin) == (None, "delayed")
     await manager.parts.chain.fetch(None)
-    assert context.delay_seconds() == 900
+    assert view.status().delay_seconds == 900
 
 
 async def test_stop_leaves_nothing_behind_and_may_be_repeated(manager: RealTimeStreamManager) -> None:

@@ -158,7 +158,7 @@ async def _signalled(manager: RealTimeStreamManager) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     if manager.settings.gateway.tls_certificate is not None:
-        loop.add_signal_handler(signal.SIGHUP, manager.gateway.reload_tls)
+        loop.add_signal_handler(signal.SIGHUP, manager.reload_tls)
     elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         loop.add_signal_handler(signal.SIGHUP, stop.set if _on_terminal() else _nothing_to_reload)
     await stop.wait()

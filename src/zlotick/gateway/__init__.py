@@ -1,6 +1,6 @@
-"""The WebSocket and HTTP server. It knows quotes, positions and its context; never the stores or the cycle."""
+"""The WebSocket and HTTP server. It asks its service; it never imports the stores or the cycle."""
 
-from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.server import Gateway
+from zlotick.gateway.service import Service, ServiceStatus
 
-__all__ = ["Gateway", "GatewayContext"]
+__all__ = ["Gateway", "Service", "ServiceStatus"]

@@ -1,15 +1,14 @@
-"""The gateway's knowledge put into messages: what the context and the last cycle say, as the protocol says it."""
+"""What the service and the last cycle say of themselves, as messages of the protocol."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import UNSET, UnsetType
 
 from zlotick.errors import ZlotickError
-from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.protocol.messages import (
     Connection,
@@ -18,6 +17,7 @@ from zlotick.gateway.protocol.messages import (
     ServerInfo,
     StatusReport,
 )
+from zlotick.gateway.service import Service
 from zlotick.journal.base import JournalStats
 from zlotick.market.quiet import quiet_for
 from zlotick.market.schedule import moment_text, pause_text
@@ -31,8 +31,8 @@ JOURNAL_TIMEOUT = 2.0
 class Answers:
     """Makes the messages that need to know how the service is."""
 
-    def __init__(self, context: GatewayContext, hub: Hub) -> None:
-        self.context = context
+    def __init__(self, service: Service, hub: Hub) -> None:
+        self.service = service
         self.sessions = 0
         self._hub = hub
         self._last: CycleReport | None = None
@@ -46,119 +46,114 @@ class Answers:
 
     def knows_symbol(self, symbol: str) -> bool:
         """Whether a client may ask for it: in the universe, or seen."""
-        return symbol in self._hub.book.quotes or symbol in self.context.symbols()
+        return symbol in self._hub.book.quotes or symbol in self.service.status().symbols
 
     def connection(self, session_id: str) -> Connection:
         """The greeting."""
-        context = self.context
-        origin = _origin(context.origin())
+        now = self.service.status()
         return Connection(
             timestamp=now_text(),
-            server=ServerInfo("zlotick", context.version),
+            server=ServerInfo("zlotick", self.service.version),
             session=session_id,
-            questdb_status=context.questdb_status(),
-            pocketbase_status=context.pocketbase_status(),
-            data_providers=[row.name for row in context.providers()],
-            market_status=context.market_status(),
-            session_phase=context.session_phase(),
-            update_interval=context.update_interval(),
-            delay_seconds=context.delay_seconds(),
+            questdb_status=now.questdb_status,
+            pocketbase_status=now.pocketbase_status,
+            data_providers=[row.name for row in now.providers],
+            market_status=now.market_status,
+            session_phase=now.session_phase,
+            update_interval=now.update_interval,
+            delay_seconds=now.delay_seconds,
             position=self._hub.position,
-            simulated=origin is Origin.SIMULATED,
-            origin=origin,
-            alerts=context.recent_alerts is not None,
+            simulated=now.origin is Origin.SIMULATED,
+            origin=now.origin,
+            alerts=now.has_alerts,
         )
 
     async def status(self, request_id: str | int | UnsetType = UNSET) -> StatusReport:
         """The scoreboard."""
-        context = self.context
+        now = self.service.status()
         stats, _ = await self._journal()
-        providers = list(context.providers())
         return StatusReport(
-            questdb_status=context.questdb_status(),
-            pocketbase_status=context.pocketbase_status(),
-            data_providers=[row.name for row in providers],
-            subscribers=self.sessions + context.other_sessions(),
+            questdb_status=now.questdb_status,
+            pocketbase_status=now.pocketbase_status,
+            data_providers=[row.name for row in now.providers],
+            subscribers=self.sessions + now.other_sessions,
             timestamp=now_text(),
-            market_status=context.market_status(),
-            session_phase=context.session_phase(),
+            market_status=now.market_status,
+            session_phase=now.session_phase,
             last_cycle=_last_cycle(self._last),
-            providers=providers,
+            providers=now.providers,
             journal=None if stats is None else JournalState(stats.position, stats.entries, stats.lag),
-            uptime_seconds=round(context.uptime(), 3),
-            version=context.version,
-            next_cycle=context.next_cycle(),
+            uptime_seconds=round(now.uptime, 3),
+            version=self.service.version,
+            next_cycle=now.next_cycle,
             id=request_id,
         )
 
     async def health_facts(self) -> HealthFacts:
         """What the judgement of health is made from."""
-        context = self.context
+        now = self.service.status()
         stats, journal_error = await self._journal()
-        providers = list(context.providers())
         standings = self._standings()
-        next_cycle, now = context.next_cycle(), utc_now()
-        stores = {"questdb": context.questdb_status(), "pocketbase": context.pocketbase_status()}
+        due = utc_time(now.next_cycle) if now.next_cycle else None
+        stores = {"questdb": now.questdb_status, "pocketbase": now.pocketbase_status}
         return HealthFacts(
-            update_interval=context.update_interval(),
+            update_interval=now.update_interval,
             cycle_age=None if self._last_good is None else time.monotonic() - self._last_good,
             cycle_error=None if self._last is None else self._last.error,
             unrecorded=self._last is not None and self._last.unrecorded,
-            next_cycle=next_cycle,
+            next_cycle=now.next_cycle,
             quotes=len(self._hub.book.quotes),
             stale=sum(standing.stale for standing in standings.values()),
             standings=standings,
-            pause=pause_text(context.session_phase(), now, utc_time(next_cycle) if next_cycle else None),
-            quiet={row.name: age for row in providers if (age := _quiet(row, context))},
-            clock_skews={r.name: r.clock_skew_seconds for r in providers if r.clock_skew_seconds is not None},
-            market_status=context.market_status(),
-            session_phase=context.session_phase(),
-            statuses=stores | {row.name: row.status for row in providers},
+            pause=pause_text(now.session_phase, utc_now(), due),
+            quiet={row.name: age for row in now.providers if (age := self._quiet(row, now.market_time))},
+            clock_skews={
+                r.name: r.clock_skew_seconds for r in now.providers if r.clock_skew_seconds is not None
+            },
+            market_status=now.market_status,
+            session_phase=now.session_phase,
+            statuses=stores | {row.name: row.status for row in now.providers},
             stores=stores,
-            store_reasons=context.store_reasons(),
-            refusals={row.name: _refusal(row) for row in providers if row.refusal_reason},
+            store_reasons=now.store_reasons,
+            refusals={row.name: _refusal(row) for row in now.providers if row.refusal_reason},
             lag={} if stats is None else stats.lag,
             damaged=0 if stats is None else stats.damaged,
             dead_letters={} if stats is None else stats.dead_letters,
             journal_error=journal_error,
-            alert_troubles=context.alert_troubles(),
-            troubles=context.troubles(),
+            alert_troubles=now.alert_troubles,
+            troubles=now.troubles,
         )
 
     def _standings(self) -> dict[str, Standing]:
         """Of the quotes that there are."""
         known = self._hub.book.quotes
-        return {name: standing for name, standing in self.context.standings().items() if name in known}
+        return {
+            name: standing for name, standing in self.service.current_standings().items() if name in known
+        }
+
+    def _quiet(self, row: ProviderRow, market_time: datetime) -> float | None:
+        """Seconds without a new trade on its page; None where that means nothing: not in use, or of another day."""
+        in_use = row.symbols and not row.refusal_reason and row.kind in (Origin.LIVE, Origin.DELAYED)
+        if not in_use or row.newest_trade is None or row.delay_seconds is None:
+            return None
+        newest, delay = utc_time(row.newest_trade), timedelta(seconds=row.delay_seconds)
+        age = quiet_for(newest, delay, market_time, self.service.calendar)
+        return age.total_seconds() if age else None
 
     async def _journal(self) -> tuple[JournalStats | None, str | None]:
         try:
             async with asyncio.timeout(JOURNAL_TIMEOUT):
-                return await self.context.journal_stats(), None
+                return await self.service.journal_stats(), None
         except TimeoutError:
             return None, f"no answer within {JOURNAL_TIMEOUT:g} s"
         except ZlotickError as error:
             return None, str(error)
 
 
-def _origin(kind: str) -> Origin:
-    """A user's provider may call itself something else: that is delayed, the careful word."""
-    return Origin(kind) if kind in list(Origin) else Origin.DELAYED
-
-
 def _refusal(row: ProviderRow) -> str:
     """Why a provider said no, and when it is asked again."""
     again = f"; it is asked again at {moment_text(utc_time(row.next_attempt))}" if row.next_attempt else ""
     return f"{row.refusal_reason}: {row.refusal_detail}{again}"
-
-
-def _quiet(row: ProviderRow, context: GatewayContext) -> float | None:
-    """Seconds without a new trade on its page; None where that means nothing: it is not in use, or of another day."""
-    in_use = row.symbols and not row.refusal_reason and row.kind in ("live", "delayed")
-    if not in_use or row.newest_trade is None or row.delay_seconds is None:
-        return None
-    newest, delay = utc_time(row.newest_trade), timedelta(seconds=row.delay_seconds)
-    age = quiet_for(newest, delay, context.market_time(), context.calendar())
-    return age.total_seconds() if age else None
 
 
 def _last_cycle(report: CycleReport | None) -> LastCycle | None:

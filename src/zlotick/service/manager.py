@@ -19,6 +19,7 @@ from zlotick.embedded import provide_pocketbase, provide_questdb
 from zlotick.errors import AlertDiskError, EmbeddedError, GatewayError, JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS
 from zlotick.gateway.server import Gateway
+from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.supervisor import Workers
 from zlotick.market import universe
 from zlotick.providers.factory import Lineup
@@ -62,7 +63,6 @@ class RealTimeStreamManager:
         self._lineup = Lineup()
         self._alert_targets: list[Target] = []
         self._control: ControlServer | None = None
-        self.parts.gateway = self._make_gateway()
 
     @property
     def update_interval(self) -> float:
@@ -80,9 +80,9 @@ class RealTimeStreamManager:
                 provider.step_seconds = seconds * self.settings.providers.replay.speed
 
     @property
-    def gateway(self) -> Gateway | Workers:
-        """The gateway."""
-        assert self.parts.gateway
+    def gateway(self) -> Listening:
+        """The gateway, from the start on."""
+        assert self.parts.gateway, "start() first"
         return self.parts.gateway
 
     # Start: the order of a quote's life
@@ -142,19 +142,14 @@ class RealTimeStreamManager:
             raise type(error)(f"{error}\n{told[:1].upper()}{told[1:]}.") from error
 
     async def _start_gateway(self) -> None:
-        parts = self.parts
-        self.gateway.restore(parts.cycle.last_values, parts.journal.position)
+        parts, config, view = self.parts, self.settings.gateway, views.GatewayView(self.parts)
         parts.metrics.add(partial(views.samples, parts))
-        await self.gateway.start()
-        parts.cycle.listen(self.gateway.publish)
+        several = config.workers > 1
+        made = Workers(config, view, self.settings.market) if several else Gateway(config, view)
+        gateway = parts.gateway = await made.start(parts.cycle.last_values, parts.journal.position)
+        parts.cycle.listen(gateway.publish)
         for kind in (MARKET_STATUS, CONNECTION_STATUS, DATA_PROVIDER_STATUS):
-            await parts.event_bus.subscribe(kind, partial(self.gateway.publish_event, kind))
-
-    def _make_gateway(self) -> Gateway | Workers:
-        config, context = self.settings.gateway, views.gateway_context(self.parts)
-        return (
-            Workers(config, context, self.settings.market) if config.workers > 1 else Gateway(config, context)
-        )
+            await parts.event_bus.subscribe(kind, partial(gateway.publish_event, kind))
 
     async def _start_servers(self) -> None:
         parts, service, gateway = self.parts, self.settings.service, self.settings.gateway
@@ -259,7 +254,8 @@ class RealTimeStreamManager:
         await self._step("recorders", self._lineup.close())
         if parts.alerts:
             await self._step("last alerts", parts.alerts.flush())
-        await self._step("gateway", self.gateway.stop())
+        if parts.gateway:
+            await self._step("gateway", parts.gateway.stop())
         await self._step("deliveries", self._flush())
         await self._step("tasks", self._tasks.end())
         if parts.alerts:
@@ -292,10 +288,15 @@ class RealTimeStreamManager:
 
     def kill(self) -> None:
         """End the other processes at once (a second Ctrl+C). The journal survives that at any moment."""
-        if isinstance(self.parts.gateway, Workers):
+        if self.parts.gateway:
             self.parts.gateway.kill()
         for server in self.parts.servers:
             server.kill()
+
+    def reload_tls(self) -> None:
+        """Read certificate and key again. The log says how it went."""
+        if self.parts.gateway:
+            self.parts.gateway.reload_tls()
 
     # What runs beside the cycles
 

@@ -10,8 +10,7 @@ from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.embedded import EmbeddedServer
 from zlotick.events import EventBus
-from zlotick.gateway.server import Gateway
-from zlotick.gateway.workers.supervisor import Workers
+from zlotick.gateway.service import Listening
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.page_check import PageCheck
@@ -45,7 +44,7 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     cycle_metrics: CycleMetrics = field(default_factory=CycleMetrics)
     members: Sequence[Member] = ()  # names and ISINs of the tickers
-    gateway: Gateway | Workers | None = None
+    gateway: Listening | None = None
     servers: list[EmbeddedServer] = field(default_factory=list)
     questdb: QuestDBConnector | None = None
     pocketbase: PocketbaseConnector | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.errors import ZlotickError
-from zlotick.gateway.context import GatewayContext
-from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Origin, Standing, plain, utc_text
+from zlotick.gateway.service import ServiceStatus
+from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Origin, ProviderRow, Standing, plain, utc_text
 from zlotick.service.control import Command
 from zlotick.service.parts import Parts
 from zlotick.stores.pocketbase import PocketbaseConnector
@@ -27,36 +28,55 @@ from zlotick.telemetry.metrics import (
 from zlotick.version import __version__
 
 
-def gateway_context(parts: Parts) -> GatewayContext:
-    """The questions; each is asked of the service at the moment it matters."""
-    return GatewayContext(
-        version=__version__,
-        metrics=parts.metrics,
-        questdb_status=lambda: _status(parts.questdb, parts.settings.questdb.mode),
-        pocketbase_status=lambda: _status(parts.pocketbase, parts.settings.pocketbase.mode),
-        providers=parts.chain.rows,
-        symbols=lambda: frozenset(parts.symbols),
-        market_status=lambda: parts.calendar.market_status(parts.cycle.market_time()),
-        session_phase=lambda: parts.calendar.phase(parts.cycle.market_time()),
-        origin=lambda: _origin(parts),
-        delay_seconds=lambda: _delay_seconds(parts),
-        update_interval=lambda: parts.update_interval,
-        standings=parts.cycle.standings,
-        next_cycle=lambda: utc_text(parts.pace.next_cycle) if parts.pace.next_cycle else None,
-        journal_stats=parts.journal.stats,
-        read_journal=parts.journal.read,
-        uptime=lambda: time.monotonic() - parts.started_at,
-        calendar=lambda: parts.calendar,
-        market_time=parts.cycle.market_time,
-        members=lambda: parts.members,
-        home=parts.settings.service.home,
-        pocketbase_url=lambda: parts.pocketbase.config.url if parts.pocketbase else None,
-        history=lambda: QuestDBHistory(parts.questdb.execute_query) if parts.questdb else None,
-        alert_troubles=lambda: parts.alerts.warnings() if parts.alerts else [],
-        troubles=lambda: [*parts.troubles.values(), *logs.troubles()],
-        store_reasons=lambda: _store_reasons(parts),
-        recent_alerts=partial(_recent_alerts, parts) if wanted(parts.settings) else None,
-    )
+class GatewayView:
+    """A :class:`zlotick.gateway.service.Service` in the gateway's own process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.version = __version__
+        self.home = parts.settings.service.home
+        self.calendar = parts.calendar
+        self.members = parts.members
+        self.metrics = parts.metrics
+        self.metrics_text = parts.metrics.text
+        self.journal_stats = parts.journal.stats
+        self.read_journal = parts.journal.read
+        self.current_standings = parts.cycle.standings
+        self._parts = parts
+
+    def status(self) -> ServiceStatus:
+        """Everything that the gateway shows of the service, now."""
+        parts, settings = self._parts, self._parts.settings
+        market_time, rows = parts.cycle.market_time(), parts.chain.rows()
+        return ServiceStatus(
+            questdb_status=_status(parts.questdb, settings.questdb.mode),
+            pocketbase_status=_status(parts.pocketbase, settings.pocketbase.mode),
+            store_reasons=_store_reasons(parts),
+            providers=rows,
+            symbols=frozenset(parts.symbols),
+            market_status=parts.calendar.market_status(market_time),
+            market_time=market_time,
+            session_phase=parts.calendar.phase(market_time),
+            origin=_origin(parts),
+            delay_seconds=_delay_seconds(parts, rows),
+            update_interval=parts.update_interval,
+            next_cycle=utc_text(parts.pace.next_cycle) if parts.pace.next_cycle else None,
+            uptime=time.monotonic() - parts.started_at,
+            pocketbase_url=parts.pocketbase.config.url if parts.pocketbase else None,
+            has_history=parts.questdb is not None,
+            has_alerts=wanted(settings),
+            alert_troubles=parts.alerts.warnings() if parts.alerts else [],
+            troubles=[*parts.troubles.values(), *logs.troubles()],
+        )
+
+    def history(self) -> QuestDBHistory | None:
+        """The quotes in QuestDB."""
+        questdb = self._parts.questdb
+        return QuestDBHistory(questdb.execute_query) if questdb else None
+
+    async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
+        """None yet while the alerts wait for their file."""
+        alerts = self._parts.alerts
+        return await alerts.recent(user, limit) if alerts else AlertsSeen([])
 
 
 def _origin(parts: Parts) -> Origin:
@@ -69,9 +89,9 @@ def known_symbols(parts: Parts) -> frozenset[str]:
     return frozenset(parts.symbols).union(*(one.symbols() or () for one in parts.providers))
 
 
-def _delay_seconds(parts: Parts) -> int | None:
+def _delay_seconds(parts: Parts, rows: Sequence[ProviderRow]) -> int | None:
     """How far the first provider is behind; nothing is claimed before any provider has given a good answer."""
-    answered = any(row.last_success for row in parts.chain.rows())
+    answered = any(row.last_success for row in rows)
     return parts.providers[0].delay_seconds if answered and parts.providers else None
 
 
@@ -153,7 +173,7 @@ async def _redeliver(parts: Parts, store: str, first: str) -> dict[str, int]:
 
 async def _gateway_token(parts: Parts) -> str | None:
     """The token with which this machine's user passes the gateway; None where it asks for none."""
-    return parts.gateway.house_token if parts.gateway else None
+    return parts.gateway.local_token if parts.gateway else None
 
 
 async def _alert_rules(parts: Parts) -> dict[str, Any] | None:
@@ -164,11 +184,6 @@ async def _alert_rules(parts: Parts) -> dict[str, Any] | None:
 async def _alert_history(parts: Parts) -> list[dict[str, Any]] | None:
     """The newest alerts and what became of them; None where alerts are off."""
     return await parts.alerts.history() if parts.alerts else None
-
-
-async def _recent_alerts(parts: Parts, user: str | None, limit: int) -> AlertsSeen:
-    """What a user may see of alerts."""
-    return await parts.alerts.recent(user, limit) if parts.alerts else AlertsSeen([])
 
 
 def _store_reasons(parts: Parts) -> dict[str, str]:

@@ -59,9 +59,12 @@ class Metrics:
         self._sources.remove(source)
 
     async def text(self) -> bytes:
-        """Prometheus text of all sources. One that fails or hangs is logged and left out."""
-        collected = [item for source in list(self._sources) for item in await self._ask(source)]
-        return generate_latest(_Families(collected))
+        """Prometheus text of all sources."""
+        return generate_latest(_Families(await self.collect()))
+
+    async def collect(self) -> list[Sample | Metric]:
+        """The numbers of all sources now. One that fails or hangs is logged and left out."""
+        return [item for source in list(self._sources) for item in await self._ask(source)]
 
     async def _ask(self, source: Source) -> list[Sample | Metric]:
         try:

@@ -33,7 +33,7 @@ async def main():
         async with serving() as gateway:
             print(gateway.port, flush=True)
             await asyncio.to_thread(sys.stdin.readline)
-            refused = gateway._entrance.refused
+            refused = gateway.entrance.refused
             with open("/dev/null") as ours:  # files of our own can still be opened
                 print(refused, ours.fileno() < hard, flush=True)
             told = [line for line in logs if line["event"] == "Connections refused"]

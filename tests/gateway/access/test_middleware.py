@@ -14,8 +14,8 @@ import websockets
 from tests.factories import quote, report
 from tests.gateway.serving import SYMBOLS, Service, connected, serving, until
 
-from zlotick.gateway import Gateway
 from zlotick.gateway.access import middleware
+from zlotick.gateway.server import RunningGateway
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
 BEHIND_A_PROXY = {"trusted_proxies": ["127.0.0.0/8", "::1"]}
@@ -25,7 +25,7 @@ def forwarded(*hops: str) -> dict[str, Any]:
     return {"additional_headers": {"X-Forwarded-For": ", ".join(hops)}}
 
 
-async def refusal(gateway: Gateway, path: str = "", **options: Any) -> tuple[int, str]:
+async def refusal(gateway: RunningGateway, path: str = "", **options: Any) -> tuple[int, str]:
     """The code and the message of a handshake that is refused."""
     with pytest.raises(websockets.InvalidStatus) as caught:
         await websockets.connect(f"ws://127.0.0.1:{gateway.port}{path}", **options)
@@ -37,7 +37,7 @@ async def refusal(gateway: Gateway, path: str = "", **options: Any) -> tuple[int
     return response.status_code, body["error"]["message"]
 
 
-async def http_code(gateway: Gateway, path: str = "/health/live", **headers: str) -> int:
+async def http_code(gateway: RunningGateway, path: str = "/health/live", **headers: str) -> int:
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{gateway.port}{path}", headers=headers) as answer,
@@ -163,7 +163,7 @@ async def test_an_address_takes_its_share_of_sessions_and_others_theirs() -> Non
             assert (code, "gateway.max_sessions_per_address" in message) == (429, True)
             async with connected(gateway, **forwarded("198.51.100.8")) as other:
                 assert (await other.ask(type="ping"))["type"] == "pong"
-        await until(lambda: not gateway._sessions)
+        await until(lambda: not gateway.sessions)
         async with connected(gateway, **forwarded("198.51.100.7")):
             pass
 

@@ -127,10 +127,10 @@ async def test_a_user_hears_shared_alerts_and_his_own_and_this_machine_hears_all
         connected(gateway) as house,
         aiohttp.ClientSession() as http,
     ):
-        assert gateway.house_token
+        assert gateway.local_token
         await hears_alerts(client, anns_token)
         await hears_alerts(neighbour, bobs_token)
-        await house.ask(type="auth", token=gateway.house_token)
+        await house.ask(type="auth", token=gateway.local_token)
         await house.ask(type="subscribe", channels=["alerts"])
         await house.hear()
         stored = []

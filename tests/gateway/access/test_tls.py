@@ -24,6 +24,7 @@ from zlotick.config import GatewayConfig
 from zlotick.errors import GatewayError
 from zlotick.gateway import Gateway
 from zlotick.gateway.access.tls import Certificate
+from zlotick.gateway.server import RunningGateway
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
 
@@ -66,7 +67,7 @@ async def talking(files: Files) -> AsyncIterator[tuple[Gateway, Client]]:
         yield gateway, client
 
 
-async def served_names(gateway: Gateway, trust: ssl.SSLContext) -> str:
+async def served_names(gateway: RunningGateway, trust: ssl.SSLContext) -> str:
     """The names in the certificate that a new connection is shown."""
     _, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=trust)
     names = str(writer.get_extra_info("peercert")["subjectAltName"])
@@ -142,19 +143,18 @@ async def test_a_slow_client_over_tls_gets_the_newest_state(files: Files) -> Non
             client = Client(ws)
             await client.hear()
             await client.subscribe()
-            assert gateway._hub is not None
             many = {symbol: quote(symbol) for symbol in SYMBOLS}
             offset = 2
             async with asyncio.timeout(30):
-                while not gateway._hub.laggards:
+                while not gateway.hub.laggards:
                     gateway.publish(report(many, SYMBOLS, offset=offset))
                     offset += 1
                     await asyncio.sleep(0)
-            sent = gateway._hub.traffic.bytes
+            sent = gateway.hub.traffic.bytes
             for _ in range(100):
                 gateway.publish(report({"ABS": quote("ABS", 99.0)} | many, SYMBOLS, offset=offset))
                 await asyncio.sleep(0)
-            assert gateway._hub.traffic.bytes == sent
+            assert gateway.hub.traffic.bytes == sent
             async with asyncio.timeout(30):
                 while (await client.hear(20))["type"] != "lost":
                     pass
@@ -202,7 +202,7 @@ async def test_bad_new_files_are_said_and_the_old_certificate_stays(
     async with serving(**files.settings) as gateway:
         await asyncio.to_thread(files.issue, "localhost", "127.0.0.1", "new.example", key=False)
         gateway.reload_tls()
-        await until(lambda: gateway._reloading is not None and gateway._reloading.done())
+        await until(lambda: gateway.reloading is not None and gateway.reloading.done())
         written = caplog.text + capsys.readouterr().out
         assert "the old one stays in use" in written
         assert "not the key of" in written
@@ -212,7 +212,7 @@ async def test_bad_new_files_are_said_and_the_old_certificate_stays(
 async def test_without_tls_there_is_nothing_to_reload() -> None:
     async with serving() as gateway:
         gateway.reload_tls()
-        assert gateway._reloading is None
+        assert gateway.reloading is None
 
 
 def test_bad_files_are_one_clear_error(files: Files, tmp_path: Path) -> None:
@@ -255,7 +255,6 @@ def test_an_encrypted_key_is_refused_instead_of_asking_the_terminal(files: Files
 
 async def test_a_gateway_with_bad_files_does_not_start(files: Files, tmp_path: Path) -> None:
     config = GatewayConfig(host="127.0.0.1", port=0, tls_certificate=tmp_path / "absent", tls_key=files.key)
-    gateway = Gateway(config, Service().context())
+    gateway = Gateway(config, Service())
     with pytest.raises(GatewayError, match="tls_certificate"):
         await gateway.start()
-    await gateway.stop()

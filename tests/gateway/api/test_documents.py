@@ -17,12 +17,12 @@ from tests.factories import alert, quote, report
 from tests.gateway.api.test_resources import RESOURCES, Caller, Shelf, Stored, calling
 from tests.gateway.serving import Client, Service, connected, serving
 
-from zlotick.gateway import Gateway
 from zlotick.gateway.access.tokens import TokenFile
 from zlotick.gateway.api import asyncapi, openapi
 from zlotick.gateway.api.responses import Quote
 from zlotick.gateway.http.routes import Route
 from zlotick.gateway.protocol.messages import Lost, Message, Pong
+from zlotick.gateway.server import RunningGateway
 
 ASYNCAPI = json.loads((Path(__file__).parent / "schemas" / "asyncapi-3.0.0.json").read_text("utf-8"))
 
@@ -103,8 +103,7 @@ def test_no_field_of_a_quote_is_certain_on_the_socket_but_all_are_over_http() ->
 async def test_the_openapi_document_is_one_and_has_every_route() -> None:
     async with calling() as caller:
         _, document = await caller.get("/openapi.json")
-        runner = caller.gateway._runner
-        assert runner is not None
+        runner = caller.gateway.runner
         paths = {route.resource.canonical for route in runner.app.router.routes() if route.resource}
     OpenAPIV31SpecValidator(document).validate()
     assert dangling(document) == []
@@ -211,7 +210,7 @@ async def test_behind_a_proxy_that_ends_tls_the_socket_is_wss() -> None:
         assert document["servers"]["this"]["protocol"] == protocol
 
 
-async def say_everything(gateway: Gateway, token: str) -> dict[str, dict[str, Any]]:
+async def say_everything(gateway: RunningGateway, token: str) -> dict[str, dict[str, Any]]:
     """One message of every type that the server says to a client, by type."""
     heard: dict[str, dict[str, Any]] = {}
 

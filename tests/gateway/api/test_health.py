@@ -11,13 +11,13 @@ from tests.factories import quote, report
 from tests.gateway.serving import SILENT, Service, serving
 
 from zlotick.errors import JournalError
-from zlotick.gateway import Gateway
 from zlotick.gateway.api import board
+from zlotick.gateway.server import RunningGateway
 from zlotick.journal.base import JournalStats
 from zlotick.model import ConnectionStatus, Position, ProviderRow
 
 
-async def get(gateway: Gateway, path: str) -> tuple[int, Any]:
+async def get(gateway: RunningGateway, path: str) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"http://127.0.0.1:{gateway.port}{path}") as answer,

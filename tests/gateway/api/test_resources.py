@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
-import dataclasses
 import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -24,11 +23,11 @@ from tests.gateway.serving import SILENT, Service, serving
 from yarl import URL
 
 from zlotick.errors import Fatal, JournalError, Transient
-from zlotick.gateway import Gateway, GatewayContext
 from zlotick.gateway.api.exports import EXPORTS_OF_ONE, Places
 from zlotick.gateway.api.resources import NO_ALERTS
 from zlotick.gateway.protocol.alerts import alert_told
 from zlotick.gateway.protocol.messages import BadMessage
+from zlotick.gateway.server import RunningGateway
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
 from zlotick.market.universe import Member
 from zlotick.model import AlertsSeen, StockUpdate, UnusableRule
@@ -77,25 +76,20 @@ class Stored(Service):
     """A service with a history, members and a moment."""
 
     shelf: Shelf | None = field(default_factory=Shelf)
-    moment: datetime = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    market_time: datetime = datetime(2026, 11, 24, 10, tzinfo=UTC)
     members: tuple[Member, ...] = (
         Member("ABS", "Asseco BS", "PLASSEE00014", date(2026, 4, 4)),
         Member("ACG", "", "", date(2026, 4, 4)),
     )
 
-    def context(self) -> GatewayContext:
-        return dataclasses.replace(
-            super().context(),
-            history=lambda: self.shelf,
-            market_time=lambda: self.moment,
-            members=lambda: self.members,
-        )
+    def history(self) -> Shelf | None:  # type: ignore[override]  # a shelf stands for a History
+        return self.shelf
 
 
 class Caller:
     """Asks one gateway."""
 
-    def __init__(self, http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    def __init__(self, http: aiohttp.ClientSession, gateway: RunningGateway) -> None:
         self._http = http
         self.gateway = gateway
         self.url = f"http://127.0.0.1:{gateway.port}/api/v1"
@@ -144,7 +138,7 @@ async def test_market() -> None:
                 "is_session": True,
             },
         )
-    async with calling(Stored(moment=datetime(2026, 11, 27, 23, 30, tzinfo=UTC))) as caller:
+    async with calling(Stored(market_time=datetime(2026, 11, 27, 23, 30, tzinfo=UTC))) as caller:
         _, answer = await caller.get("/market")
     assert (answer["session_day"], answer["is_session"], answer["status"]) == ("2026-11-28", False, "weekend")
     assert (answer["next_change"], answer["next_phase_at"]) == (
@@ -276,14 +270,11 @@ async def test_rules_that_are_not_asked_are_told_with_the_alerts() -> None:
 
 
 async def test_alerts_that_cannot_be_read_are_503_and_why_is_for_the_log() -> None:
-    async def broken(_: str | None, limit: int) -> AlertsSeen:
-        raise JournalError("/home/me/alerts.sqlite: disk I/O error")
-
     class Broken(Stored):
-        def context(self) -> GatewayContext:
-            return dataclasses.replace(super().context(), recent_alerts=broken)
+        async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
+            raise JournalError("/home/me/alerts.sqlite: disk I/O error")
 
-    async with calling(Broken()) as caller:
+    async with calling(Broken(alerts=[])) as caller:
         assert await caller.refusal("/alerts") == (
             503,
             "what is stored cannot be read now; try again in a moment",

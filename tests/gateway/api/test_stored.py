@@ -109,7 +109,7 @@ async def test_a_running_replay_shows_nothing_that_is_yet_to_come(
     quotes, moment = rounds_of_quotes(), MORNING + timedelta(minutes=minute)
     await connector.insert_batch(quotes)
     await viewed(connector)
-    service = Stored(shelf=QuestDBHistory(connector.execute_query), moment=moment)
+    service = Stored(shelf=QuestDBHistory(connector.execute_query), market_time=moment)
     service.providers = [ProviderRow("replay", ConnectionStatus.CONNECTED, kind="replayed")]
     past = [one for one in quotes if one.data_source == "gpw" or utc_time(one.timestamp) <= moment]
     past.sort(key=lambda one: one.timestamp)

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.factories import quote
-from tests.gateway.serving import SILENT, Service
+from tests.gateway.serving import SILENT, Service, serving
 from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
-from zlotick.config import GatewayConfig
 from zlotick.errors import JournalError
-from zlotick.gateway import Gateway
 from zlotick.gateway.fanout import recovery, writer
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.joining import Arrivals
@@ -262,17 +260,11 @@ async def test_a_gateway_starts_with_the_newest_entries_or_without_its_journal()
     stage = Stage()
     for _ in range(3):
         stage.trade("ABS")
-    service = Service(entries=stage.entries)
-    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), service.context())
-    gateway.restore(stage.quotes, Position("e", 3))
-    await gateway.start()
-    assert gateway._hub is not None
-    assert gateway._hub.tail.after(0) is stage.entries[0]
-    await gateway.stop()
-    gateway = Gateway(GatewayConfig(host="127.0.0.1", port=0), Service(journal=JournalError("no")).context())
-    gateway.restore(stage.quotes, Position("e", 3))
-    await gateway.start()
-    await gateway.stop()
+    known = stage.quotes, Position("e", 3)
+    async with serving(Service(entries=stage.entries), known) as gateway:
+        assert gateway.hub.tail.after(0) is stage.entries[0]
+    async with serving(Service(journal=JournalError("no")), known) as gateway:
+        assert gateway.hub.tail.after(0) is None
 
 
 def test_encoded_batches_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,12 @@ from tests.gateway.serving import Service, connected, serving, until
 from tests.gateway.test_guide import end, lines, node
 
 from zlotick.errors import JournalError
-from zlotick.gateway import Gateway
 from zlotick.gateway.access.auth import TokenVerifier
 from zlotick.gateway.access.tokens import TokenFile
 from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.http.query import Wishes
 from zlotick.gateway.protocol.messages import BadMessage, Subscribe
+from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.sse import chunk, chunked, whole
 from zlotick.model import Entry, Position
 
@@ -73,7 +73,7 @@ class Reader:
 
 @contextlib.asynccontextmanager
 async def streaming(
-    gateway: Gateway, query: str = "", headers: dict[str, str] | None = None
+    gateway: RunningGateway, query: str = "", headers: dict[str, str] | None = None
 ) -> AsyncIterator[Reader]:
     url = f"http://127.0.0.1:{gateway.port}/api/v1/stream{query}"
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
@@ -81,7 +81,9 @@ async def streaming(
         yield Reader(response)
 
 
-async def refused(gateway: Gateway, query: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+async def refused(
+    gateway: RunningGateway, query: str, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
     url = f"http://127.0.0.1:{gateway.port}/api/v1/stream{query}"
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
         error = (await response.json())["error"]
@@ -172,10 +174,13 @@ def recorded(offset: int) -> Entry:
     return entry
 
 
+FIVE = {"ABS": quote("ABS", 5.0)}, Position("e1", 5)
+
+
 @contextlib.asynccontextmanager
-async def after_five() -> AsyncIterator[Gateway]:
-    async with serving(Service(entries=[recorded(offset) for offset in range(1, 6)])) as gateway:
-        gateway.restore({"ABS": quote("ABS", 5.0)}, Position("e1", 5))
+async def after_five() -> AsyncIterator[RunningGateway]:
+    service = Service(entries=[recorded(offset) for offset in range(1, 6)])
+    async with serving(service, FIVE) as gateway:
         yield gateway
 
 
@@ -219,8 +224,7 @@ async def test_who_returns_to_another_history_is_told_of_the_gap() -> None:
 
 
 async def test_a_journal_that_fails_ends_the_stream_and_says_so() -> None:
-    async with serving(Service(journal=JournalError("disk gone"))) as gateway:
-        gateway.restore({"ABS": quote("ABS", 5.0)}, Position("e1", 5))
+    async with serving(Service(journal=JournalError("disk gone")), FIVE) as gateway:
         async with streaming(gateway, "", {"Last-Event-ID": "e1:2"}) as reader:
             error = await reader.event()
             assert (error["type"], error["code"], error["retryable"]) == ("error", 503, True)
@@ -246,8 +250,7 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
             await reader.events(2)
             assert gateway.session_count == 1
         await until(lambda: gateway.session_count == 0)
-        assert gateway._hub is not None
-        assert gateway._hub._groups == {}
+        assert gateway.hub._groups == {}
 
 
 async def test_head_answers_and_ends() -> None:
@@ -293,7 +296,7 @@ async def test_a_client_of_http_1_0_gets_events_without_chunks() -> None:
 
 
 @contextlib.asynccontextmanager
-async def stalled(gateway: Gateway, query: str = "") -> AsyncIterator[asyncio.StreamReader]:
+async def stalled(gateway: RunningGateway, query: str = "") -> AsyncIterator[asyncio.StreamReader]:
     """A client that asks, and reads only when the test does: beyond its limit it leaves the rest to the kernel."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=65_536)
     writer.write(f"GET /api/v1/stream{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
@@ -318,7 +321,7 @@ async def test_who_does_not_read_harms_nobody_and_is_cut_off() -> None:
         stalled(gateway),
         streaming(gateway) as reader,
     ):
-        hub = gateway._hub
+        hub = gateway.hub
         assert hub is not None
         await reader.events(2)
         for offset in range(1, 400):
@@ -347,8 +350,7 @@ async def test_who_was_slow_gets_the_newest_and_is_told_what_was_lost() -> None:
         for offset in range(1, 300):
             gateway.publish(cycle(offset))
             await asyncio.sleep(0)
-        assert gateway._hub is not None
-        assert gateway._hub.laggards
+        assert gateway.hub.laggards
         prices: dict[str, float] = {}
         lost = 0
         async with asyncio.timeout(30):
@@ -391,9 +393,8 @@ source.onmessage = (event) => {
 
 async def test_an_event_source_returns_by_itself_and_misses_nothing(tmp_path: Path) -> None:
     """Node's EventSource, whose code is not ours: the service restarts, and goes on, behind its back."""
-    async with serving() as gateway:
+    async with serving(known=FIVE) as gateway:
         port = gateway.port
-        gateway.restore({"ABS": quote("ABS", 5.0)}, Position("e1", 5))
         script = tmp_path / "browser.mjs"
         script.write_text(BROWSER.replace("PORT", str(port)), encoding="utf-8")
         browser = await asyncio.create_subprocess_exec(
@@ -411,8 +412,8 @@ async def test_an_event_source_returns_by_itself_and_misses_nothing(tmp_path: Pa
             await gateway.stop()
             assert await lines(browser, "shutdown") == ["shutdown e1:6"]
             service = Service(entries=[recorded(offset) for offset in range(1, 9)])
-            async with serving(service, port=port) as restarted:
-                restarted.restore({"ABS": quote("ABS", 8.0)}, Position("e1", 8))
+            eight = {"ABS": quote("ABS", 8.0)}, Position("e1", 8)
+            async with serving(service, eight, port=port) as restarted:
                 assert await lines(browser, "snapshot_end") == [
                     "stock_updates e1:7 7",
                     "stock_updates e1:8 8",

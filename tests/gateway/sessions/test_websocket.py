@@ -18,9 +18,9 @@ from tests.factories import quote, report
 from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, connected, serving, until
 
 from zlotick.errors import JournalError
-from zlotick.gateway import Gateway
 from zlotick.gateway.fanout.frames import TEXT, plain
 from zlotick.gateway.protocol.subscription import Subscription
+from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.websocket import Session
 from zlotick.model import StaleReason, Standing, StockUpdate
 
@@ -44,7 +44,7 @@ def masked(payload: bytes, opcode: int = TEXT, claimed: int | None = None) -> by
 
 
 async def raw(
-    gateway: Gateway, *, receive_buffer: int | None = None
+    gateway: RunningGateway, *, receive_buffer: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A WebSocket made by hand, so that it can misbehave. Nothing is read after the handshake."""
     end = socket.socket()
@@ -276,11 +276,11 @@ async def test_broken_frames_are_closed_with_their_code(bytes_sent: bytes, code:
 async def test_a_disconnect_in_the_middle_of_a_frame_is_forgotten() -> None:
     async with serving() as gateway, connected(gateway) as neighbour:
         _, writer = await raw(gateway)
-        await until(lambda: len(gateway._sessions) == 2)
+        await until(lambda: len(gateway.sessions) == 2)
         writer.write(masked(b'{"type":"pi', claimed=15))
         await writer.drain()
         writer.transport.abort()
-        await until(lambda: len(gateway._sessions) == 1)
+        await until(lambda: len(gateway.sessions) == 1)
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
 
 
@@ -289,7 +289,7 @@ async def test_a_close_is_echoed() -> None:
         async with connected(gateway) as client:
             await client.socket.close(4321, "mine")
             assert client.socket.close_code == 4321
-        await until(lambda: not gateway._sessions)
+        await until(lambda: not gateway.sessions)
 
 
 async def test_a_ping_frame_is_answered() -> None:
@@ -314,8 +314,8 @@ async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
         reader, writer = await raw(gateway)
         with contextlib.suppress(ConnectionError):  # read everything, say nothing, until it is cut
             await asyncio.wait_for(reader.read(-1), 30)
-        await until(lambda: not gateway._sessions)
-        assert gateway._sessions.counts.unanswered_pings == 1
+        await until(lambda: not gateway.sessions)
+        assert gateway.sessions.counts.unanswered_pings == 1
         writer.close()
 
 
@@ -357,12 +357,12 @@ async def test_a_slow_reader_gets_the_newest_state_and_disturbs_nobody() -> None
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
         await quick.subscribe()
-        await until(lambda: len(gateway._hub._groups[Subscription()].members.get(plain, ())) == 1)  # type: ignore[union-attr]
+        await until(lambda: len(gateway.hub._groups[Subscription()].members.get(plain, ())) == 1)
         for cycle in range(1, 301):
             quotes = wide(80, float(cycle))
             gateway.publish(report(quotes, quotes, offset=cycle))
             assert (await quick.hear())["data"][0]["price"] == cycle
-        slow = next(session for session in gateway._sessions if session._subscriber.late)
+        slow = next(session for session in gateway.sessions if session._subscriber.late)
         assert slow._transport.get_write_buffer_size() < 65_536 + 30_000
         messages = await _read_all(reader, lambda found: bool(found) and found[-1]["type"] == "lost")
         newest, lost = messages[-2:]
@@ -381,13 +381,13 @@ async def test_a_reader_that_stays_slow_is_closed_with_4001() -> None:
     async with serving(slow_timeout=0.3) as gateway:
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: bool(gateway._hub._groups))  # type: ignore[union-attr]
+        await until(lambda: bool(gateway.hub._groups))
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
-        await until(lambda: gateway._hub.traffic.evicted == 1)  # type: ignore[union-attr]
+        await until(lambda: gateway.hub.traffic.evicted == 1)
         data = await asyncio.wait_for(reader.read(-1), 30)
         assert struct.pack("!H", 4001) + b"slow consumer" in data[-20:]
-        await until(lambda: not gateway._sessions)
+        await until(lambda: not gateway.sessions)
         writer.close()
 
 
@@ -396,10 +396,10 @@ async def test_a_reader_that_never_reads_is_cut_in_the_end() -> None:
     async with serving(slow_timeout=0.3) as gateway:
         _, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: bool(gateway._hub._groups))  # type: ignore[union-attr]
+        await until(lambda: bool(gateway.hub._groups))
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
-        await until(lambda: not gateway._sessions)
+        await until(lambda: not gateway.sessions)
         writer.close()
 
 
@@ -411,11 +411,11 @@ async def test_requests_without_reading_are_throttled_and_closed() -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         _, writer = await raw(gateway, receive_buffer=16_384)
         flood = asyncio.create_task(_flood(writer, masked(b'{"type":"subscribe"}') * 100, 100))
-        await until(lambda: any(session._throttled for session in gateway._sessions))
-        slow = next(session for session in gateway._sessions if session._throttled)
+        await until(lambda: any(session._throttled for session in gateway.sessions))
+        slow = next(session for session in gateway.sessions if session._throttled)
         assert slow._transport.get_write_buffer_size() < 65_536 + 60_000
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
-        await until(lambda: len(gateway._sessions) == 1)
+        await until(lambda: len(gateway.sessions) == 1)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
         flood.cancel()
         await asyncio.wait([flood])
@@ -452,8 +452,8 @@ async def test_ping_frames_without_reading_are_bounded_too() -> None:
     async with serving(slow_timeout=0.5) as gateway:
         _, writer = await raw(gateway, receive_buffer=4096)
         flood = asyncio.create_task(_flood(writer, masked(b"x" * 125, 0x9) * 1000, 1000))
-        await until(lambda: any(session._throttled for session in gateway._sessions))
-        await until(lambda: not gateway._sessions)
+        await until(lambda: any(session._throttled for session in gateway.sessions))
+        await until(lambda: not gateway.sessions)
         flood.cancel()
         await asyncio.wait([flood])
         writer.transport.abort()
@@ -467,8 +467,8 @@ async def test_a_slow_reader_resumes_within_its_bound_and_misses_nothing() -> No
         await quick.subscribe(mode="changes")
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe","mode":"changes","since":{"epoch":"e1","offset":0}}'))
-        await until(lambda: any(session._throttled for session in gateway._sessions))
-        slow = next(session for session in gateway._sessions if session._throttled)
+        await until(lambda: any(session._throttled for session in gateway.sessions))
+        slow = next(session for session in gateway.sessions if session._throttled)
         for offset in range(101, 111):  # goes on meanwhile
             quotes = wide(80, float(offset))
             gateway.publish(report(quotes, quotes, offset=offset))
@@ -490,9 +490,9 @@ async def test_one_that_resumes_and_never_reads_is_closed_like_any_other() -> No
             gateway.publish(report(quotes, quotes, offset=offset))
         _, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe","since":{"epoch":"e1","offset":0}}'))
-        await until(lambda: len(gateway._sessions) == 1)
-        await until(lambda: not gateway._sessions)
-        assert not gateway._hub._groups  # type: ignore[union-attr]
+        await until(lambda: len(gateway.sessions) == 1)
+        await until(lambda: not gateway.sessions)
+        assert not gateway.hub._groups
         writer.close()
 
 
@@ -501,10 +501,10 @@ async def test_on_slow_disconnect_closes_with_4001_as_soon_as_it_is_late() -> No
     async with serving() as gateway:
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe","on_slow":"disconnect"}'))
-        await until(lambda: bool(gateway._hub._groups))  # type: ignore[union-attr]
+        await until(lambda: bool(gateway.hub._groups))
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
-        assert gateway._hub.traffic.evicted == 1  # type: ignore[union-attr]
+        assert gateway.hub.traffic.evicted == 1
         data = await asyncio.wait_for(reader.read(-1), 30)
         assert struct.pack("!H", 4001) + b"slow consumer" in data[-20:]
         writer.close()
@@ -537,13 +537,13 @@ async def test_one_deflated_frame_serves_several_clients() -> None:
         )  # type: ignore[union-attr]
         for client in (one, two):
             await client.subscribe()
-        before = gateway._hub.traffic.bytes  # type: ignore[union-attr]
+        before = gateway.hub.traffic.bytes
         for offset in range(3):
             gateway.publish(report(quotes, quotes, offset=offset))
         for client in (one, two):
             for _ in range(3):
                 assert len((await client.hear())["data"]) == 80
-        assert gateway._hub.traffic.bytes - before < 3 * 2 * 8000  # type: ignore[union-attr]
+        assert gateway.hub.traffic.bytes - before < 3 * 2 * 8000
 
 
 async def test_a_client_with_a_smaller_window_gets_plain_frames() -> None:
@@ -634,11 +634,11 @@ async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nob
         await neighbour.subscribe()
         _, writer = await raw(gateway)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: sum(map(_subscribed, gateway._sessions)) == 2)
-        doomed = next(session for session in gateway._sessions if session._subscriber.encoding is plain)
+        await until(lambda: sum(map(_subscribed, gateway.sessions)) == 2)
+        doomed = next(session for session in gateway.sessions if session._subscriber.encoding is plain)
         doomed._transport.abort()
         offset = 0
-        while len(gateway._sessions) == 2:
+        while len(gateway.sessions) == 2:
             gateway.publish(report(QUOTES, SYMBOLS, offset=offset))
             offset += 1
             await asyncio.sleep(0)

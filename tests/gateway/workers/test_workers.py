@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import json
 import logging
@@ -26,12 +25,11 @@ from tests.gateway.serving import SYMBOLS, Client, Service, until
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
-from zlotick.errors import GatewayError, JournalError, Transient
+from zlotick.errors import GatewayError, JournalError
 from zlotick.events import MARKET_STATUS
-from zlotick.gateway.context import GatewayContext
 from zlotick.gateway.workers import ipc, process
-from zlotick.gateway.workers.process import Relay, merged
-from zlotick.gateway.workers.supervisor import Workers
+from zlotick.gateway.workers.process import QuestionHandler, WorkerProcess, merged
+from zlotick.gateway.workers.supervisor import RunningWorkers, Workers
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
 from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text
 from zlotick.telemetry.metrics import Sample
@@ -50,27 +48,21 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
 
 
 @contextlib.asynccontextmanager
-async def working(
-    service: Service | None = None, context: GatewayContext | None = None, **settings: Any
-) -> AsyncIterator[Workers]:
-    workers = made(service, context, **settings)
-    await workers.start()
-    pids = [relay.pid for relay in workers.relays]
+async def working(service: Service | None = None, **settings: Any) -> AsyncIterator[RunningWorkers]:
+    workers = await started(service, **settings)
+    pids = [worker.pid for worker in workers.workers]
     try:
         yield workers
     finally:
         await workers.stop()
         assert not any(map(alive, pids))
-        assert [relay.pid for relay in workers.relays] == [None, None]
+        assert [worker.pid for worker in workers.workers] == [None, None]
 
 
-def made(service: Service | None = None, context: GatewayContext | None = None, **settings: Any) -> Workers:
+async def started(service: Service | None = None, **settings: Any) -> RunningWorkers:
     known = {"host": "127.0.0.1", "port": 0, "shutdown_timeout": 1.0, "workers": 2, "requests_burst": 1000}
-    workers = Workers(
-        GatewayConfig(**{**known, **settings}), context or (service or Service()).context(), MarketConfig()
-    )
-    workers.restore({symbol: quote(symbol) for symbol in SYMBOLS}, Position("e1", 1))
-    return workers
+    workers = Workers(GatewayConfig(**{**known, **settings}), service or Service(), MarketConfig())
+    return await workers.start({symbol: quote(symbol) for symbol in SYMBOLS}, Position("e1", 1))
 
 
 def alive(pid: int | None) -> bool:
@@ -83,7 +75,7 @@ def alive(pid: int | None) -> bool:
 
 @contextlib.asynccontextmanager
 async def one_on_each(
-    workers: Workers, lines: Lines, scheme: str = "ws", **options: Any
+    workers: RunningWorkers, lines: Lines, scheme: str = "ws", **options: Any
 ) -> AsyncIterator[dict[int, Client]]:
     """A client on each worker, greeted; the kernel decides, so some more are tried."""
     found: dict[int, Client] = {}
@@ -96,7 +88,7 @@ async def one_on_each(
                 await client.socket.close()
             else:
                 found[number] = client
-            if len(found) == len(workers.relays):
+            if len(found) == len(workers.workers):
                 break
         yield found
 
@@ -109,13 +101,13 @@ async def worker_of(session: str, lines: Lines) -> int:
     return numbers()[0]
 
 
-def cycle(workers: Workers, offset: int, price: float) -> None:
+def cycle(workers: RunningWorkers, offset: int, price: float) -> None:
     quotes = {symbol: quote(symbol, price) for symbol in SYMBOLS}
     workers.publish(report(quotes, ["ABS"], offset=offset))
 
 
-async def back(relay: Relay, before: int | None) -> None:
-    await until(lambda: relay.up.is_set() and relay.pid not in (None, before), 60)
+async def back(worker: WorkerProcess, before: int | None) -> None:
+    await until(lambda: worker.up.is_set() and worker.pid not in (None, before), 60)
 
 
 async def test_clients_of_all_workers_get_the_same_cycles(lines: Lines) -> None:
@@ -162,7 +154,7 @@ async def test_one_killed_takes_only_its_own_sessions_which_resume(lines: Lines)
     async with working(service) as workers, one_on_each(workers, lines) as clients:
         for client in clients.values():
             await client.subscribe()
-        killed, other = workers.relays[0], clients[2]
+        killed, other = workers.workers[0], clients[2]
         pid = killed.pid
         assert pid
         os.kill(pid, signal.SIGKILL)
@@ -202,10 +194,10 @@ async def test_subscribers_and_metrics_are_of_all_workers(lines: Lines) -> None:
         assert "zlotick_gateway_sessions 2.0" in text
         assert "zlotick_gateway_workers 2.0" in text
         opened = number(text, "zlotick_gateway_sessions_opened_total")
-        pid = workers.relays[0].pid
+        pid = workers.workers[0].pid
         assert pid
         os.kill(pid, signal.SIGKILL)
-        await back(workers.relays[0], pid)
+        await back(workers.workers[0], pid)
         text = await fetched(workers, "/metrics")
         assert number(text, "zlotick_gateway_sessions_opened_total") >= opened
         assert "zlotick_gateway_worker_restarts_total 1.0" in text
@@ -215,7 +207,7 @@ def number(text: str, name: str) -> float:
     return float(next(line.split()[1] for line in text.splitlines() if line.startswith(name + " ")))
 
 
-async def fetched(workers: Workers, path: str) -> str:
+async def fetched(workers: RunningWorkers, path: str) -> str:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{workers.port}{path}") as response,
@@ -267,8 +259,6 @@ async def test_alerts_reach_the_clients_of_all_workers_and_each_can_ask_for_them
 async def test_without_an_engine_the_workers_say_so() -> None:
     async with working() as workers:
         assert "no rule is evaluated here" in await fetched(workers, "/api/v1/alerts")
-        with pytest.raises(Transient):
-            await process.Desk(Service().context()).answer(ipc.RecentAlerts(None, 1))
 
 
 async def test_a_stop_says_goodbye_and_leaves_nothing(lines: Lines) -> None:
@@ -276,7 +266,7 @@ async def test_a_stop_says_goodbye_and_leaves_nothing(lines: Lines) -> None:
     async with working() as workers:
         port = workers.port
         async with one_on_each(workers, lines) as clients:
-            pids = [relay.pid for relay in workers.relays]
+            pids = [worker.pid for worker in workers.workers]
             await workers.stop()
             for client in clients.values():
                 assert (await client.hear())["type"] == "shutdown"
@@ -293,24 +283,21 @@ async def test_a_taken_port_is_one_clear_error() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(GatewayError, match=rf"gateway\.port {port}.*another port"):
-            await made(port=port).start()
+            await started(port=port)
 
 
 async def test_a_port_that_others_share_is_taken_too() -> None:
     async with working() as workers:
         with pytest.raises(GatewayError, match=r"another program listens there"):
-            await made(port=workers.port).start()
+            await started(port=workers.port)
 
 
 async def test_what_a_worker_cannot_do_stops_the_start(tmp_path: Path) -> None:
     """The error was followed by a traceback of a future that nobody had asked for its result."""
     leftovers: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: leftovers.append(context))
-    workers = made(tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.key")
     with pytest.raises(GatewayError, match=r"none\.pem"):
-        await workers.start()
-    assert [relay.pid for relay in workers.relays] == [None, None]
-    await workers.stop()
+        await started(tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.key")
     gc.collect()
     assert not leftovers
 
@@ -318,15 +305,15 @@ async def test_what_a_worker_cannot_do_stops_the_start(tmp_path: Path) -> None:
 async def test_a_process_that_cannot_be_started_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(GatewayError, match=r"cannot be started: .*No such file"):
-        await made().start()
+        await started()
 
 
 async def test_a_second_signal_ends_all_at_once() -> None:
     async with working() as workers:
-        pids = [relay.pid for relay in workers.relays]
+        pids = [worker.pid for worker in workers.workers]
         workers.kill()
         await until(lambda: not any(map(alive, pids)))
-        await until(lambda: [relay.pid for relay in workers.relays] == [None, None])
+        await until(lambda: [worker.pid for worker in workers.workers] == [None, None])
         assert workers.restarts == 0
 
 
@@ -356,37 +343,42 @@ class Shelf:
 
 async def test_stored_quotes_come_page_by_page_through_the_owner() -> None:
     shelf = Shelf()
-    context = dataclasses.replace(Service().context(), history=lambda: shelf)
-    async with working(context=context) as workers:
+
+    class Stored(Service):
+        def history(self) -> Shelf:  # type: ignore[override]  # a shelf stands for a History
+            return shelf
+
+    service = Stored()
+    async with working(service) as workers:
         text = await fetched(workers, "/api/v1/history/ABS?format=ndjson&limit=3000")
         assert text.count("\n") == 3000
         await until(lambda: shelf.open == 0)
-        desk = process.Desk(context)
+        handler = QuestionHandler(service)
         query = HistoryQuery(symbol="ABS", limit=3000)
-        assert len(await desk.answer(ipc.NextPage(1, query, None))) == 1000  # type: ignore[arg-type]  it is a list
+        assert len(await handler.answer(ipc.NextPage(1, query, None))) == 1000  # type: ignore[arg-type]  it is a list
         assert shelf.open == 1
-        await desk.answer(ipc.EndExport(1))
+        await handler.answer(ipc.EndExport(1))
         assert shelf.open == 0
-        await desk.answer(ipc.NextPage(2, query, None))
-        await desk.close()
+        await handler.answer(ipc.NextPage(2, query, None))
+        await handler.close()
         assert shelf.open == 0
 
 
 async def test_one_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ipc, "SILENCE", 3.0)
     async with working() as workers:
-        relay = workers.relays[0]
-        pid = relay.pid
+        worker = workers.workers[0]
+        pid = worker.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
-        await back(relay, pid)
+        await back(worker, pid)
 
 
 async def test_one_that_takes_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
     async with working() as workers:
         monkeypatch.setattr(process, "MAX_WAITING", 100_000)
-        relay = workers.relays[0]
-        pid = relay.pid
+        worker = workers.workers[0]
+        pid = worker.pid
         assert pid
         os.kill(pid, signal.SIGSTOP)
         offset = 1
@@ -395,13 +387,13 @@ async def test_one_that_takes_nothing_is_replaced(monkeypatch: pytest.MonkeyPatc
                 offset += 1
                 cycle(workers, offset, 10.0)
                 await asyncio.sleep(0.001)
-        await back(relay, pid)
+        await back(worker, pid)
     assert "took nothing" in next(line["reason"] for line in lines if line["event"] == "Gateway worker died")
 
 
-async def test_the_house_token_opens_every_worker(tmp_path: Path, lines: Lines) -> None:
+async def test_the_local_token_opens_every_worker(tmp_path: Path, lines: Lines) -> None:
     async with working(Service(home=tmp_path), auth="tokens") as workers:
-        token = workers.house_token
+        token = workers.local_token
         assert token
         headers = {"Authorization": f"Bearer {token}"}
         async with one_on_each(workers, lines, additional_headers=headers) as clients:

@@ -11,15 +11,16 @@ from zlotick.gateway.api.responses import HealthReport, Live, Providers, Ready
 from zlotick.gateway.http.routes import NEVER_STORED, Handler, Route, json, refused
 from zlotick.gateway.protocol.messages import shown
 from zlotick.gateway.status import Answers
+from zlotick.model import Origin
 from zlotick.telemetry.health import Health, assess
 from zlotick.telemetry.metrics import CONTENT_TYPE
 
 _ORIGINS = {
-    "live": "Live quotes",
-    "delayed": "Delayed quotes",
-    "end_of_day": "Closing prices",
-    "simulated": "Simulated quotes: invented, not of any market",
-    "replayed": "Replayed quotes: recorded earlier, not live",
+    Origin.LIVE: "Live quotes",
+    Origin.DELAYED: "Delayed quotes",
+    Origin.END_OF_DAY: "Closing prices",
+    Origin.SIMULATED: "Simulated quotes: invented, not of any market",
+    Origin.REPLAYED: "Replayed quotes: recorded earlier, not live",
 }
 
 
@@ -59,27 +60,25 @@ class HttpApi:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus text of everything that was registered."""
-        text = await self._answers.context.metrics.text()
+        text = await self._answers.service.metrics_text()
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **NEVER_STORED})
 
     async def providers(self, _: web.Request) -> web.Response:
         """The scoreboard: how each source is, in the order of asking."""
-        context = self._answers.context
-        return json(Providers(context.next_cycle(), list(context.providers())))
+        now = self._answers.service.status()
+        return json(Providers(now.next_cycle, now.providers))
 
     async def page(self, request: web.Request) -> web.Response:
         """A page for people who open the port in a browser, where the board was not built."""
-        context = self._answers.context
-        origin = context.origin()
-        delay = context.delay_seconds()
+        now = self._answers.service.status()
         text = _PAGE.format(
-            origin=html.escape(_ORIGINS.get(origin, origin)),
-            delay=f", {delay} seconds behind the exchange" if delay else "",
-            sources=html.escape(", ".join(row.name for row in context.providers()) or "none configured"),
-            market=html.escape(context.market_status()),
-            interval=f"{context.update_interval():g}",
+            origin=html.escape(_ORIGINS[now.origin]),
+            delay=f", {now.delay_seconds} seconds behind the exchange" if now.delay_seconds else "",
+            sources=html.escape(", ".join(row.name for row in now.providers) or "none configured"),
+            market=html.escape(now.market_status),
+            interval=f"{now.update_interval:g}",
             url=html.escape(f"{'wss' if request.secure else 'ws'}://{request.host}"),
-            version=html.escape(context.version),
+            version=html.escape(self._answers.service.version),
         )
         return web.Response(text=text, content_type="text/html", headers=NEVER_STORED)
 

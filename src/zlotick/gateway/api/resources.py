@@ -47,11 +47,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Rest:
-    """The answers. They need the hub for quotes and the context for everything else."""
+    """The answers. They need the hub for quotes and the service for everything else."""
 
     def __init__(self, answers: Answers, hub: Hub) -> None:
         self._answers = answers
-        self._context = answers.context
+        self._service = answers.service
         self._hub = hub
         self._places = Places()
 
@@ -108,7 +108,7 @@ class Rest:
 
     async def market(self, _: web.Request) -> web.Response:
         """The market at the moment its quotes are from."""
-        calendar, moment = self._context.calendar(), self._context.market_time()
+        calendar, moment = self._service.calendar, self._service.status().market_time
         day, next_phase = session_date(moment), calendar.next_phase(moment)
         return json(
             Market(
@@ -125,8 +125,10 @@ class Rest:
 
     async def symbols(self, _: web.Request) -> web.Response:
         """The universe, and what sources add to it."""
-        known = {symbol: Symbol(symbol) for symbol in {*self._context.symbols(), *self._hub.book.quotes}}
-        for one in self._context.members():
+        known = {
+            symbol: Symbol(symbol) for symbol in {*self._service.status().symbols, *self._hub.book.quotes}
+        }
+        for one in self._service.members:
             known[one.symbol] = Symbol(one.symbol, one.name or None, one.isin or None, one.as_of.isoformat())
         return json(Symbols(len(known), [known[symbol] for symbol in sorted(known)]))
 
@@ -138,7 +140,7 @@ class Rest:
         fragments = self._hub.current(selection.accepted(names, known))
         body = b'{"position":%b,"market_status":%b,"count":%d,"data":[%b]}' % (
             _encode(self._hub.position),
-            _encode(self._context.market_status()),
+            _encode(self._service.status().market_status),
             len(fragments),
             b",".join(fragments),
         )
@@ -188,11 +190,11 @@ class Rest:
     async def alerts(self, request: web.Request) -> web.Response:
         """Where nobody looks, an empty list would say that nothing happened."""
         rows = read(request.query, AlertRows)
-        if self._context.recent_alerts is None:
+        if not self._service.status().has_alerts:
             raise BadMessage(ErrorCode.UNAVAILABLE, NO_ALERTS)
         identity = request[ADMISSION].identity
         assert identity is not None  # the door asks for a token first
-        seen = await self._context.recent_alerts(identity.user, LOOK_BACK)
+        seen = await self._service.recent_alerts(identity.user, LOOK_BACK)
         found = rows.chosen(alert for alert in seen.alerts if may_see(identity.user, alert))
         if not found and rows.symbol is not None:
             self._check(rows.symbol)
@@ -211,13 +213,14 @@ class Rest:
 
     def _until_now(self, query: HistoryQuery) -> HistoryQuery:
         """A replay's rows of its earlier rounds are its future: they are left out."""
-        sources = tuple(row.name for row in self._context.providers() if row.kind == Origin.REPLAYED)
+        now = self._service.status()
+        sources = tuple(row.name for row in now.providers if row.kind == Origin.REPLAYED)
         if not sources:
             return query
-        return msgspec.structs.replace(query, replay=Replay(sources, self._context.market_time()))
+        return msgspec.structs.replace(query, replay=Replay(sources, now.market_time))
 
     def _history(self) -> History:
-        history = self._context.history()
+        history = self._service.history()
         if history is None:
             raise BadMessage(
                 ErrorCode.UNAVAILABLE,

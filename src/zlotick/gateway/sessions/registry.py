@@ -84,7 +84,7 @@ class Sessions:
     ) -> web.StreamResponse:
         if self._draining:
             return refused(503, "the server is stopping; come back in a moment")
-        if len(self) + self._answers.context.other_sessions() >= self._config.max_sessions:
+        if len(self) + self._answers.service.status().other_sessions >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         admission = request[ADMISSION]
         with self._door.place(admission):

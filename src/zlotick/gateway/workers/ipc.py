@@ -1,12 +1,11 @@
-"""What the owner of the journal and the gateway's workers tell each other, over one socket for each worker.
+"""The messages between the owner of the journal and the gateway's worker processes, over one socket for each worker.
 
-A message is a tagged struct in MessagePack behind its length. What all workers are told is encoded once.
+A message is a tagged struct in MessagePack behind its length. One that goes to all workers is encoded once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,50 +14,36 @@ import msgspec
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
 from zlotick.errors import Fatal, JournalError, TableAbsent, Transient, ZlotickError
+from zlotick.gateway.service import ServiceStatus
 from zlotick.market.queries import HistoryQuery, Interval
 from zlotick.market.universe import Member
-from zlotick.model import Alert, ConnectionStatus, CycleReport, Position, ProviderRow, Standing, StockUpdate
+from zlotick.model import Alert, CycleReport, Position, Standing, StockUpdate
 from zlotick.telemetry.metrics import Sample
 
-TELL_EVERY = 1.0
-"""Seconds between two states of the owner, and between two reports of a worker."""
+STATUS_EVERY = 1.0
+"""Seconds between two statuses of the owner, and between two reports of a worker."""
 
+# Timeouts
 SILENCE = 30.0
-"""Seconds without a word after which the other side is taken for dead."""
+"""Seconds without a message after which the other side counts as dead."""
 
+# Limits
 MAX_FRAME = 64 * 1024 * 1024
 MAX_WAITING = 32 * 1024 * 1024
-"""Bytes that may wait for a worker: hundreds of cycles. One that is further behind hangs."""
+"""Bytes that may wait in a socket's write buffer: hundreds of cycles. A worker that is further behind hangs."""
 
 _LENGTH = 4
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway's context knows, as of now."""
+# From the owner
 
-    questdb_status: ConnectionStatus
-    pocketbase_status: ConnectionStatus
-    providers: list[ProviderRow]
-    symbols: frozenset[str]
-    market_status: str
-    session_phase: str
-    origin: str
-    delay_seconds: int | None
-    update_interval: float
+
+class Now(msgspec.Struct, frozen=True):
+    """How the service is: what a worker keeps and answers its gateway from."""
+
+    status: ServiceStatus
     standings: dict[str, Standing]
-    next_cycle: str | None
-    uptime: float
-    market_time: datetime
-    pocketbase_url: str | None
-    has_history: bool
-    has_alerts: bool
-    alert_troubles: list[str]
-    troubles: list[str]
-    store_reasons: dict[str, str]
-    sessions: dict[int, int]  # how many each worker has
-
-
-# What the owner tells
+    sessions: dict[int, int]  # how many each worker has, by its number
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -68,44 +53,44 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     version: str
     config: GatewayConfig
     market: MarketConfig
-    home: Path | None
-    house_token: str
+    home: Path
+    local_token: str
     log_level: int
     members: list[Member]
-    state: State
+    now: Now
     quotes: dict[str, StockUpdate]
-    position: Position
+    position: Position | None
     last: CycleReport | None
 
 
 class CycleDone(msgspec.Struct, frozen=True, tag=True):
-    """One cycle, for :meth:`Gateway.publish`."""
+    """One cycle, for :meth:`RunningGateway.publish`."""
 
     report: CycleReport
-    state: State
+    now: Now
 
 
-class EventTold(msgspec.Struct, frozen=True, tag=True):
-    """One event of the bus, for :meth:`Gateway.publish_event`."""
+class BusEvent(msgspec.Struct, frozen=True, tag=True):
+    """One event of the bus, for :meth:`RunningGateway.publish_event`."""
 
     event_type: str
     data: dict[str, Any]
 
 
 class AlertRaised(msgspec.Struct, frozen=True, tag=True):
-    """One alert, for :meth:`Gateway.publish_alert`."""
+    """One alert, for :meth:`RunningGateway.publish_alert`."""
 
     alert: Alert
 
 
-class StateNow(msgspec.Struct, frozen=True, tag=True):
-    """How things are."""
+class StatusNow(msgspec.Struct, frozen=True, tag=True):
+    """Between two cycles."""
 
-    state: State
+    now: Now
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
-    """To a question; what it holds depends on that."""
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """To a question; the type of the value depends on that."""
 
     id: int
     value: msgspec.Raw
@@ -114,15 +99,15 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 _KINDS = {kind.__name__: kind for kind in (JournalError, Fatal, TableAbsent, Transient)}
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """A question that could not be answered."""
+class ErrorReply(msgspec.Struct, frozen=True, tag=True):
+    """To a question that could not be answered."""
 
     id: int
     kind: Literal["JournalError", "Fatal", "TableAbsent", "Transient"]
     text: str
 
     @classmethod
-    def because(cls, id: int, error: Exception) -> Refused:  # noqa: A002  as the field is called
+    def because(cls, id: int, error: Exception) -> ErrorReply:  # noqa: A002  as the field is called
         """Of an error on the owner's side."""
         kind = next((name for name, one in _KINDS.items() if isinstance(error, one)), "Transient")
         return cls(id, kind, str(error) or repr(error))  # type: ignore[arg-type]  # the Literal lists the same names
@@ -140,28 +125,28 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """Say goodbye to the sessions and end."""
 
 
-# What a worker tells
+# From a worker
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
+class WorkerReady(msgspec.Struct, frozen=True, tag=True):
     """It listens."""
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class WorkerFailed(msgspec.Struct, frozen=True, tag=True):
     """It cannot listen."""
 
     reason: str
 
 
-class Report(msgspec.Struct, frozen=True, tag=True):
-    """Its sessions and numbers, now and then: it is alive."""
+class WorkerReport(msgspec.Struct, frozen=True, tag=True):
+    """Its sessions and numbers, every second: it is alive."""
 
     sessions: int
     samples: list[Sample]
 
 
 class LogLine(msgspec.Struct, frozen=True, tag=True):
-    """What it would have logged: the owner has the log file."""
+    """One line of its log: only the owner writes the log file."""
 
     logger: str
     level: int
@@ -169,17 +154,17 @@ class LogLine(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReadJournal(msgspec.Struct, frozen=True, tag=True):
-    """Answered with entries."""
+    """Answered with the entries after an offset."""
 
     after: int
     limit: int
 
 
-class AskStats(msgspec.Struct, frozen=True, tag=True):
+class ReadJournalStats(msgspec.Struct, frozen=True, tag=True):
     """Answered with the journal's stats."""
 
 
-class AskMetrics(msgspec.Struct, frozen=True, tag=True):
+class ReadMetrics(msgspec.Struct, frozen=True, tag=True):
     """Answered with the Prometheus text of the whole service."""
 
 
@@ -199,61 +184,61 @@ class NextPage(msgspec.Struct, frozen=True, tag=True):
 
 
 class EndExport(msgspec.Struct, frozen=True, tag=True):
-    """No more pages of it are wanted."""
+    """The query is closed: no more pages are wanted."""
 
     export: int
 
 
-Question = ReadJournal | AskStats | AskMetrics | RecentAlerts | NextPage | EndExport
+Question = ReadJournal | ReadJournalStats | ReadMetrics | RecentAlerts | NextPage | EndExport
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):
-    """A question."""
+    """A question, and the id that its reply repeats."""
 
     id: int
     question: Question
 
 
-FromOwner = Setup | CycleDone | EventTold | AlertRaised | StateNow | Answer | Refused | ReloadTls | Stop
-FromWorker = Ready | Failed | Report | LogLine | Ask
+FromOwner = Setup | CycleDone | BusEvent | AlertRaised | StatusNow | Reply | ErrorReply | ReloadTls | Stop
+FromWorker = WorkerReady | WorkerFailed | WorkerReport | LogLine | Ask
 
 
-def _plain(value: object) -> str:
+def _path_text(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(f"{type(value).__name__} does not cross the link")
+    raise NotImplementedError(f"{type(value).__name__} cannot be sent between processes")
 
 
-def _built(kind: type, value: Any) -> Any:
+def _path(kind: type, value: Any) -> Any:
     if issubclass(kind, Path):
         return kind(value)
-    raise NotImplementedError(f"{kind.__name__} does not cross the link")
+    raise NotImplementedError(f"{kind.__name__} cannot be sent between processes")
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
-_from_owner = msgspec.msgpack.Decoder(FromOwner, dec_hook=_built)
-_from_worker = msgspec.msgpack.Decoder(FromWorker, dec_hook=_built)
+_encoder = msgspec.msgpack.Encoder(enc_hook=_path_text)
+_from_owner = msgspec.msgpack.Decoder(FromOwner, dec_hook=_path)
+_from_worker = msgspec.msgpack.Decoder(FromWorker, dec_hook=_path)
 
 
-def value_of(value: object) -> msgspec.Raw:
-    """An answer's value."""
+def raw(value: object) -> msgspec.Raw:
+    """The value of a reply."""
     return msgspec.Raw(_encoder.encode(value))
 
 
-def frame(message: FromOwner | FromWorker) -> bytes:
-    """A message as it crosses."""
+def to_frame(message: FromOwner | FromWorker) -> bytes:
+    """The message behind its length."""
     data = _encoder.encode(message)
     return len(data).to_bytes(_LENGTH, "big") + data
 
 
-async def told_by_owner(reader: asyncio.StreamReader) -> FromOwner | None:
-    """The next message; None when the other side is gone."""
+async def from_owner(reader: asyncio.StreamReader) -> FromOwner | None:
+    """The next message; None when the owner is gone. Raises TimeoutError, msgspec.MsgspecError."""
     data = await _received(reader)
     return None if data is None else _from_owner.decode(data)
 
 
-async def told_by_worker(reader: asyncio.StreamReader) -> FromWorker | None:
-    """The next message; None when the other side is gone."""
+async def from_worker(reader: asyncio.StreamReader) -> FromWorker | None:
+    """The next message; None when the worker is gone. Raises TimeoutError, msgspec.MsgspecError."""
     data = await _received(reader)
     return None if data is None else _from_worker.decode(data)
 

@@ -1,62 +1,76 @@
-"""The owner of the journal as a worker sees it: the context of its gateway, answered over the link."""
+"""The service as the gateway of a worker process sees it: its questions cross the socket to the owner."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from zlotick.errors import JournalError, Transient
-from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.service import ServiceStatus
 from zlotick.gateway.workers.ipc import (
     MAX_WAITING,
-    Answer,
     Ask,
-    AskMetrics,
-    AskStats,
     EndExport,
+    ErrorReply,
     FromWorker,
     NextPage,
+    Now,
     Question,
     ReadJournal,
+    ReadJournalStats,
+    ReadMetrics,
     RecentAlerts,
-    Refused,
+    Reply,
     Setup,
-    State,
-    frame,
+    to_frame,
 )
 from zlotick.journal.base import JournalStats
 from zlotick.market.calendar import calendar_of
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
-from zlotick.model import AlertsSeen, Entry, StockUpdate
-from zlotick.telemetry.metrics import Metrics, Sample
+from zlotick.market.universe import Member
+from zlotick.model import AlertsSeen, Entry, Standing, StockUpdate
+from zlotick.telemetry.metrics import Metrics
 
 ASK_TIMEOUT = 15.0
-"""Seconds for an answer. Whoever asks the store or the journal has a shorter one of its own."""
+"""Seconds for a reply. Longer than the owner's own deadlines, so that its error arrives, not ours."""
 
 _GONE = "the service is not there"
 
 T = TypeVar("T")
 
 
-class Owner:
-    """Asks, and keeps what it was told. ``state`` is the newest."""
+class OwnerProxy:
+    """A :class:`zlotick.gateway.service.Service` at the other end of a socket."""
 
     def __init__(self, writer: asyncio.StreamWriter, setup: Setup) -> None:
-        self.state = setup.state
+        self.version = setup.version
+        self.home = setup.home
+        self.calendar = calendar_of(setup.market)
+        self.members: Sequence[Member] = setup.members
+        self.metrics = Metrics()  # of this worker: they go to the owner with its reports
         self._writer = writer
         self._number = setup.number
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._gone = False
+        self.update(setup.now)
+
+    # The link
+
+    def update(self, now: Now) -> None:
+        """Answer from this from now on."""
+        others = sum(count for number, count in now.sessions.items() if number != self._number)
+        self._status = msgspec.structs.replace(now.status, other_sessions=others)
+        self._standings = now.standings
 
     def send(self, message: FromWorker) -> None:
-        """Say something. An owner that hangs is told nothing more: nobody waits for it here."""
+        """Send a message without waiting. It is dropped when the owner does not read: it hangs."""
         if not self._gone and self._writer.transport.get_write_buffer_size() < MAX_WAITING:
-            self._writer.write(frame(message))
+            self._writer.write(to_frame(message))
 
     async def ask(self, question: Question, kind: type[T]) -> T:
         """The answer. Raises Transient, Fatal or JournalError."""
@@ -74,18 +88,18 @@ class Owner:
             del self._waiting[number]
         return msgspec.msgpack.decode(value, type=kind)
 
-    def answered(self, answer: Answer | Refused) -> None:
-        """Hand an answer to the one who asked; who has given up misses nothing."""
-        future = self._waiting.get(answer.id)
+    def resolve(self, reply: Reply | ErrorReply) -> None:
+        """Resolve the pending question; a late reply is ignored."""
+        future = self._waiting.get(reply.id)
         if future is None or future.done():
             return
-        if isinstance(answer, Refused):
-            future.set_exception(answer.error())
+        if isinstance(reply, ErrorReply):
+            future.set_exception(reply.error())
         else:
-            future.set_result(answer.value)
+            future.set_result(reply.value)
 
-    def gone(self) -> None:
-        """It is dead: nobody is left waiting."""
+    def close(self) -> None:
+        """The owner is gone: every pending and later question fails at once."""
         self._gone = True
         for future in self._waiting.values():
             if not future.done():
@@ -93,13 +107,25 @@ class Owner:
 
     # What the gateway asks
 
+    def status(self) -> ServiceStatus:
+        """As of a second ago, at most."""
+        return self._status
+
+    def current_standings(self) -> Mapping[str, Standing]:
+        """As of a second ago, at most."""
+        return self._standings
+
+    async def metrics_text(self) -> bytes:
+        """Of the whole service, this worker included. Raises Transient."""
+        return await self.ask(ReadMetrics(), bytes)
+
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         """Raises JournalError."""
         return await self._ask_journal(ReadJournal(after, limit), list[Entry])
 
     async def journal_stats(self) -> JournalStats:
         """Raises JournalError."""
-        return await self._ask_journal(AskStats(), JournalStats)
+        return await self._ask_journal(ReadJournalStats(), JournalStats)
 
     async def _ask_journal(self, question: Question, kind: type[T]) -> T:
         try:
@@ -108,26 +134,22 @@ class Owner:
             raise JournalError(str(error)) from error
 
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
-        """The newest that a user may see. Raises Transient or Fatal."""
+        """Raises Transient or Fatal."""
         return await self.ask(RecentAlerts(user, limit), AlertsSeen)
 
+    def history(self) -> RemoteHistory | None:
+        """The stored quotes, if there is a store."""
+        return RemoteHistory(self) if self._status.has_history else None
+
     def next_export(self) -> int:
-        """A number of its own for each export."""
+        """The number of a new export."""
         return next(self._ids)
 
-    def history(self) -> OwnersHistory | None:
-        """The stored quotes, if there is a store."""
-        return OwnersHistory(self) if self.state.has_history else None
 
-    def other_sessions(self) -> int:
-        """How many clients the other workers have, as of a moment ago."""
-        return sum(count for number, count in self.state.sessions.items() if number != self._number)
+class RemoteHistory:
+    """The owner's store, page by page."""
 
-
-class OwnersHistory:
-    """The store behind the owner, page by page."""
-
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: OwnerProxy) -> None:
         self._owner = owner
 
     def quotes(self, query: HistoryQuery) -> AsyncGenerator[list[StockUpdate], None]:
@@ -146,52 +168,5 @@ class OwnersHistory:
             while page := await self._owner.ask(NextPage(export, query, interval), kind):
                 yield page
         finally:
+            # Nobody waits for the reply: the client of this export may be gone.
             self._owner.send(Ask(self._owner.next_export(), EndExport(export)))
-
-
-class OwnersMetrics(Metrics):
-    """The numbers of the whole service. What the gateway adds here goes to the owner with the reports."""
-
-    def __init__(self, owner: Owner) -> None:
-        super().__init__()
-        self._owner = owner
-
-    async def text(self) -> bytes:
-        """Prometheus text. Raises Transient."""
-        return await self._owner.ask(AskMetrics(), bytes)
-
-    def own(self) -> list[Sample]:
-        """The numbers of this worker's gateway, whose sources are quick."""
-        told = [source() for source in self._sources]
-        return [
-            item
-            for answer in told
-            if isinstance(answer, Iterable)  # none of a gateway's sources has to be awaited
-            for item in answer
-            if isinstance(item, Sample)
-        ]
-
-
-def context(setup: Setup, owner: Owner, metrics: Metrics) -> GatewayContext:
-    """What the worker's gateway may ask."""
-    calendar, members = calendar_of(setup.market), setup.members
-    return GatewayContext(
-        version=setup.version,
-        metrics=metrics,
-        calendar=lambda: calendar,
-        members=lambda: members,
-        home=setup.home,
-        house_token=setup.house_token,
-        read_journal=owner.read_journal,
-        journal_stats=owner.journal_stats,
-        history=owner.history,
-        recent_alerts=owner.recent_alerts if setup.state.has_alerts else None,
-        other_sessions=owner.other_sessions,
-        **_told(owner),
-    )
-
-
-def _told(owner: Owner) -> dict[str, Any]:
-    """The questions that the newest state answers: they have its fields' names."""
-    names = set(State.__struct_fields__) - {"has_history", "has_alerts", "sessions"}
-    return {name: (lambda name=name: getattr(owner.state, name)) for name in names}

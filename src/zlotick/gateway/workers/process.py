@@ -1,4 +1,4 @@
-"""One worker as the owner sees it: a process, what it is told, and the questions it asks."""
+"""One worker process as the owner sees it: started, fed, listened to, and answered."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ import msgspec
 import structlog
 
 from zlotick.errors import Transient, ZlotickError
-from zlotick.gateway.context import GatewayContext
+from zlotick.gateway.service import Service
 from zlotick.gateway.workers.ipc import (
     MAX_WAITING,
-    Answer,
     Ask,
-    AskMetrics,
-    AskStats,
     EndExport,
-    Failed,
+    ErrorReply,
     FromWorker,
     LogLine,
     NextPage,
     Question,
     ReadJournal,
-    Ready,
+    ReadJournalStats,
+    ReadMetrics,
     RecentAlerts,
-    Refused,
-    Report,
-    frame,
-    told_by_worker,
-    value_of,
+    Reply,
+    WorkerFailed,
+    WorkerReady,
+    WorkerReport,
+    from_worker,
+    raw,
+    to_frame,
 )
 from zlotick.telemetry.metrics import Sample
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
-MAX_QUESTIONS = 64
-"""Answered at once for each worker; more wait in its socket."""
+# Timeouts
 ANSWER_TIMEOUT = 14.0
-LAST_SECONDS = 2.0
-"""How long a worker whose link has ended may take to end."""
+END_TIMEOUT = 2.0
+"""Seconds in which a worker whose socket is closed has to end; then it is killed."""
+
+# Limits
+MAX_QUESTIONS = 64
+"""Answered at the same time for each worker; more wait in its socket (backpressure)."""
 
 
-class Relay:
-    """Runs one worker process at a time, tells it things, and answers it from the context."""
+class WorkerProcess:
+    """Runs one process at a time, sends it messages, and answers its questions."""
 
-    def __init__(self, number: int, context: GatewayContext) -> None:
+    def __init__(self, number: int, service: Service) -> None:
         self.number = number
         self.up = asyncio.Event()  # it listens
         self.sessions = 0
         self.samples: list[Sample] = []
         self.failure = ""  # why it could not listen, in its own words
-        self._context = context
+        self._service = service
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._answering: set[asyncio.Task[None]] = set()
@@ -68,16 +71,16 @@ class Relay:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def run(self, setup: Callable[[], bytes]) -> str:
-        """The whole life of one process; returns how it ended. Cancelled, it kills it.
+        """Run one process to its end; returns how it ended. When cancelled, the process is killed.
 
-        ``setup`` is asked in the very turn from which on the process is told everything else.
+        ``setup`` is called in the turn of the loop from which on the process gets all messages: none is missed.
         """
-        desk = Desk(self._context)
+        handler = QuestionHandler(self._service)
         self.failure = ""
         try:
             reader = await self._spawn()
             self.send(setup())
-            await self._listen(reader, desk)
+            await self._listen(reader, handler)
         except TimeoutError:
             self.kill()
             self.failure = "it has not been heard of for too long"
@@ -91,9 +94,9 @@ class Relay:
             raise
         finally:
             self.up.clear()
-            self._hang_up()
-            await self._end_answers()
-            await desk.close()
+            self._close_socket()
+            await self._cancel_answers()
+            await handler.close()
             ending = await self._end()
         return self.failure or ending
 
@@ -114,11 +117,11 @@ class Relay:
         return reader
 
     def send(self, data: bytes) -> None:
-        """Tell it a framed message. One that takes nothing is ended: it hangs, and memory is for the others."""
+        """Send a framed message without waiting. A worker whose buffer exceeds MAX_WAITING hangs and is killed."""
         if self._writer is None or self._writer.is_closing():
             return
         if self._writer.transport.get_write_buffer_size() > MAX_WAITING:
-            self.failure = "it took nothing of what it was told"
+            self.failure = "it took nothing of what was sent to it"
             self.kill()
             return
         self._writer.write(data)
@@ -129,7 +132,7 @@ class Relay:
             if self._process and self._process.returncode is None:
                 self._process.send_signal(signal.SIGKILL)
 
-    def _hang_up(self) -> None:
+    def _close_socket(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
             self._writer = None
@@ -139,21 +142,21 @@ class Relay:
         if process is None:
             return "it could not be started"
         try:
-            async with asyncio.timeout(LAST_SECONDS):
+            async with asyncio.timeout(END_TIMEOUT):
                 code = await process.wait()
         except TimeoutError:
             process.kill()
             code = await process.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
-    # What it tells
+    # What it sends
 
-    async def _listen(self, reader: asyncio.StreamReader, desk: Desk) -> None:
+    async def _listen(self, reader: asyncio.StreamReader, handler: QuestionHandler) -> None:
         places = asyncio.Semaphore(MAX_QUESTIONS)
-        while (message := await told_by_worker(reader)) is not None:
+        while (message := await from_worker(reader)) is not None:
             if isinstance(message, Ask):
                 await places.acquire()
-                task = asyncio.create_task(self._answer(message, desk), name="gateway worker's question")
+                task = asyncio.create_task(self._answer(message, handler), name="gateway worker's question")
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
                 task.add_done_callback(lambda _: places.release())
@@ -162,30 +165,30 @@ class Relay:
 
     def _note(self, message: FromWorker) -> None:
         match message:
-            case Report(sessions=sessions, samples=samples):
+            case WorkerReport(sessions=sessions, samples=samples):
                 self.sessions, self.samples = sessions, samples
-            case Ready():
+            case WorkerReady():
                 self.up.set()
-            case Failed(reason=reason):
+            case WorkerFailed(reason=reason):
                 self.failure = reason
             case LogLine(logger=logger, level=level, pairs=pairs):
                 event = pairs.pop("event", "")
                 structlog.stdlib.get_logger(logger).bind(**{**pairs, "worker": self.number}).log(level, event)
 
-    async def _answer(self, ask: Ask, desk: Desk) -> None:
+    async def _answer(self, ask: Ask, handler: QuestionHandler) -> None:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                answer: Answer | Refused = Answer(ask.id, value_of(await desk.answer(ask.question)))
+                reply: Reply | ErrorReply = Reply(ask.id, raw(await handler.answer(ask.question)))
         except TimeoutError:
-            answer = Refused.because(ask.id, Transient(f"no answer within {ANSWER_TIMEOUT:g} s"))
+            reply = ErrorReply.because(ask.id, Transient(f"no answer within {ANSWER_TIMEOUT:g} s"))
         except ZlotickError as error:
-            answer = Refused.because(ask.id, error)
+            reply = ErrorReply.because(ask.id, error)
         except Exception as error:  # noqa: BLE001  a bug behind one question must not end the sessions of a worker
             log.error("Worker's question failed", mark="❌", worker=self.number, error=repr(error))
-            answer = Refused.because(ask.id, error)
-        self.send(frame(answer))
+            reply = ErrorReply.because(ask.id, error)
+        self.send(to_frame(reply))
 
-    async def _end_answers(self) -> None:
+    async def _cancel_answers(self) -> None:
         answering = list(self._answering)
         for task in answering:
             task.cancel()
@@ -193,26 +196,24 @@ class Relay:
             await asyncio.wait(answering)
 
 
-class Desk:
-    """Answers the questions of one process; what it has open ends with it."""
+class QuestionHandler:
+    """Answers the questions of one process, and closes what they opened."""
 
-    def __init__(self, context: GatewayContext) -> None:
-        self._context = context
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._exports: dict[int, _Export] = {}
 
     async def answer(self, question: Question) -> object:
         """Raises Transient, Fatal or JournalError."""
         match question:
             case ReadJournal(after=after, limit=limit):
-                return await self._context.read_journal(after, limit)
-            case AskStats():
-                return await self._context.journal_stats()
-            case AskMetrics():
-                return await self._context.metrics.text()
+                return await self._service.read_journal(after, limit)
+            case ReadJournalStats():
+                return await self._service.journal_stats()
+            case ReadMetrics():
+                return await self._service.metrics_text()
             case RecentAlerts(user=user, limit=limit):
-                if self._context.recent_alerts is None:
-                    raise Transient("no rule is evaluated")
-                return await self._context.recent_alerts(user, limit)
+                return await self._service.recent_alerts(user, limit)
             case NextPage():
                 return await self._next_page(question)
             case EndExport(export=number):
@@ -224,7 +225,7 @@ class Desk:
     async def _next_page(self, question: NextPage) -> list[Any]:
         export = self._exports.get(question.export)
         if export is None:
-            history = self._context.history()
+            history = self._service.history()
             if history is None:
                 raise Transient("no quotes are stored: QuestDB is off (questdb.mode), or still starting")
             query, interval = question.query, question.interval
@@ -233,7 +234,7 @@ class Desk:
         return await export.next()
 
     async def close(self) -> None:
-        """End what is open."""
+        """Close the queries that are still open."""
         while self._exports:
             _, export = self._exports.popitem()
             await export.close()

@@ -17,108 +17,116 @@ import msgspec
 import structlog
 
 from zlotick.errors import GatewayError
-from zlotick.gateway.server import Gateway
+from zlotick.gateway.server import Gateway, RunningGateway
 from zlotick.gateway.workers.ipc import (
-    TELL_EVERY,
+    STATUS_EVERY,
     AlertRaised,
-    Answer,
+    BusEvent,
     CycleDone,
-    EventTold,
-    Failed,
+    ErrorReply,
     FromOwner,
     LogLine,
-    Ready,
-    Refused,
     ReloadTls,
-    Report,
+    Reply,
     Setup,
-    StateNow,
+    StatusNow,
     Stop,
-    told_by_owner,
+    WorkerFailed,
+    WorkerReady,
+    WorkerReport,
+    from_owner,
 )
-from zlotick.gateway.workers.owner_proxy import Owner, OwnersMetrics, context
+from zlotick.gateway.workers.owner_proxy import OwnerProxy
 from zlotick.telemetry.logs import plain_values
+from zlotick.telemetry.metrics import Sample
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_INBOX = 1024
-"""What may wait while the gateway starts; more waits in the socket, and then with the owner."""
+"""Messages that may wait while the gateway starts; more wait in the socket, and then with the owner (backpressure)."""
 
 
 class Worker:
-    """The gateway of this process, and its life."""
+    """The gateway of this process, from start to stop."""
 
-    def __init__(self, reader: asyncio.StreamReader, owner: Owner, setup: Setup) -> None:
+    def __init__(self, reader: asyncio.StreamReader, owner: OwnerProxy, setup: Setup) -> None:
         self._reader = reader
         self._owner = owner
         self._setup = setup
-        self._metrics = OwnersMetrics(owner)
-        self._gateway = Gateway(setup.config, context(setup, owner, self._metrics))
         self._inbox: asyncio.Queue[FromOwner | None] = asyncio.Queue(MAX_INBOX)
 
     async def run(self) -> None:
         """Serve until the owner says stop, or is gone."""
-        self._gateway.restore(self._setup.quotes, self._setup.position)
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._report())]
+        reading = asyncio.create_task(self._read())  # at once: the start asks, and needs the replies
         try:
-            await self._gateway.start()
-            if self._setup.last is not None:  # its quotes and its entry are known already
-                self._gateway.publish(msgspec.structs.replace(self._setup.last, entry=None))
-            self._owner.send(Ready())
-            await self._follow()
-            await self._gateway.stop()
+            await self._serve()
         except GatewayError as error:
-            self._owner.send(Failed(str(error)))
+            self._owner.send(WorkerFailed(str(error)))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _serve(self) -> None:
+        setup = self._setup
+        starting = Gateway(setup.config, self._owner, local_token=setup.local_token)
+        gateway = await starting.start(setup.quotes, setup.position)
+        if setup.last is not None:  # its quotes and its entry are known already
+            gateway.publish(msgspec.structs.replace(setup.last, entry=None))
+        reporting = asyncio.create_task(self._report(gateway))
+        self._owner.send(WorkerReady())
+        try:
+            await self._follow(gateway)
+        finally:
+            await gateway.stop()
+            reporting.cancel()
+            await asyncio.wait([reporting])
 
     async def _read(self) -> None:
-        """Answers go to who asked; the rest, in order, into the inbox: the start asks, and must be answered."""
+        """Replies resolve their questions at once; everything else keeps its order in the inbox."""
         message: FromOwner | None = self._setup
         while message is not None:
             try:
-                message = await told_by_owner(self._reader)
+                message = await from_owner(self._reader)
             except (TimeoutError, msgspec.MsgspecError) as error:
                 log.error("The link to the service is broken", mark="❌", error=repr(error))
                 message = None
-            if isinstance(message, Answer | Refused):
-                self._owner.answered(message)
+            if isinstance(message, Reply | ErrorReply):
+                self._owner.resolve(message)
             else:
                 await self._inbox.put(message)
-        self._owner.gone()
+        self._owner.close()
 
-    async def _follow(self) -> None:
+    async def _follow(self, gateway: RunningGateway) -> None:
         while True:
             match await self._inbox.get():
-                case CycleDone(report=report, state=state):
-                    self._owner.state = state
-                    self._gateway.publish(report)
-                case EventTold(event_type=event_type, data=data):
-                    self._gateway.publish_event(event_type, data)
+                case CycleDone(report=report, now=now):
+                    self._owner.update(now)
+                    gateway.publish(report)
+                case BusEvent(event_type=event_type, data=data):
+                    gateway.publish_event(event_type, data)
                 case AlertRaised(alert=alert):
-                    self._gateway.publish_alert(alert)
-                case StateNow(state=state):
-                    self._owner.state = state
+                    gateway.publish_alert(alert)
+                case StatusNow(now=now):
+                    self._owner.update(now)
                 case ReloadTls():
-                    self._gateway.reload_tls()
+                    gateway.reload_tls()
                 case Stop():
                     return
                 case None:
                     log.error("The service is gone: its gateway's worker ends", mark="❌")
                     return
 
-    async def _report(self) -> None:
+    async def _report(self, gateway: RunningGateway) -> None:
         while True:
-            self._owner.send(Report(self._gateway.session_count, self._metrics.own()))
-            await asyncio.sleep(TELL_EVERY)
+            numbers = [one for one in await self._owner.metrics.collect() if isinstance(one, Sample)]
+            self._owner.send(WorkerReport(gateway.session_count, numbers))
+            await asyncio.sleep(STATUS_EVERY)
 
 
-class _ToOwner(logging.Handler):
+class _LogSender(logging.Handler):
     """Log lines, of structlog and of libraries, for the owner's log."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: OwnerProxy) -> None:
         super().__init__()
         self._owner = owner
         self.setFormatter(logging.Formatter("%(message)s"))  # with the traceback, if there is one
@@ -128,8 +136,8 @@ class _ToOwner(logging.Handler):
         self._owner.send(LogLine(record.name, record.levelno, dict(plain_values(None, "", pairs))))
 
 
-def _send_logs_to(owner: Owner, level: int) -> None:
-    logging.getLogger().addHandler(_ToOwner(owner))
+def _send_logs_to(owner: OwnerProxy, level: int) -> None:
+    logging.getLogger().addHandler(_LogSender(owner))
     logging.getLogger().setLevel(max(level, logging.INFO))
     logging.getLogger("zlotick").setLevel(level)
     structlog.configure(
@@ -148,9 +156,9 @@ async def serve(connection: socket.socket) -> None:
     """The whole life of a worker."""
     reader, writer = await asyncio.open_unix_connection(sock=connection)
     try:
-        setup = await told_by_owner(reader)
+        setup = await from_owner(reader)
         if isinstance(setup, Setup):
-            owner = Owner(writer, setup)
+            owner = OwnerProxy(writer, setup)
             _send_logs_to(owner, setup.log_level)
             await Worker(reader, owner, setup).run()
     finally:
