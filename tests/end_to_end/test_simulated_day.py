@@ -182,7 +182,7 @@ class House:
             schedule=Schedule(calendar),
             bus=self.bus,
             clock=world.clock,
-            knows=lambda: bool(self.cycle.last_values),
+            has_quotes=lambda: bool(self.cycle.last_values),
         )
         symbols = set(universe.symbols)
         self.cycle = Cycle(
@@ -199,8 +199,8 @@ class House:
         self.pace = Pace(
             lambda: INTERVAL,
             Schedule(calendar),
-            self.chain.sleeps,
-            first_question=self.chain.first_question,
+            self.chain.session_only,
+            first_request=self.chain.first_request,
             clock=world.clock,
             sleep=world.sleep,
         )
@@ -316,7 +316,7 @@ async def _outage_of_the_primary(world: World, house: House) -> None:
     before, cycles = house.in_force(LIQUID), len(house.reports)
     await world.until("10:31:30")
     assert house.states() == ["reconnecting", "connected"]
-    assert house.chain.served() == ["bankier"]
+    assert [row.name for row in house.chain.rows() if row.symbols] == ["bankier"]
     assert house.in_force(LIQUID) == before  # bankier is five minutes behind: nothing goes back
     await world.until("10:33:50")
     assert LIQUID in house.cycle.stale()  # gpw is silent, and bankier has not caught up

@@ -18,7 +18,7 @@ from zlotick.events import DATA_PROVIDER_STATUS, EventBus
 from zlotick.model import ConnectionStatus, StockUpdate, now_text, utc_time
 from zlotick.providers import StockDataProvider
 from zlotick.providers.base import Capabilities
-from zlotick.providers.chain import ProviderChain
+from zlotick.providers.chain import Fetched, ProviderChain
 
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LIMIT = Refusal(RefusalReason.DAILY_LIMIT, "25 calls a day are spent")
@@ -78,47 +78,49 @@ def chain(*providers: StockDataProvider, **options: Any) -> ProviderChain:
     return ProviderChain([*providers], 0.05, close_timeout=0.05, **options)
 
 
-def sources(quotes: list[StockUpdate]) -> dict[str, str]:
-    return {q.symbol: q.data_source for q in quotes}
+def sources(fetched: Fetched) -> dict[str, str]:
+    return {q.symbol: q.data_source for q in fetched.quotes}
 
 
 async def test_a_complete_first_answer_asks_nobody_else() -> None:
     a, b = Scripted("a", "PKN", "KGH"), Scripted("b", "PKN", "KGH")
-    links = chain(a, b)
-    assert sources(await links.fetch(frozenset({"PKN", "KGH"}))) == {"PKN": "a", "KGH": "a"}
+    failover = chain(a, b)
+    fetched = await failover.fetch(frozenset({"PKN", "KGH"}))
+    assert sources(fetched) == {"PKN": "a", "KGH": "a"}
     assert (b.asked, b.connects) == (0, 0)
-    assert links.served() == ["a"]
+    assert fetched.used == ["a"]
 
 
 async def test_what_the_first_lacks_is_asked_of_the_next_and_nothing_else_is_taken() -> None:
     a, b, c = Scripted("a", "PKN"), Scripted("b", "PKN", "KGH"), Scripted("c", "PKN", "KGH", "ABS")
-    links = chain(a, b, c)
-    quotes = await links.fetch(frozenset({"PKN", "KGH", "ABS"}))
-    assert sources(quotes) == {"PKN": "a", "KGH": "b", "ABS": "c"}
-    assert len(quotes) == 3
-    assert [row.symbols for row in links.rows()] == [1, 1, 1]
+    failover = chain(a, b, c)
+    fetched = await failover.fetch(frozenset({"PKN", "KGH", "ABS"}))
+    assert sources(fetched) == {"PKN": "a", "KGH": "b", "ABS": "c"}
+    assert len(fetched.quotes) == 3
+    assert [row.symbols for row in failover.rows()] == [1, 1, 1]
 
 
 async def test_when_the_source_decides_only_the_first_that_answers_is_asked() -> None:
     a, b, c = Scripted("a", fails=LIMIT), Scripted("b", "XYZ"), Scripted("c", "ABC")
-    links = chain(a, b, c)
-    assert sources(await links.fetch(None)) == {"XYZ": "b"}
+    failover = chain(a, b, c)
+    fetched = await failover.fetch(None)
+    assert sources(fetched) == {"XYZ": "b"}
     assert c.asked == 0
-    assert links.served() == ["b"]
+    assert fetched.used == ["b"]
 
 
 async def test_unwanted_and_double_quotes_are_left_for_validation_to_judge() -> None:
     a = Scripted("a", "PKN", "PKN", "GOLD")
     a.answer += [None, {"symbol": "PKN"}]
-    assert len(await chain(a).fetch(frozenset({"PKN"}))) == 5
+    assert len((await chain(a).fetch(frozenset({"PKN"}))).quotes) == 5
 
 
 async def test_a_provider_appended_later_is_asked_from_the_next_cycle() -> None:
-    links = chain()
+    failover = chain()
     with pytest.raises(Refusal, match=r"no data provider; set providers.order or append one to data_provi"):
-        await links.fetch(None)
-    links.providers.append(Scripted("late", "PKN"))
-    assert sources(await links.fetch(None)) == {"PKN": "late"}
+        await failover.fetch(None)
+    failover.providers.append(Scripted("late", "PKN"))
+    assert sources(await failover.fetch(None)) == {"PKN": "late"}
 
 
 async def test_the_list_is_the_very_object() -> None:
@@ -188,9 +190,9 @@ async def test_every_fault_moves_on_to_the_next(
 ) -> None:
     a, b = Scripted("a", "PKN"), Scripted("b", "PKN")
     damage(a)
-    links = chain(a, b)
-    assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "b"}
-    first, second = links.rows()
+    failover = chain(a, b)
+    assert sources(await failover.fetch(frozenset({"PKN"}))) == {"PKN": "b"}
+    first, second = failover.rows()
     assert (first.name, first.status.value, first.refusal_reason, first.symbols) == ("a", status, reason, 0)
     assert first.last_refusal is not None
     assert first.next_attempt is not None
@@ -213,17 +215,17 @@ async def test_when_all_refuse_every_reason_is_named(
 ) -> None:
     a, b = Scripted("a", "PKN"), Scripted("b", "PKN", fails=Refusal(RefusalReason.CHALLENGE, "a robot check"))
     damage(a)
-    links = chain(a, b)
+    failover = chain(a, b)
     for _ in range(2):  # while both are left alone as well
         with pytest.raises(Refusal) as caught:
-            await links.fetch(frozenset({"PKN"}))
+            await failover.fetch(frozenset({"PKN"}))
         assert caught.value.reason is RefusalReason.CHALLENGE
         assert caught.value.detail == f"a: {told}; b: challenge: a robot check"
-    assert links.served() == []
+    assert [row.symbols for row in failover.rows()] == [0, 0]
 
 
 async def test_a_forgotten_return_names_the_user_s_class() -> None:
-    """The log's ``at`` was a line of our own link.py, the method's class was not named at all."""
+    """The log's ``at`` was a line of our own code, the method's class was not named at all."""
     a = Scripted("a", "PKN")
     answers(None)(a)
     with capture_logs() as logs, pytest.raises(Refusal):
@@ -245,8 +247,8 @@ async def test_the_cause_of_a_lone_failure_is_kept() -> None:
 async def test_cancelling_a_cycle_is_no_refusal() -> None:
     a, b = Scripted("a", "PKN"), Scripted("b", "PKN")
     a.hang = asyncio.Event()
-    links = ProviderChain([a, b], timeout=30)
-    task = asyncio.create_task(links.fetch(None))
+    failover = ProviderChain([a, b], timeout=30)
+    task = asyncio.create_task(failover.fetch(None))
     while not a.asked:
         await asyncio.sleep(0)
     task.cancel()
@@ -254,7 +256,7 @@ async def test_cancelling_a_cycle_is_no_refusal() -> None:
         await task
     assert b.asked == 0
     a.hang.set()
-    assert sources(await links.fetch(None)) == {"PKN": "a"}
+    assert sources(await failover.fetch(None)) == {"PKN": "a"}
 
 
 class Web(Scripted):
@@ -264,7 +266,7 @@ class Web(Scripted):
     interval_seconds = 60.0
 
 
-def attempts(links: ProviderChain, clock: Clock, provider: Scripted, *, hours: float, step: float) -> Any:
+def attempts(failover: ProviderChain, clock: Clock, provider: Scripted, *, hours: float, step: float) -> Any:
     """Fetch again and again; the moments (seconds from the start) at which the provider was asked."""
 
     async def watch() -> list[float]:
@@ -272,7 +274,7 @@ def attempts(links: ProviderChain, clock: Clock, provider: Scripted, *, hours: f
         while clock.now < end:
             before = provider.asked
             with contextlib.suppress(Refusal):
-                await links.fetch(None)
+                await failover.fetch(None)
             if provider.asked > before:
                 moments.append((clock.now - START).total_seconds())
             clock.pass_(step)
@@ -300,12 +302,12 @@ async def test_a_source_on_the_web_is_asked_again_after_1_2_4_8_15_minutes() -> 
 
 async def test_the_last_answer_stands_until_the_next_turn() -> None:
     clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
-    links = chain(a, b, clock=clock)
-    assert await attempts(links, clock, a, hours=0.1, step=30) == [0, 60, 120, 180, 240, 300]
+    failover = chain(a, b, clock=clock)
+    assert await attempts(failover, clock, a, hours=0.1, step=30) == [0, 60, 120, 180, 240, 300]
     clock.pass_(-30)
-    quotes = await links.fetch(frozenset({"PKN"}))
-    assert (sources(quotes), links.asked, links.served(), b.asked) == ({"PKN": "a"}, [], ["a"], 0)
-    assert links.rows()[0].refusals == {}
+    fetched = await failover.fetch(frozenset({"PKN"}))
+    assert (sources(fetched), fetched.asked, fetched.used, b.asked) == ({"PKN": "a"}, [], ["a"], 0)
+    assert failover.rows()[0].refusals == {}
 
 
 async def test_the_floor_of_a_source_wins_over_a_shorter_interval() -> None:
@@ -316,16 +318,18 @@ async def test_the_floor_of_a_source_wins_over_a_shorter_interval() -> None:
 
 async def test_an_answer_does_not_stand_once_its_source_refuses() -> None:
     clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
-    links = chain(a, b, clock=clock)
-    await links.fetch(frozenset({"PKN"}))
+    failover = chain(a, b, clock=clock)
+    await failover.fetch(frozenset({"PKN"}))
     clock.pass_(60)
     a.fails = Refusal(RefusalReason.UNREACHABLE, "no connection")
     for _ in range(2):  # in the cycle of the refusal, and while it is left alone
-        assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "b"}
+        assert sources(await failover.fetch(frozenset({"PKN"}))) == {"PKN": "b"}
         clock.pass_(30)
     a.fails = None
     clock.pass_(10)
-    assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "a"}  # the probe: it is back, and first
+    assert sources(await failover.fetch(frozenset({"PKN"}))) == {
+        "PKN": "a"
+    }  # the probe: it is back, and first
     assert b.asked == 1
 
 
@@ -352,10 +356,10 @@ async def test_outside_of_a_session_the_sources_of_a_session_are_left_alone() ->
     clock.now = START.replace(hour=20)
     with pytest.raises(Refusal, match=r"around a session only: from 2026-11-25T07:30"):
         await chain(a, clock=clock).fetch(frozenset({"PKN"}))
-    links = chain(a, always, clock=clock)
-    assert sources(await links.fetch(frozenset({"PKN"}))) == {"PKN": "always"}
-    assert (a.asked, links.rows()[0].refusals) == (0, {})
-    assert (chain(a).sleeps(), links.sleeps(), chain().sleeps()) == (True, False, False)
+    failover = chain(a, always, clock=clock)
+    assert sources(await failover.fetch(frozenset({"PKN"}))) == {"PKN": "always"}
+    assert (a.asked, failover.rows()[0].refusals) == (0, {})
+    assert (chain(a).session_only(), failover.session_only(), chain().session_only()) == (True, False, False)
 
 
 async def test_while_no_quote_is_known_they_are_asked_at_any_hour_three_times() -> None:
@@ -363,70 +367,70 @@ async def test_while_no_quote_is_known_they_are_asked_at_any_hour_three_times() 
     clock, known = Clock(), False
     a, b = (Web(name, fails=Refusal(RefusalReason.TIMEOUT, "slow")) for name in "ab")
     clock.now = start = START.replace(hour=20)
-    links = chain(a, b, clock=clock, knows=lambda: known)
+    failover = chain(a, b, clock=clock, has_quotes=lambda: known)
     asked: list[float] = []
-    while (due := links.first_question(clock.now)) and len(asked) < 10:
+    while (due := failover.first_request(clock.now)) and len(asked) < 10:
         clock.now = due
         asked.append((due - start).total_seconds() / 60)
         with pytest.raises(Refusal):
-            await links.fetch(frozenset({"PKN"}))
+            await failover.fetch(frozenset({"PKN"}))
     assert asked[0] == 0
     assert 1 <= asked[1] <= 1.1
     assert 3 <= asked[-1] <= 3.3  # of both sources, each with a little chance in its waits
     assert (a.asked, b.asked) == (3, 3)
-    assert [row.next_attempt for row in links.rows()] == ["2026-11-25T07:30:00.000Z"] * 2
+    assert [row.next_attempt for row in failover.rows()] == ["2026-11-25T07:30:00.000Z"] * 2
     clock.now = START.replace(hour=16, minute=24) + timedelta(
         days=1
     )  # the end of a session: they count afresh
     with pytest.raises(Refusal):
-        await links.fetch(frozenset({"PKN"}))
-    assert links.first_question(clock.now) is not None
+        await failover.fetch(frozenset({"PKN"}))
+    assert failover.first_request(clock.now) is not None
     known = True
-    assert links.first_question(clock.now) is None
+    assert failover.first_request(clock.now) is None
 
 
 async def test_one_that_was_not_needed_at_night_is_no_reason_to_ask_for_ever() -> None:
     """Whatever ``a`` gave was rejected by validation; ``b`` is not asked, because ``a`` answers."""
     clock, a, b = Clock(), Web("a", "PKN"), Web("b", "PKN")
     clock.now = START.replace(hour=20)
-    links = chain(a, b, clock=clock, knows=lambda: False)
+    failover = chain(a, b, clock=clock, has_quotes=lambda: False)
     cycles = 0
-    while (due := links.first_question(clock.now)) and cycles < 10:
+    while (due := failover.first_request(clock.now)) and cycles < 10:
         clock.now, cycles = due, cycles + 1
-        await links.fetch(frozenset({"PKN"}))
+        await failover.fetch(frozenset({"PKN"}))
     assert (cycles, a.asked, b.asked) == (3, 3, 0)
 
 
 async def test_a_refusal_in_the_evening_is_asked_again_in_the_morning() -> None:
     clock, a = Clock(), Web("a", fails=Refusal(RefusalReason.NOT_FOUND, "no column 'Kurs'"))
     clock.now = START.replace(hour=16)
-    links = chain(a, clock=clock)
+    failover = chain(a, clock=clock)
     with pytest.raises(Refusal):
-        await links.fetch(None)
-    [row] = links.rows()
+        await failover.fetch(None)
+    [row] = failover.rows()
     assert (row.status, row.next_attempt) == (ConnectionStatus.ERROR, "2026-11-25T07:30:00.000Z")
 
 
 async def test_a_clock_that_was_set_back_does_not_make_a_source_wait() -> None:
     clock, a = Clock(), Web("a", "PKN")
-    links = chain(a, clock=clock)
-    await links.fetch(None)
+    failover = chain(a, clock=clock)
+    await failover.fetch(None)
     clock.pass_(-3600)
-    await links.fetch(None)
+    await failover.fetch(None)
     assert a.asked == 2
 
 
 async def test_connect_is_tried_again_until_it_works_and_then_never() -> None:
     clock, a = Clock(), Scripted("a", "PKN")
     a.connect_fails = LIMIT
-    links = chain(a, clock=clock)
+    failover = chain(a, clock=clock)
     for _ in range(3):
         with pytest.raises(Refusal):
-            await links.fetch(None)
+            await failover.fetch(None)
         clock.pass_(24 * 3600)
     a.connect_fails = None
     for _ in range(3):
-        await links.fetch(None)
+        await failover.fetch(None)
     assert a.connects == 4
 
 
@@ -434,12 +438,12 @@ async def test_down_and_up_are_told_once_each() -> None:
     clock, a, bus = Clock(), Scripted("a", "PKN"), EventBus()
     events: list[dict[str, Any]] = []
     await bus.subscribe(DATA_PROVIDER_STATUS, events.append)
-    links = chain(a, bus=bus, clock=clock)
+    failover = chain(a, bus=bus, clock=clock)
     with capture_logs() as logs:
         for fails in (None, None, LIMIT, LIMIT, LIMIT, None, None):
             a.fails = fails
             try:
-                await links.fetch(None)
+                await failover.fetch(None)
             except Refusal:
                 clock.pass_(24 * 3600)
     await bus.close()
@@ -462,7 +466,7 @@ async def test_another_reason_is_news_though_the_status_stays() -> None:
     clock, a, bus = Clock(), Scripted("a", fails=LIMIT), EventBus()
     events: list[dict[str, Any]] = []
     await bus.subscribe(DATA_PROVIDER_STATUS, events.append)
-    links = chain(a, bus=bus, clock=clock)
+    failover = chain(a, bus=bus, clock=clock)
     for fails in (
         LIMIT,
         Refusal(RefusalReason.TIMEOUT, "late"),
@@ -470,7 +474,7 @@ async def test_another_reason_is_news_though_the_status_stays() -> None:
     ):
         a.fails = fails
         with pytest.raises(Refusal):
-            await links.fetch(None)
+            await failover.fetch(None)
         clock.pass_(24 * 3600)
     await bus.close()
     assert [event["refusal_reason"] for event in events] == [None, "daily_limit", "timeout"]
@@ -479,11 +483,11 @@ async def test_another_reason_is_news_though_the_status_stays() -> None:
 
 async def test_a_bug_is_logged_once_with_its_type_and_place() -> None:
     clock, a = Clock(), Scripted("a", fails=ZeroDivisionError("division by zero"))
-    links = chain(a, clock=clock)
+    failover = chain(a, clock=clock)
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(Refusal):
-                await links.fetch(None)
+                await failover.fetch(None)
             clock.pass_(24 * 3600)
     bugs = [entry for entry in logs if entry["event"] == "Data provider has a bug"]
     assert [(bug["mark"], bug["provider"]) for bug in bugs] == [("❌", "a")]
@@ -495,24 +499,24 @@ async def test_a_bug_is_logged_once_with_its_type_and_place() -> None:
 async def test_close_closes_what_was_used_each_within_its_deadline() -> None:
     used, stuck, rude, unused = Scripted("used", "A"), Scripted("stuck"), Scripted("rude"), Scripted("unused")
     stuck.hang, rude.fails = asyncio.Event(), RuntimeError("no")
-    links = chain(stuck, rude, used, unused)
-    await links.fetch(None)
-    await asyncio.wait_for(links.close(), 30)
-    await asyncio.wait_for(links.close(), 30)
+    failover = chain(stuck, rude, used, unused)
+    await failover.fetch(None)
+    await asyncio.wait_for(failover.close(), 30)
+    await asyncio.wait_for(failover.close(), 30)
     assert [provider.closes for provider in (used, stuck, rude, unused)] == [1, 1, 1, 0]
-    assert {row.status for row in links.rows()} == {ConnectionStatus.DISCONNECTED}
-    assert sources(await links.fetch(None)) == {"A": "used"}  # and it can be used again
+    assert {row.status for row in failover.rows()} == {ConnectionStatus.DISCONNECTED}
+    assert sources(await failover.fetch(None)) == {"A": "used"}  # and it can be used again
     assert used.connects == 2
 
 
 async def test_a_provider_taken_out_of_the_list_is_closed_at_the_end() -> None:
     a, b = Scripted("a", "PKN"), Scripted("b", "PKN")
-    links = chain(a)
-    await links.fetch(None)
-    links.providers[:] = [b]
-    assert sources(await links.fetch(None)) == {"PKN": "b"}
-    assert [row.name for row in links.rows()] == ["b"]
-    await links.close()
+    failover = chain(a)
+    await failover.fetch(None)
+    failover.providers[:] = [b]
+    assert sources(await failover.fetch(None)) == {"PKN": "b"}
+    assert [row.name for row in failover.rows()] == ["b"]
+    await failover.close()
     assert a.closes == 1
 
 

@@ -337,7 +337,9 @@ async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> Non
             enough.set()
             await asyncio.Event().wait()
 
-    pace = Pace(lambda: 30.0, Schedule(Calendar()), house.chain.sleeps, clock=lambda: house.now, sleep=sleep)
+    pace = Pace(
+        lambda: 30.0, Schedule(Calendar()), house.chain.session_only, clock=lambda: house.now, sleep=sleep
+    )
     running = asyncio.create_task(house.cycle.run(pace))
     async with asyncio.timeout(30):
         await enough.wait()

@@ -32,7 +32,7 @@ class Time:
             lambda: self.interval,
             Schedule(Calendar()),
             lambda: self.sleeps,
-            first_question=lambda now: self.question,
+            first_request=lambda now: self.question,
             clock=lambda: self.now,
             sleep=self.sleep,
         )

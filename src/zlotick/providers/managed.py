@@ -1,4 +1,4 @@
-"""One provider in the chain: its circuit, its last answer, its record, and what is told of them."""
+"""One provider in the chain: when it may be asked, what it last gave, and its row of the scoreboard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -20,13 +21,13 @@ from zlotick.providers.circuit import Circuit
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
-_HAIR = 0.98
-"""A turn counts as due this share of the interval after the last: cycles never come to the very millisecond."""
+_DUE_FROM = 0.98
+"""A request is due this share of the interval after the last: cycles never start to the very millisecond."""
 
-FIRST_QUESTIONS = 3
-"""So often is a provider asked outside of its hours while not a single quote is known. Then it waits for the session."""
+MAX_OFF_HOURS = 3
+"""How often a provider is asked outside its hours while no quote is known. Then it waits for the session."""
 
-_NEEDS_SOMEBODY = frozenset(
+_LASTING = frozenset(
     {
         RefusalReason.CHALLENGE,
         RefusalReason.API_KEY,
@@ -34,11 +35,19 @@ _NEEDS_SOMEBODY = frozenset(
         RefusalReason.FORMAT_CHANGED,
     }
 )
-"""Will not pass by itself: shown as an error, not as a reconnect."""
+"""Will not pass by themselves: shown as an error, not as a reconnect."""
 
 
-class Link:
-    """What the chain knows of one provider."""
+class Outcome(NamedTuple):
+    """What a request gave: quotes, or why there are none."""
+
+    at: datetime
+    quotes: Quotes | None = None
+    failure: Exception | None = None
+
+
+class ManagedProvider:
+    """A provider with its circuit, its schedule and its latest outcome, which stands until the next request."""
 
     def __init__(
         self,
@@ -47,85 +56,93 @@ class Link:
         timeout: float,
         schedule: Schedule,
         bus: EventBus | None,
-        knows: Callable[[], bool],
+        has_quotes: Callable[[], bool],
         page_check: PageCheck | None = None,
     ) -> None:
         self.provider = provider
-        self.failure: Exception | None = None  # why the last attempt failed, None when it did not
-        self.answer: Quotes | None = None  # stands until its next turn
+        self.latest: Outcome | None = None
         self.asked_at: datetime | None = None
-        self.answered_at: datetime | None = None
         self.symbols = 0  # how many the last cycle took from it
         self._timeout = timeout
         self._schedule = schedule
         self._bus = bus
-        self._knows = knows  # whether any quote is known, of whatever provider
+        self._has_quotes = has_quotes  # whether any quote is known, of whichever provider
         self._page_check = page_check
-        self._skew: timedelta | None = None  # our clock minus the provider's, when it last told it
-        self._off_hours = 0  # how often it was asked outside of its hours since they last ended
+        self._skew: timedelta | None = None  # our clock minus the provider's, as last reported
+        self._off_hours = 0  # requests outside its hours since they last ended
         self._circuit = Circuit(web=provider.capabilities.floor_seconds > 0)
         self._monitor = ConnectionMonitor(provider.name)
         self._since: datetime | None = None  # when its status or reason last changed
+        self._answered_at: datetime | None = None
         self._refused_at: datetime | None = None
         self._refusals: Counter[str] = Counter()
         self._connected = False
 
     @property
-    def touched(self) -> bool:
-        """Whether it was ever asked, and so may hold something."""
+    def failure(self) -> Exception | None:
+        """Why the latest request failed."""
+        return self.latest.failure if self.latest else None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it was ever asked, and so may hold a connection."""
         return self._monitor.status is not ConnectionStatus.DISCONNECTED
 
     @property
     def interval(self) -> float:
-        """Seconds between two questions: never less than the source's floor."""
+        """Seconds between two requests: never less than the provider's floor."""
         return max(self.provider.interval_seconds, self.provider.capabilities.floor_seconds)
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it may be asked now: it speaks at this hour, its turn has come, and it did not say no.
+        """Whether it may be asked now: within its hours, its interval over, its circuit closed.
 
-        A replay is asked each time: its "no" is a recorded one, which ends by the replay's clock, and spares nobody.
+        A replay is always asked: its refusals are recorded ones, which end by the replay's clock.
         """
         if self.provider.kind == "replayed":
             return True
-        if self._circuit.is_open(now) or not self._speaks(now):
+        if self._circuit.is_open(now) or not self._in_hours(now):
             return False
         if self.asked_at is None or now < self.asked_at:  # the clock was set back: ask
             return True
-        return now - self.asked_at >= timedelta(seconds=self.interval * _HAIR)
+        return now - self.asked_at >= timedelta(seconds=self.interval * _DUE_FROM)
 
-    def _speaks(self, moment: datetime) -> bool:
-        """Whether it may be asked at that hour. Until something is known, a few times at any hour."""
+    def _in_hours(self, moment: datetime) -> bool:
+        """Whether it may be asked at that hour. Until a quote is known, a few times at any hour."""
         awake = not self.provider.capabilities.session_only or self._schedule.awake(moment)
-        return awake or (not self._knows() and self._off_hours < FIRST_QUESTIONS)
+        return awake or (not self._has_quotes() and self._off_hours < MAX_OFF_HOURS)
 
     async def ask(
         self, wanted: frozenset[str] | None, now: datetime, recorded: Mapping[str, StockUpdate]
-    ) -> None:
-        """Ask it; ``answer`` or ``failure`` tell the result. Only cancellation is raised."""
-        self.asked_at, self.answer = now, None
+    ) -> Outcome:
+        """Ask it. Raises nothing but cancellation: a provider's bug must not end the cycle."""
+        self.asked_at = now
         self.provider.recorded = recorded
         self._off_hours = 0 if self._schedule.awake(now) else self._off_hours + 1
         try:
             async with asyncio.timeout(self._timeout):
-                self.answer = await self._fetch(wanted)
+                outcome = Outcome(now, await self._fetch(wanted))
         except TimeoutError:
             detail = f"no answer within {self._timeout:g} s (providers.timeout)"
-            self._refused(Refusal(RefusalReason.TIMEOUT, detail), now)
+            outcome = Outcome(now, failure=Refusal(RefusalReason.TIMEOUT, detail))
         except Exception as error:  # noqa: BLE001  a provider's bug must not end the cycle; it is logged as such
-            self._refused(error, now)
-        else:
-            self._answered(now)
+            outcome = Outcome(now, failure=error)
+        before, self.latest = self.failure, outcome
+        if outcome.quotes is not None:
+            self._note_answer(outcome.quotes, now)
+        elif outcome.failure:
+            self._note_failure(outcome.failure, before, now)
+        return outcome
 
     async def _fetch(self, wanted: frozenset[str] | None) -> Quotes:
         """Connect at the first use, then fetch. Raises whatever the provider raises."""
         if not self._connected:
-            if not self.touched:
+            if not self.in_use:
                 self._move(ConnectionStatus.CONNECTING, "", self.asked_at)
             await self.provider.connect()
             self._connected = True
         quotes = await (self.provider.fetch_data() if wanted is None else self.provider.fetch_symbols(wanted))
         if not isinstance(quotes, list):
-            # A forgotten ``return`` is the commonest mistake in a provider of one's own.
+            # A forgotten ``return`` is the commonest mistake in a custom provider.
             raise TypeError(
                 f"{type(self.provider).__qualname__}.fetch_data must return a list of StockUpdate, "
                 f"returned {type(quotes).__name__}"
@@ -145,51 +162,54 @@ class Link:
         if why is not None:
             raise Refusal(RefusalReason.FORMAT_CHANGED, f"its answer contradicts what is known: {why}")
 
-    def _answered(self, now: datetime) -> None:
-        self.failure, self.answered_at = None, now
-        if self.answer is not None and self.answer.clock_skew is not None:
-            self._skew = self.answer.clock_skew
+    def _note_answer(self, quotes: Quotes, now: datetime) -> None:
+        self._answered_at = now
+        if quotes.clock_skew is not None:
+            self._skew = quotes.clock_skew
         self._circuit.succeeded(now)
         self._move(ConnectionStatus.CONNECTED, "", now)
 
-    def _refused(self, failure: Exception, now: datetime) -> None:
-        news = self.failure is None or reason_of(self.failure) != reason_of(failure)
-        self.failure, self._refused_at = failure, now
+    def _note_failure(self, failure: Exception, before: Exception | None, now: datetime) -> None:
+        news = before is None or reason_of(before) != reason_of(failure)
+        self._refused_at = now
         self._refusals[reason_of(failure)] += 1
-        if isinstance(failure, Refusal):
-            self._circuit.refused(failure.reason, now, failure.retry_after)
-            self._skew = failure.clock_skew or self._skew
-        else:
-            self._circuit.refused(None, now)
-        if news:
-            log.warning("Data provider refused", mark="❌", provider=self.provider.name, **self._told())
-            if not isinstance(failure, ZlotickError):
-                self._tell_bug(failure)
-        passes = isinstance(failure, Refusal) and failure.reason not in _NEEDS_SOMEBODY
-        self._move(
-            ConnectionStatus.RECONNECTING if passes else ConnectionStatus.ERROR, told(failure), now, news
+        refusal = failure if isinstance(failure, Refusal) else None
+        if refusal:
+            self._skew = refusal.clock_skew or self._skew
+        self._circuit.refused(
+            refusal.reason if refusal else None, now, refusal.retry_after if refusal else None
         )
+        if news:
+            self._log_failure(failure)
+        passes = refusal is not None and refusal.reason not in _LASTING
+        status = ConnectionStatus.RECONNECTING if passes else ConnectionStatus.ERROR
+        self._move(status, summary(failure), now, news)
 
-    def _told(self) -> dict[str, str | None]:
-        assert self.failure
-        return {"reason": told(self.failure), "next_attempt": utc_text(self.next_question())}
-
-    def _tell_bug(self, failure: Exception) -> None:
-        log.error(
-            "Data provider has a bug",
+    def _log_failure(self, failure: Exception) -> None:
+        log.warning(
+            "Data provider refused",
             mark="❌",
             provider=self.provider.name,
-            error=told(failure),
-            at=_where(failure, self.provider),
+            reason=summary(failure),
+            next_attempt=utc_text(self.next_attempt()),
         )
+        if not isinstance(failure, ZlotickError):
+            log.error(
+                "Data provider has a bug",
+                mark="❌",
+                provider=self.provider.name,
+                error=summary(failure),
+                at=_where(failure, self.provider),
+            )
 
     def closed(self, now: datetime) -> None:
-        """It was closed; the next use connects it again."""
+        """Note that it was closed; the next use connects it again."""
         self._connected = False
         self._move(ConnectionStatus.DISCONNECTED, "", now)
 
     def row(self) -> ProviderRow:
-        """Its line of the scoreboard."""
+        """Its row of the scoreboard."""
+        failure, quotes = self.failure, self.latest.quotes if self.latest else None
         return ProviderRow(
             name=self.provider.name,
             status=self._monitor.status,
@@ -198,27 +218,27 @@ class Link:
             interval_seconds=self.interval,
             symbols=self.symbols,
             since=_text(self._since),
-            last_success=_text(self.answered_at),
+            last_success=_text(self._answered_at),
             last_refusal=_text(self._refused_at),
-            refusal_reason=reason_of(self.failure) if self.failure else None,
-            refusal_detail=detail_of(self.failure) if self.failure else None,
-            next_attempt=utc_text(self.next_question()) if self.failure else None,
+            refusal_reason=reason_of(failure) if failure else None,
+            refusal_detail=detail_of(failure) if failure else None,
+            next_attempt=utc_text(self.next_attempt()) if failure else None,
             budget_left=self.provider.budget_left(),
             refusals=dict(self._refusals),
             clock_skew_seconds=self._skew.total_seconds() if self._skew is not None else None,
-            newest_trade=_text(self.answer.newest_trade) if self.answer else None,
+            newest_trade=_text(quotes.newest_trade) if quotes else None,
         )
 
-    def next_question(self) -> datetime:
-        """The earliest moment at which it, once asked, is asked again; the next cycle then asks."""
+    def next_attempt(self) -> datetime:
+        """The earliest moment at which it is asked again, by the next cycle. Only after the first request."""
         assert self.asked_at
         moment = self.asked_at + timedelta(seconds=self.interval)
         if self._circuit.next_attempt:
             moment = max(moment, self._circuit.next_attempt)
-        return moment if self._speaks(moment) else self._schedule.awake_from(moment)
+        return moment if self._in_hours(moment) else self._schedule.awake_from(moment)
 
     def _move(self, status: ConnectionStatus, reason: str, now: datetime | None, news: bool = False) -> None:
-        """Log and tell the bus when the status, or the reason of a refusal, is another than before."""
+        """Publish a change of the status, or of the reason of a refusal (``news``)."""
         if not (self._monitor.move(status, reason) or news):
             return
         self._since = now
@@ -228,8 +248,8 @@ class Link:
             self._bus.emit(DATA_PROVIDER_STATUS, data | ({"reason": reason} if reason else {}) | row)
 
 
-def told(failure: Exception) -> str:
-    """A failure in one line: our own errors speak for themselves, a foreign one needs its type."""
+def summary(failure: Exception) -> str:
+    """A failure in one line: our own errors are clear as they are, others need their type."""
     text = str(failure) if isinstance(failure, ZlotickError) else f"{type(failure).__name__}: {failure}"
     return text[:300]
 
@@ -240,7 +260,7 @@ def reason_of(failure: Exception) -> str:
 
 
 def detail_of(failure: Exception) -> str:
-    """The rest of it in plain text."""
+    """The failure without its reason, in plain text."""
     return (failure.detail if isinstance(failure, Refusal) else str(failure))[:300]
 
 
@@ -251,7 +271,7 @@ def _text(moment: datetime | None) -> str | None:
 def _where(failure: Exception, provider: StockDataProvider) -> str:
     """File and line that raised it: a whole traceback would read source files, which blocks the loop.
 
-    What was raised here is about what the provider returned: its class is named instead.
+    An error raised in this file is about what the provider returned: then its class is named.
     """
     trace = failure.__traceback__
     while trace and trace.tb_next:

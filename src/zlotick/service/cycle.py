@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
@@ -38,7 +38,7 @@ from zlotick.model import (
     utc_text,
 )
 from zlotick.providers import StockDataProvider
-from zlotick.providers.chain import ProviderChain
+from zlotick.providers.chain import Fetched, ProviderChain
 from zlotick.service.ticker import Pace
 
 log = structlog.stdlib.get_logger("zlotick.service")
@@ -126,7 +126,7 @@ class Cycle:
         log.info("Starting data update cycle", mark="🔄")
         started = time.perf_counter()
         self._tell_market_status()
-        fetched: list[StockUpdate] = []
+        fetched: Fetched | None = None
         rejected: list[RejectedQuote] = []
         entry: Entry | None = None
         failed: Refusal | JournalError | None = None
@@ -135,12 +135,12 @@ class Cycle:
             fetched = await self._chain.fetch(self._wanted(), self.last_values)
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
-            entry = await self._record(accepted, rejected)
+            entry = await self._record(accepted, rejected, fetched)
         except JournalReplaced:
             raise
         except (Refusal, JournalError) as failure:
             failed = failure
-        report = self._report(started, len(fetched), rejected, entry, failed)
+        report = self._report(started, len(fetched.quotes) if fetched else 0, rejected, entry, failed)
         self._publish(report)
         # The last word of a recording may be a refusal: it will not change when it is asked again at its end.
         if self._at_end() and (not failed or (at_end and isinstance(failed, Refusal))):
@@ -154,19 +154,21 @@ class Cycle:
         providers = self._chain.providers
         return bool(providers) and all(provider.finished for provider in providers)
 
-    def _validate(self, fetched: Sequence[StockUpdate]) -> tuple[list[StockUpdate], list[RejectedQuote]]:
-        chain = self._chain
-        log.info("Fetched quotes", mark="📊", count=len(fetched), providers=chain.served(), asked=chain.asked)
-        for provider in chain.providers:
+    def _validate(self, fetched: Fetched) -> tuple[list[StockUpdate], list[RejectedQuote]]:
+        count = len(fetched.quotes)
+        log.info("Fetched quotes", mark="📊", count=count, providers=fetched.used, asked=fetched.asked)
+        for provider in self._chain.providers:
             self._notice_run(provider)
-        return self._validator.check([self._labelled(quote) for quote in fetched], self._clock())
+        served_by = fetched.served_by
+        labelled = [self._labelled(quote, served_by) for quote in fetched.quotes]
+        return self._validator.check(labelled, self._clock())
 
-    def _labelled(self, quote: StockUpdate) -> StockUpdate:
+    def _labelled(self, quote: StockUpdate, served_by: Mapping[object, StockDataProvider]) -> StockUpdate:
         """With what only the service knows of it: what it may be called, and when we looked."""
-        link = self._chain.links.get(quote.symbol) if _is_named(quote) else None
-        if link is None:
+        provider = served_by.get(quote.symbol) if _is_named(quote) else None
+        if provider is None:
             return quote  # not well-formed: for validation to reject
-        origin = link.provider.origin
+        origin = provider.origin
         if quote.origin is origin and quote.received_at:
             return quote
         # A provider written for the guide's eleven fields does not say when it looked: now.
@@ -205,7 +207,7 @@ class Cycle:
             )
 
     async def _record(
-        self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote]
+        self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote], fetched: Fetched
     ) -> Entry | None:
         """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
         order = [provider.name for provider in self._chain.providers]
@@ -220,22 +222,25 @@ class Cycle:
             entry = await self._journal.append(batch)
             self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
             former.difference_update(quote.symbol for quote in batch.quotes)
-        self._note_heard(seen, {item.quote.symbol for item in rejected})
+        self._note_heard(seen, {item.quote.symbol for item in rejected}, fetched)
         return entry
 
-    def _note_heard(self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str]) -> None:
-        """What each source said, as of the moment at which it was asked."""
-        links = self._chain.links
-        for link in self._chain.answers():
-            mine = [quote for quote in quotes if links.get(quote.symbol) is link]
-            if not link.provider.origin.ages:
+    def _note_heard(
+        self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str], fetched: Fetched
+    ) -> None:
+        """What each provider said, as of the moment at which it was asked."""
+        served_by = fetched.served_by
+        for answer in fetched.standing:
+            provider = answer.provider
+            mine = [quote for quote in quotes if served_by.get(quote.symbol) is provider]
+            if not provider.origin.ages:
                 self._staleness.never_stale(mine)
-            elif link.answer is not None and link.answered_at:
-                refused = {symbol for symbol in rejected if links.get(symbol) is link}
-                absent = link.answer.absent | dict.fromkeys(refused, StaleReason.REJECTED)
-                delay = timedelta(seconds=link.provider.delay_seconds or 0)
-                name, at = link.provider.name, link.answered_at
-                self._staleness.observe(Observation(name, at, mine, absent, link.answer.newest_trade, delay))
+                continue
+            refused = {symbol for symbol in rejected if served_by.get(symbol) is provider}
+            absent = answer.quotes.absent | dict.fromkeys(refused, StaleReason.REJECTED)
+            delay = timedelta(seconds=provider.delay_seconds or 0)
+            newest = answer.quotes.newest_trade
+            self._staleness.observe(Observation(provider.name, answer.at, mine, absent, newest, delay))
 
     def _report(
         self,

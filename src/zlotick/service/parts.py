@@ -67,7 +67,7 @@ def assemble(settings: Settings) -> Parts:
         timeout=settings.providers.timeout,
         schedule=schedule,
         bus=bus,
-        knows=lambda: bool(parts.cycle.last_values),
+        has_quotes=lambda: bool(parts.cycle.last_values),
         page_check=PageCheck(jump_limit, calendar),
     )
     cycle = Cycle(
@@ -87,7 +87,9 @@ def assemble(settings: Settings) -> Parts:
         symbols=symbols,
         journal=journal,
         chain=chain,
-        pace=Pace(lambda: parts.update_interval, schedule, chain.sleeps, first_question=chain.first_question),
+        pace=Pace(
+            lambda: parts.update_interval, schedule, chain.session_only, first_request=chain.first_request
+        ),
         cycle=cycle,
         update_interval=settings.service.update_interval,
     )

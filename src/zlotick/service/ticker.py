@@ -21,8 +21,8 @@ LONGEST_SLEEP = 15.0
 class Pace:
     """The moments of the cycles, one after another: from start to start, a late cycle delays the next one.
 
-    ``interval()`` is in seconds and may change at any time. While ``sleeps()`` (every source speaks around a
-    session only) the cycles pause outside of one, but for ``first_question(now)``: a moment before the session at
+    ``interval()`` is in seconds and may change at any time. While ``session_only()`` (no provider has news outside
+    a session) the cycles pause outside of one, but for ``first_request(now)``: a moment before the session at
     which to ask because not a single quote is known.
     """
 
@@ -30,9 +30,9 @@ class Pace:
         self,
         interval: Callable[[], float],
         schedule: Schedule,
-        sleeps: Callable[[], bool],
+        session_only: Callable[[], bool],
         *,
-        first_question: Callable[[datetime], datetime | None] = lambda now: None,
+        first_request: Callable[[datetime], datetime | None] = lambda now: None,
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: random.Random | None = None,
@@ -40,8 +40,8 @@ class Pace:
         self.next_cycle: datetime | None = None
         self._interval = interval
         self._schedule = schedule
-        self._sleeps = sleeps
-        self._first_question = first_question
+        self._session_only = session_only
+        self._first_request = first_request
         self._clock = clock
         self._sleep = sleep
         self._dice = dice or random.SystemRandom()
@@ -66,10 +66,10 @@ class Pace:
         """When the cycle after ``last`` begins; ``first``: there was none yet, ``last`` is our own start."""
         interval = self._interval()
         soonest = last if first else last + timedelta(seconds=interval)
-        if not self._sleeps():
+        if not self._session_only():
             return soonest
         next_cycle = self._schedule.first_cycle if first else self._schedule.next_cycle
-        due, question = next_cycle(last, interval, jitter), self._first_question(now)
+        due, question = next_cycle(last, interval, jitter), self._first_request(now)
         return min(due, max(soonest, question)) if question else due
 
     def _tell_pause(self, last: datetime, due: datetime) -> None:

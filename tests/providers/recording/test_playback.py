@@ -272,8 +272,9 @@ async def test_failover_is_replayed(tmp_path: Path) -> None:
         )
         fetched = []
         for _ in range(5):
-            fetched.append(await live.fetch(universe.symbols))
-            served.append(live.served())
+            result = await live.fetch(universe.symbols)
+            fetched.append(result.quotes)
+            served.append(result.used)
             clock.advance(STEP)
         await live.close()
     for one in recorders:
@@ -286,8 +287,9 @@ async def test_failover_is_replayed(tmp_path: Path) -> None:
     chain = ProviderChain(list(providers), 5, clock=lambda: next(moments))
     again, replayed = [], []
     while not all(provider.finished for provider in providers):
-        again.append(await chain.fetch(universe.symbols))
-        replayed.append(chain.served())
+        result = await chain.fetch(universe.symbols)
+        again.append(result.quotes)
+        replayed.append(result.used)
     await chain.close()
     assert replayed == served
     assert again == fetched
