@@ -1,4 +1,4 @@
-"""Follows the changes, and goes on where it was when the connection or the service breaks: zlotick's own client."""
+"""Follows the changes and resumes after a break of the connection or the service, with zlotick's own client."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ async def main(url: str) -> None:
                 kind = "snapshot" if message["snapshot"] else "changes"
                 print(f"📊 {kind} at {message['position']}: {message['count']} stocks")
             elif message["type"] == "gap":
-                print(f"❌ Not everything can be had again: {message['reason']}")
+                print(f"❌ Some messages cannot be recovered: {message['reason']}")
             elif message["type"] == "state":
                 print(f"🔌 {message['state']} {message['reason']}")
 
