@@ -21,7 +21,7 @@ from zlotick.gateway.access.cors import keep_apart, share
 from zlotick.gateway.access.middleware import Door
 from zlotick.gateway.access.pocketbase_users import PocketbaseUsers
 from zlotick.gateway.access.tls import Certificate
-from zlotick.gateway.api.board import ASSETS, Dashboard
+from zlotick.gateway.api.board import Dashboard
 from zlotick.gateway.api.documents import Documents
 from zlotick.gateway.api.health import HttpApi, errors_as_json
 from zlotick.gateway.api.resources import Rest
@@ -29,7 +29,7 @@ from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.joining import Arrivals
 from zlotick.gateway.fanout.live_candles import LiveCandles
 from zlotick.gateway.fanout.recovery import Tail, warm
-from zlotick.gateway.http.routes import web_routes
+from zlotick.gateway.http.routes import ASSETS, web_routes
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.protocol.events import event
 from zlotick.gateway.service import Service

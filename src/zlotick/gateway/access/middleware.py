@@ -22,7 +22,7 @@ from zlotick.gateway.access.auth import EVERYBODY, End, Guard, Identity, Unautho
 from zlotick.gateway.access.cors import PAGE, is_preflight, permission
 from zlotick.gateway.access.origins import Pages
 from zlotick.gateway.access.rate_limits import Address, Addresses, TokenBucket
-from zlotick.gateway.api.board import ASSETS
+from zlotick.gateway.http.routes import ASSETS
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")

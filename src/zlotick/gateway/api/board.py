@@ -22,8 +22,6 @@ from zlotick.gateway.http.routes import refused
 STATIC = Path(__file__).parent / "static"
 """Where the build puts the board (dashboard/vite.config.ts). Missing where it was built without."""
 
-ASSETS = "/assets/{name}"
-
 _LOGO_STYLE = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
 """The style sheet of the mark that lightweight-charts' licence asks for: it adds the element itself."""
 

@@ -15,6 +15,7 @@ from struct import Struct
 
 import msgspec
 
+from zlotick.gateway.protocol.subscription import STANDING_FIELDS
 from zlotick.model import FRESH, Position, StaleReason, Standing, StockUpdate, now_text
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -96,9 +97,6 @@ def packed(message: SharedMessage) -> bytes:
 
 WriteQuote = Callable[[StockUpdate, Standing], bytes]
 """Makes the JSON of a quote and its standing."""
-
-STANDING_FIELDS = ("stale", "stale_reason")
-"""The last fields of a quote: they are of the present moment and never stored."""
 
 
 def _endings(fields: Fields) -> dict[Standing, bytes]:

@@ -19,6 +19,7 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ROOT = "/api/v1"
+ASSETS = "/assets/{name}"  # the files of the board
 JSON = "application/json"
 NEVER_STORED = {"Cache-Control": "no-store"}
 RETRY_AFTER = "5"

@@ -10,7 +10,6 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from zlotick.gateway.fanout.frames import STANDING_FIELDS
 from zlotick.gateway.protocol import filters
 from zlotick.gateway.protocol.alerts import may_see
 from zlotick.gateway.protocol.messages import (
@@ -30,6 +29,9 @@ CANDLES = {f"candles:{interval}": interval for interval in INTERVALS}
 CHANNELS = frozenset({QUOTES, MARKET, CONNECTIONS, PROVIDERS, ALERTS, *CANDLES})
 
 MAX_OFFSET = 2**63 - 1
+
+STANDING_FIELDS = ("stale", "stale_reason")
+"""The last fields of a quote: they are of the present moment and never stored."""
 
 WIRE_FIELDS = (*StockUpdate.__struct_fields__, *STANDING_FIELDS)
 """A quote's fields in the order of the wire."""
