@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
-        _forget_stdout()
+        # Else the flush at exit would fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except ZlotickError as error:
         _print_error(error)
@@ -119,8 +120,3 @@ def _print_error(error: ZlotickError) -> None:
         lines = [head, *(f"  {problem}" for problem in error.problems)]
     with contextlib.suppress(OSError):
         print("\n".join(map(marks.shown, [f"❌ {lines[0]}", *lines[1:]])), file=sys.stderr)
-
-
-def _forget_stdout() -> None:
-    """Point stdout at /dev/null, so that the flush at exit does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

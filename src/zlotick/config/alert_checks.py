@@ -63,12 +63,8 @@ def _notify(s: Settings) -> Iterator[Violation]:
                 ("alerts.notify",),
                 f"must hold addresses such as https://example.org/hook: entry {index} is not a valid address",
             )
-        elif _is_web(url.reveal()) and not _has_host(url.reveal()):
+        elif url.reveal().lower().startswith(("http://", "https://")) and not _has_host(url.reveal()):
             yield ("alerts.notify",), f"must hold whole addresses: entry {index} names no host"
-
-
-def _is_web(url: str) -> bool:
-    return url.lower().startswith(("http://", "https://"))
 
 
 def _has_host(url: str) -> bool:

@@ -135,7 +135,7 @@ def _kind(info: mi.Type, default: object = None) -> str:
         case mi.ListType(item_type=mi.StructType(cls=cls)):
             return f"tables with {', '.join(cls.__struct_fields__)}"
         case mi.ListType(item_type=item):
-            if _has_words(item):
+            if isinstance(item, mi.Metadata) and WORDS in (item.extra or {}):
                 return f"a list, each {_kind(item)}"
             given = default if isinstance(default, list) and _choices(item) else []
             example = ", ".join(f'"{each}"' for each in given or ("a", "b"))
@@ -145,10 +145,6 @@ def _kind(info: mi.Type, default: object = None) -> str:
         case mi.CustomType(cls=cls):
             return "secret text" if cls is Secret else "a path"
     raise TypeError(f"settings have no kind of option for {info}")
-
-
-def _has_words(info: mi.Type) -> bool:
-    return isinstance(info, mi.Metadata) and WORDS in (info.extra or {})
 
 
 def _range(info: mi.IntType | mi.FloatType) -> str:

@@ -156,15 +156,11 @@ class Doubts:
         if (
             leap
             and (quote.volume - known.volume) * quote.price > _LEAP_VALUE
-            and self._is_soon(moment, known)
+            and utc_time(moment.text) - utc_time(known.moment.text) <= _LEAP_WITHIN
         ):
             detail = f"volume {quote.volume} of {quote.symbol} leaps from {known.volume} within minutes"
             return _Doubt(Reason.VOLUME, detail, Review.CONFIRMED)
         return None
-
-    @staticmethod
-    def _is_soon(moment: Moment, known: _Known) -> bool:
-        return utc_time(moment.text) - utc_time(known.moment.text) <= _LEAP_WITHIN
 
     def _reference(self, quote: StockUpdate, moment: Moment) -> _Doubt | None:
         """The previous close is one number for the whole session, from every provider."""

@@ -85,7 +85,7 @@ async def pages(settings: Settings, wanted: RowQuery) -> AsyncGenerator[list[Row
     async with gateway.session(timeout=_timeout()) as session:
         while left > 0:
             size = min(PAGE, left) + len(given) if since else left
-            rows = await _page(session, url, _parameters(wanted, since, size))
+            rows = (await _get(session, url, _RowPage, _parameters(wanted, since, size))).data
             fresh = [
                 row for row in rows if row[wanted.time_field] != since or row["data_source"] not in given
             ]
@@ -102,10 +102,6 @@ def _parameters(wanted: RowQuery, since: str | None, size: int) -> dict[str, str
     end = wanted.query.end
     optional = {"interval": wanted.interval, "from": since, "to": None if end is None else utc_text(end)}
     return {"limit": str(size)} | {name: text for name, text in optional.items() if text is not None}
-
-
-async def _page(session: aiohttp.ClientSession, url: str, parameters: dict[str, str]) -> list[Row]:
-    return (await _get(session, url, _RowPage, parameters)).data
 
 
 async def _get(
