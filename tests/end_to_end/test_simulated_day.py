@@ -33,7 +33,7 @@ from zlotick.providers.web.bankier import BankierProvider
 from zlotick.providers.web.client import HttpWeb
 from zlotick.providers.web.gpw import GpwProvider
 from zlotick.service.cycle import Cycle
-from zlotick.service.ticker import Pace
+from zlotick.service.ticker import Ticker
 
 TODAY, YESTERDAY = date(2026, 11, 24), date(2026, 11, 23)
 LIQUID, SLOW, QUIET = "11B", "BIO", "1AT"
@@ -196,7 +196,7 @@ class House:
             clock=world.clock,
         )
         self.cycle.listen(self.reports.append)
-        self.pace = Pace(
+        self.ticker = Ticker(
             lambda: INTERVAL,
             Schedule(calendar),
             self.chain.session_only,
@@ -247,7 +247,7 @@ def gaps(moments: list[datetime]) -> Iterator[float]:
 
 async def test_a_day(world: World, house: House) -> None:
     with capture_logs() as logs:
-        running = asyncio.create_task(house.cycle.run(house.pace))
+        running = asyncio.create_task(house.cycle.run(house.ticker))
         await _night_and_opening(world, house)
         await _outage_of_the_primary(world, house)
         await _suspension(world, house)
@@ -270,7 +270,7 @@ async def test_a_first_start_in_the_evening(world: World, house: House) -> None:
     world.now = warsaw("22:31:00")
     world.down_until = warsaw("22:33:00")
     with capture_logs() as logs:
-        running = asyncio.create_task(house.cycle.run(house.pace))
+        running = asyncio.create_task(house.cycle.run(house.ticker))
         await world.until("22:31:30")
         assert house.reports[-1].error is not None
         await world.until("08:29:59", date(2026, 11, 25))
@@ -283,7 +283,7 @@ async def test_a_first_start_in_the_evening(world: World, house: House) -> None:
     ]
     assert house.traded(LIQUID) == warsaw("17:00:20")
     assert house.cycle.stale() == frozenset()
-    told = [entry["event"] for entry in logs if "next_cycle" in entry]
+    told = [entry["event"] for entry in logs if "due" in entry]
     assert told[0] == "No quote is known yet. Next try: Tue 24 Nov, 22:32 (Warsaw)"
     assert told[-1] == "The market is closed. Next quotes: Wed 25 Nov, 8:30 (Warsaw)"
 
@@ -295,8 +295,8 @@ async def _night_and_opening(world: World, house: House) -> None:
     assert house.traded(LIQUID) == warsaw("17:00:12", YESTERDAY)
     assert house.cycle.stale() == frozenset()
     assert len(house.reports) == 1
-    assert house.pace.next_cycle is not None
-    assert warsaw("08:30:00") <= house.pace.next_cycle < warsaw("08:30:30")
+    assert house.ticker.due is not None
+    assert warsaw("08:30:00") <= house.ticker.due < warsaw("08:30:30")
     await world.until("08:59:59")
     assert len(world.asked["gpw"]) == 2
     assert warsaw("08:30:00") <= world.asked["gpw"][1] < warsaw("08:30:30")
@@ -367,8 +367,8 @@ async def _close_and_night(world: World, house: House) -> None:
     cycles = len(house.reports)
     await world.until("23:00:00")
     assert house.cycle.stale() == frozenset()
-    assert house.pace.next_cycle is not None
-    assert house.pace.next_cycle >= warsaw("08:30:00", date(2026, 11, 25))
+    assert house.ticker.due is not None
+    assert house.ticker.due >= warsaw("08:30:00", date(2026, 11, 25))
     await world.until("08:29:59", date(2026, 11, 25))
     assert len(house.reports) == cycles
     assert house.cycle.stale() == frozenset()
@@ -418,7 +418,7 @@ def _judge_quotes(house: House) -> None:
 
 
 def _judge_what_was_told(house: House, logs: list[Any]) -> None:
-    waits = [entry["next_cycle"] for entry in logs if entry["event"].startswith("The market is closed")]
+    waits = [entry["due"] for entry in logs if entry["event"].startswith("The market is closed")]
     wakes = ["24T07:30", "24T08:00", "25T07:30", "25T08:00"]  # UTC: the probe and the opening of each day
     assert [wait[8:16] for wait in waits] == wakes
     statuses = [(event["status"], event["timestamp"][8:16]) for event in house.events[MARKET_STATUS]]

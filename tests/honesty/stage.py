@@ -132,7 +132,7 @@ class House(RealTimeStreamManager):
     def _set_clock(self) -> None:
         """Everything that asks the clock asks ours: in life they all have the system's."""
         webs = [vars(provider)["_web"] for provider in self.data_providers if "_web" in vars(provider)]
-        for part in (self.parts.chain, self.parts.cycle, self.parts.pace, *self.data_providers, *webs):
+        for part in (self.parts.chain, self.parts.cycle, self.parts.ticker, *self.data_providers, *webs):
             known = vars(part).get("_clock")
             if known is utc_now:
                 part._clock = self._sources.clock  # type: ignore[union-attr]  # each of them has one

@@ -48,28 +48,28 @@ def local(moment: datetime) -> str:
     ],
 )
 def test_the_cycle_after(last: str, interval: float, then: str) -> None:
-    assert local(SCHEDULE.next_cycle(warsaw(last), interval)) == then
+    assert local(SCHEDULE.next_start(warsaw(last), interval)) == then
 
 
 def test_a_start_at_night_waits_and_a_start_in_a_session_does_not() -> None:
     night, day = warsaw("2026-11-24 03:00:00"), warsaw("2026-11-24 11:00:00")
-    assert local(SCHEDULE.first_cycle(night, 30)) == "2026-11-24 08:30:00"
-    assert SCHEDULE.first_cycle(day, 30) == day
+    assert local(SCHEDULE.first_start(night, 30)) == "2026-11-24 08:30:00"
+    assert SCHEDULE.first_start(day, 30) == day
 
 
 def test_after_a_pause_not_everybody_comes_at_once() -> None:
     night = warsaw("2026-11-24 03:00:00")
-    assert local(SCHEDULE.next_cycle(night, 30, 0.5)) == "2026-11-24 08:30:15"
-    assert local(SCHEDULE.next_cycle(night, 600, 0.5)) == "2026-11-24 08:30:15"
-    assert local(SCHEDULE.next_cycle(warsaw("2026-11-24 08:30:15"), 30, 0.5)) == "2026-11-24 09:00:15"
-    assert local(SCHEDULE.next_cycle(warsaw("2026-11-24 12:00:00"), 30, 0.5)) == "2026-11-24 12:00:30"
+    assert local(SCHEDULE.next_start(night, 30, 0.5)) == "2026-11-24 08:30:15"
+    assert local(SCHEDULE.next_start(night, 600, 0.5)) == "2026-11-24 08:30:15"
+    assert local(SCHEDULE.next_start(warsaw("2026-11-24 08:30:15"), 30, 0.5)) == "2026-11-24 09:00:15"
+    assert local(SCHEDULE.next_start(warsaw("2026-11-24 12:00:00"), 30, 0.5)) == "2026-11-24 12:00:30"
 
 
 @given(moments, intervals, shares)
 def test_a_cycle_is_always_later_in_a_session_and_never_sooner_than_the_interval(
     last: datetime, interval: float, jitter: float
 ) -> None:
-    then = SCHEDULE.next_cycle(last, interval, jitter)
+    then = SCHEDULE.next_start(last, interval, jitter)
     assert then > last
     assert SCHEDULE.awake(then)
     here = then.astimezone(WARSAW)
@@ -106,7 +106,7 @@ def test_a_pause_is_told(phase: str, due: str | None, told: str | None) -> None:
 
 def test_the_exchange_s_own_resolutions_count() -> None:
     closed = Schedule(Calendar(extra_closed=[warsaw("2026-11-25 00:00").date()]))
-    assert local(closed.next_cycle(warsaw("2026-11-24 18:00"), 30)) == "2026-11-26 08:30:00"
+    assert local(closed.next_start(warsaw("2026-11-24 18:00"), 30)) == "2026-11-26 08:30:00"
 
 
 @pytest.mark.parametrize(

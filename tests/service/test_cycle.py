@@ -22,7 +22,7 @@ from zlotick.model import CycleReport, Entry, StockUpdate, UpdateBatch, utc_text
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
-from zlotick.service.ticker import LONGEST_SLEEP, Pace
+from zlotick.service.ticker import LONGEST_SLEEP, Ticker
 
 NINE = datetime(2025, 4, 30, 7, tzinfo=UTC)  # 9:00 in Warsaw
 
@@ -131,9 +131,9 @@ async def test_a_source_that_is_behind_is_asked_again_at_once(house: House) -> N
         raise asyncio.CancelledError
 
     house.chain.providers[:] = [Stepping()]
-    pace = Pace(lambda: 30.0, Schedule(Calendar()), lambda: False, clock=lambda: house.now, sleep=sleep)
+    ticker = Ticker(lambda: 30.0, Schedule(Calendar()), lambda: False, clock=lambda: house.now, sleep=sleep)
     with pytest.raises(asyncio.CancelledError):
-        await house.cycle.run(pace)
+        await house.cycle.run(ticker)
     recorded = [report.entry.batch.quotes[0].price for report in house.reports if report.entry]
     assert recorded == [51, 52, 53]
     assert turns == 1
@@ -337,10 +337,10 @@ async def test_cycles_follow_the_interval_and_never_overlap(house: House) -> Non
             enough.set()
             await asyncio.Event().wait()
 
-    pace = Pace(
+    ticker = Ticker(
         lambda: 30.0, Schedule(Calendar()), house.chain.session_only, clock=lambda: house.now, sleep=sleep
     )
-    running = asyncio.create_task(house.cycle.run(pace))
+    running = asyncio.create_task(house.cycle.run(ticker))
     async with asyncio.timeout(30):
         await enough.wait()
     running.cancel()

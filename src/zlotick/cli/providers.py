@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.output.tables import json_text, moment, table
+from zlotick.cli.output.tables import cycle_due, json_text, moment, table
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.telemetry.marks import shown
 
@@ -103,9 +103,9 @@ def _board(board: dict[str, Any]) -> Iterable[str]:
         return
     head = ("provider", "state", "quotes", "symbols", "last good fetch", "budget left")
     yield from table([head, *map(_row, rows)])
-    if board["next_cycle"]:
+    if due := cycle_due(board):
         yield ""
-        yield f"next cycle: {moment(board['next_cycle'])}"
+        yield f"next cycle: {moment(due)}"
     for row in rows:
         if row["refusal_reason"]:
             yield ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.cli.output.tables import json_text, moment
+from zlotick.cli.output.tables import cycle_due, json_text, moment
 from zlotick.errors import Transient
 from zlotick.market.schedule import moment_text, pause_text
 from zlotick.model import utc_time
@@ -70,7 +70,7 @@ def _table(message: dict[str, Any]) -> str:
         ("pocketbase", message["pocketbase_status"]),
         ("clients", message["subscribers"]),
         *(_cycle_rows(cycle) if cycle else [("last cycle", "none yet")]),
-        ("next cycle", _next_cycle(message)),
+        ("next cycle", _due(message)),
         *((f"provider {row['name']}", _provider(row)) for row in message["providers"]),
     ]
     if journal:
@@ -80,12 +80,13 @@ def _table(message: dict[str, Any]) -> str:
     return "\n".join(f"{shown(name):<{width}}  {shown(value)}" for name, value in rows)
 
 
-def _next_cycle(message: dict[str, Any]) -> str:
+def _due(message: dict[str, Any]) -> str:
     """When it is due, and the reason if that is not soon."""
-    if not message["next_cycle"]:
+    due = cycle_due(message)
+    if not due:
         return "not known yet"
-    due = utc_time(message["next_cycle"])
-    return pause_text(message["session_phase"], utc_time(message["timestamp"]), due) or moment_text(due)
+    at = utc_time(due)
+    return pause_text(message["session_phase"], utc_time(message["timestamp"]), at) or moment_text(at)
 
 
 def _cycle_rows(cycle: dict[str, Any]) -> list[tuple[str, object]]:

@@ -14,6 +14,7 @@ from zlotick.gateway.protocol.messages import (
     Connection,
     JournalState,
     LastCycle,
+    Providers,
     ServerInfo,
     StatusReport,
 )
@@ -69,7 +70,7 @@ class Answers:
         )
 
     async def status(self, request_id: str | int | UnsetType = UNSET) -> StatusReport:
-        """The scoreboard."""
+        """The report: the scoreboard, the last cycle and the journal."""
         now = self.service.status()
         stats, _ = await self._journal()
         return StatusReport(
@@ -88,6 +89,11 @@ class Answers:
             next_cycle=now.next_cycle,
             id=request_id,
         )
+
+    def providers(self) -> Providers:
+        """The scoreboard alone."""
+        now = self.service.status()
+        return Providers(now.next_cycle, now.providers)
 
     async def health_facts(self) -> HealthFacts:
         """What the judgement of health is made from."""

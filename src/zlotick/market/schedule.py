@@ -46,7 +46,7 @@ class Schedule:
         probe = _at(today, PROBE)
         return _at(self._session(today, _DAY), PROBE) if moment <= probe else self._next_probe(today)
 
-    def next_cycle(self, last: datetime, interval: float, jitter: float = 0.0) -> datetime:
+    def next_start(self, last: datetime, interval: float, jitter: float = 0.0) -> datetime:
         """When the cycle after the one of ``last`` begins: ``interval`` seconds later, or when the providers wake.
 
         After a pause a share (``jitter``, 0 to 1) of the interval is added, so that not all instances ask at once.
@@ -65,9 +65,9 @@ class Schedule:
             return _at(today, LAST_LOOK) + late
         return self._next_probe(today) + late
 
-    def first_cycle(self, start: datetime, interval: float, jitter: float = 0.0) -> datetime:
+    def first_start(self, start: datetime, interval: float, jitter: float = 0.0) -> datetime:
         """When a service that starts at that moment begins: at once, or when the providers wake."""
-        return start if self.awake(start) else self.next_cycle(start, interval, jitter)
+        return start if self.awake(start) else self.next_start(start, interval, jitter)
 
     def fresh_since(self, now: datetime, silence: timedelta) -> datetime:
         """A quote last seen before this moment is stale now, if a provider may be silent for ``silence``.

@@ -39,7 +39,7 @@ from zlotick.model import (
 )
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import Fetched, ProviderChain
-from zlotick.service.ticker import Pace
+from zlotick.service.ticker import Ticker
 
 log = structlog.stdlib.get_logger("zlotick.service")
 
@@ -110,10 +110,10 @@ class Cycle:
         """The standing now of every symbol that is not simply fresh."""
         return self._staleness.standings(self._clock())
 
-    async def run(self, pace: Pace) -> None:
-        """Cycle for ever, at the moments that the pace gives."""
+    async def run(self, ticker: Ticker) -> None:
+        """Run cycles when the ticker says so, until cancelled."""
         while True:
-            await pace.next_turn(self._tell_market_status)
+            await ticker.next_turn(self._log_market_status)
             report = await self.run_once()
             while self._behind() and not report.error:  # ends: a step of a replay does
                 report = await self.run_once()
@@ -125,7 +125,7 @@ class Cycle:
         """
         log.info("Starting data update cycle", mark="🔄")
         started = time.perf_counter()
-        self._tell_market_status()
+        self._log_market_status()
         fetched: Fetched | None = None
         rejected: list[RejectedQuote] = []
         entry: Entry | None = None
@@ -192,12 +192,12 @@ class Cycle:
         return None if own else frozenset(self._symbols)
 
     async def _keep(self, rejected: Sequence[RejectedQuote]) -> None:
-        self._tell_rejected(rejected)
+        self._log_rejected(rejected)
         if not rejected:
             return
         await self._journal.keep_rejected(rejected)
 
-    def _tell_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
+    def _log_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
         """A provider may repeat a quote that is rejected at every cycle: told when it begins, not every time."""
         before, self._rejected = self._rejected, {(item.quote.symbol, item.reason) for item in rejected}
         if news := [item for item in rejected if (item.quote.symbol, item.reason) not in before]:
@@ -279,9 +279,9 @@ class Cycle:
             news = before is None or before.error != report.error
             (log.error if news else log.debug)("Update cycle failed", mark="❌", error=report.error)
         else:
-            self._tell_completed(report)
+            self._log_completed(report)
 
-    def _tell_completed(self, report: CycleReport) -> None:
+    def _log_completed(self, report: CycleReport) -> None:
         log.info(
             "Update cycle completed",
             mark="✅",
@@ -298,7 +298,7 @@ class Cycle:
     def _now_text(self) -> str:
         return utc_text(self._clock())
 
-    def _tell_market_status(self) -> None:
+    def _log_market_status(self) -> None:
         status = self._status_now()
         if status is self._market_status:
             return

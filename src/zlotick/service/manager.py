@@ -236,7 +236,7 @@ class RealTimeStreamManager:
         if not self.data_providers:
             remedy = "set providers.order, or append to data_providers"
             log.warning("No provider is enabled: no new quotes will come", mark="❌", remedy=remedy)
-        self._tasks.start(self.parts.cycle.run(self.parts.pace), "cycles")
+        self._tasks.start(self.parts.cycle.run(self.parts.ticker), "cycles")
 
     async def failed(self) -> None:
         """Wait until a task of the service fails; raises its error."""

@@ -20,7 +20,7 @@ from zlotick.market.validation import Validator
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
-from zlotick.service.ticker import Pace
+from zlotick.service.ticker import Ticker
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
 from zlotick.stores.questdb import QuestDBConnector
@@ -38,7 +38,7 @@ class Parts:
     symbols: set[str]  # the universe, and what providers add that define their own
     journal: SqliteJournal
     chain: ProviderChain
-    pace: Pace
+    ticker: Ticker
     cycle: Cycle
     update_interval: float  # seconds from the start of a cycle to the start of the next
     metrics: Metrics = field(default_factory=Metrics)
@@ -57,7 +57,7 @@ class Parts:
 
 def assemble(settings: Settings) -> Parts:
     """The parts that every run has. Nothing runs yet, and no file is opened."""
-    parts: Parts  # the chain, the pace and the cycle ask it later
+    parts: Parts  # read later, by the chain, the ticker and the cycle
     calendar, bus, providers = calendar_of(settings.market), EventBus(), list[StockDataProvider]()
     schedule, symbols = Schedule(calendar), set[str]()
     jump_limit = settings.providers.jump_limit_percent
@@ -87,7 +87,7 @@ def assemble(settings: Settings) -> Parts:
         symbols=symbols,
         journal=journal,
         chain=chain,
-        pace=Pace(
+        ticker=Ticker(
             lambda: parts.update_interval, schedule, chain.session_only, first_request=chain.first_request
         ),
         cycle=cycle,

@@ -18,7 +18,7 @@ LONGEST_SLEEP = 15.0
 """Seconds: a computer that slept through the night must notice the morning soon after it wakes."""
 
 
-class Pace:
+class Ticker:
     """The moments of the cycles, one after another: from start to start, a late cycle delays the next one.
 
     ``interval()`` is in seconds and may change at any time. While ``session_only()`` (no provider has news outside
@@ -37,7 +37,7 @@ class Pace:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         dice: random.Random | None = None,
     ) -> None:
-        self.next_cycle: datetime | None = None
+        self.due: datetime | None = None  # when the next cycle begins; None before the first
         self._interval = interval
         self._schedule = schedule
         self._session_only = session_only
@@ -46,36 +46,36 @@ class Pace:
         self._sleep = sleep
         self._dice = dice or random.SystemRandom()
         self._last: datetime | None = None  # when the last cycle began
-        self._pause_told: datetime | None = None
+        self._pause_logged: datetime | None = None
 
-    async def next_turn(self, meanwhile: Callable[[], None]) -> None:
-        """Return when the next cycle is due. ``meanwhile`` is called now and then as long as it is not."""
+    async def next_turn(self, on_idle: Callable[[], None]) -> None:
+        """Return when the next cycle is due. Calls ``on_idle`` at least every 15 s while waiting."""
         first, last, jitter = self._last is None, self._last or self._clock(), self._dice.random()
         while True:
             now = self._clock()
-            self.next_cycle = due = self._due(now, last, first, jitter)
+            self.due = due = self._next(now, last, first, jitter)
             # It is time, or the clock was set back: do not wait for it to come again.
             if not last <= now < due:
                 self._last = now
                 return
-            meanwhile()
-            self._tell_pause(last, due)
+            on_idle()
+            self._log_pause(last, due)
             await self._sleep(min((due - now).total_seconds(), LONGEST_SLEEP))
 
-    def _due(self, now: datetime, last: datetime, first: bool, jitter: float) -> datetime:
+    def _next(self, now: datetime, last: datetime, first: bool, jitter: float) -> datetime:
         """When the cycle after ``last`` begins; ``first``: there was none yet, ``last`` is our own start."""
         interval = self._interval()
         soonest = last if first else last + timedelta(seconds=interval)
         if not self._session_only():
             return soonest
-        next_cycle = self._schedule.first_cycle if first else self._schedule.next_cycle
-        due, question = next_cycle(last, interval, jitter), self._first_request(now)
+        next_start = self._schedule.first_start if first else self._schedule.next_start
+        due, question = next_start(last, interval, jitter), self._first_request(now)
         return min(due, max(soonest, question)) if question else due
 
-    def _tell_pause(self, last: datetime, due: datetime) -> None:
+    def _log_pause(self, last: datetime, due: datetime) -> None:
         """Once for each pause."""
-        if due - last > timedelta(seconds=self._interval()) and due != self._pause_told:
-            self._pause_told = due
+        if due - last > timedelta(seconds=self._interval()) and due != self._pause_logged:
+            self._pause_logged = due
             in_session = self._schedule.awake(due)  # else it is a first question
             text = closed_until(due) if in_session else f"No quote is known yet. Next try: {moment_text(due)}"
-            log.info(text, mark="🔄", next_cycle=utc_text(due))
+            log.info(text, mark="🔄", due=utc_text(due))

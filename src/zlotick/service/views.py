@@ -59,7 +59,7 @@ class GatewayView:
             origin=_origin(parts),
             delay_seconds=_delay_seconds(parts, rows),
             update_interval=parts.update_interval,
-            next_cycle=utc_text(parts.pace.next_cycle) if parts.pace.next_cycle else None,
+            next_cycle=utc_text(due) if (due := parts.ticker.due) else None,
             uptime=time.monotonic() - parts.started_at,
             pocketbase_url=parts.pocketbase.config.url if parts.pocketbase else None,
             has_history=parts.questdb is not None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from zlotick.cli.checks.machine import MB, Finding, Verdict, well
 from zlotick.cli.output.refusal_help import advice
-from zlotick.cli.output.tables import moment
+from zlotick.cli.output.tables import cycle_due, moment
 from zlotick.cli.status import ask
 from zlotick.config import Settings
 from zlotick.errors import AlreadyRunning, GatewayError, JournalError, RefusalReason, ZlotickError
@@ -109,7 +109,7 @@ def _not_asked(name: str, status: Status) -> Finding:
     """Its state is unknown: a warning, unless another provider answers in its place."""
     if any(row["symbols"] for row in status["providers"]):
         return well(name, "not asked yet: other providers answer")
-    due = status["next_cycle"]
+    due = cycle_due(status)
     again = f": next at {moment_text(utc_time(due))}" if due else ""
     remedy = f"To ask it now: zlotick providers try {name}"
     return Finding(name, Verdict.WARNING, f"not asked yet{again}", remedy)

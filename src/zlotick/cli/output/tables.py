@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from zlotick.telemetry.marks import shown, shown_json
 
@@ -21,6 +22,12 @@ def moment(text: str) -> str:
     from zlotick.market.calendar import WARSAW
 
     return f"{datetime.fromisoformat(text).astimezone(WARSAW):%Y-%m-%d %H:%M:%S} (Warsaw)"
+
+
+def cycle_due(answer: Mapping[str, Any]) -> str | None:
+    """The time of the next cycle in an answer of the gateway; None if it is not known yet."""
+    due: str | None = answer["next_cycle"]
+    return due
 
 
 def json_text(value: object) -> str:

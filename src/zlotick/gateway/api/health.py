@@ -7,9 +7,9 @@ import html
 import msgspec
 from aiohttp import web
 
-from zlotick.gateway.api.responses import HealthReport, Live, Providers, Ready
+from zlotick.gateway.api.responses import HealthReport, Live, Ready
 from zlotick.gateway.http.routes import NEVER_STORED, Handler, Route, json, refused
-from zlotick.gateway.protocol.messages import shown
+from zlotick.gateway.protocol.messages import Providers, shown
 from zlotick.gateway.status import Answers
 from zlotick.model import Origin
 from zlotick.telemetry.health import Health, assess
@@ -65,8 +65,7 @@ class HttpApi:
 
     async def providers(self, _: web.Request) -> web.Response:
         """The scoreboard: how each source is, in the order of asking."""
-        now = self._answers.service.status()
-        return json(Providers(now.next_cycle, now.providers))
+        return json(self._answers.providers())
 
     async def page(self, request: web.Request) -> web.Response:
         """A page for people who open the port in a browser, where the board was not built."""

@@ -8,7 +8,7 @@ import msgspec
 
 from zlotick.gateway.protocol.messages import AlertTold, Message
 from zlotick.market.queries import Interval, StoredCandle
-from zlotick.model import MarketStatus, Position, ProviderRow, StaleReason, StockUpdate
+from zlotick.model import MarketStatus, Position, StaleReason, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
 
 
@@ -69,13 +69,6 @@ class Symbols(msgspec.Struct, frozen=True):
 
     count: int
     symbols: list[Symbol]
-
-
-class Providers(msgspec.Struct, frozen=True):
-    """The scoreboard: how each source is, in the order of asking."""
-
-    next_cycle: str | None
-    providers: list[ProviderRow]
 
 
 class Quote(StockUpdate, frozen=True, kw_only=True):

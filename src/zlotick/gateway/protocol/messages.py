@@ -259,6 +259,13 @@ class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
     id: RequestId | UnsetType = UNSET
 
 
+class Providers(msgspec.Struct, frozen=True):
+    """The scoreboard alone, over HTTP: how each provider is, in the order of asking."""
+
+    next_cycle: str | None
+    providers: list[ProviderRow]
+
+
 class SubscriptionState(msgspec.Struct, frozen=True, kw_only=True):
     """The whole subscription in force, defaults filled in."""
 
