@@ -1,4 +1,4 @@
-"""The guide prints ``@dataclass``; ours are msgspec Structs, for their speed. This makes ``dataclasses`` see them as its own."""
+"""Makes msgspec Structs look like dataclasses: the guide uses ``@dataclass``, zlotick Structs for their speed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import msgspec
 
 
 class _Fields:
-    """``cls.__dataclass_fields__``, made when first asked for: a Struct knows its fields after its class body only."""
+    """``cls.__dataclass_fields__``, made on first use: a Struct has its fields only after its class body."""
 
     def __get__(self, _: object, owner: type[msgspec.Struct]) -> dict[str, dataclasses.Field[Any]]:
         return _fields(owner)
 
 
 class Dataclassed:
-    """Beside ``msgspec.Struct`` as a base: ``fields``, ``asdict``, ``replace`` and ``is_dataclass`` work with the class."""
+    """A base next to ``msgspec.Struct``: ``fields``, ``asdict``, ``replace`` and ``is_dataclass`` work with the class."""
 
     __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = _Fields()  # type: ignore[assignment]  # gives it
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = _Fields()  # type: ignore[assignment]  # a descriptor that returns it
 
 
 @cache
@@ -30,9 +30,9 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, dataclasses.Field[Any]]:
     return {one.name: one for one in dataclasses.fields(made)}
 
 
-def _field(told: msgspec.structs.FieldInfo) -> Any:
-    if told.default is not msgspec.NODEFAULT:
-        return dataclasses.field(default=told.default)
-    if told.default_factory is not msgspec.NODEFAULT:
-        return dataclasses.field(default_factory=told.default_factory)
+def _field(info: msgspec.structs.FieldInfo) -> Any:
+    if info.default is not msgspec.NODEFAULT:
+        return dataclasses.field(default=info.default)
+    if info.default_factory is not msgspec.NODEFAULT:
+        return dataclasses.field(default_factory=info.default_factory)
     return dataclasses.field()

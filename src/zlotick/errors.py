@@ -2,15 +2,15 @@
 
     ZlotickError
     ├── ConfigError            the settings are wrong; ``problems`` lists every one of them
-    ├── Transient              will pass: retry with backoff
-    │   ├── TableAbsent        a table or view of a store is gone and is made again; clients may be told
+    ├── Transient              temporary: retry with backoff
+    │   ├── TableAbsent        a table or view of a store is missing and is being made again; its message may go to clients
     │   └── Refusal            a provider's typed "no", with its reason
-    ├── Fatal                  will not pass by itself: say so, retry rarely
+    ├── Fatal                  permanent until a person acts: report it, retry rarely
     ├── JournalError           the journal cannot be opened or written
     │   ├── AlreadyRunning     another process owns this data directory
     │   └── JournalReplaced    its file was removed or replaced while in use: only a restart helps
-    ├── AlertError             the book of alerts cannot be opened or written
-    │   └── AlertDiskError     its disk refuses: it may pass
+    ├── AlertError             the store of alerts cannot be opened or written
+    │   └── AlertDiskError     its disk is full or not writable: may be temporary
     ├── EmbeddedError          an embedded server cannot be provisioned or started
     ├── GatewayError           the gateway cannot listen where it should
     ├── ReplayError            a replay file is unreadable; names the file and the line
@@ -27,7 +27,7 @@ from enum import StrEnum
 
 
 class ZlotickError(Exception):
-    """The base of all."""
+    """The base of all errors of zlotick."""
 
 
 class ConfigError(ZlotickError):
@@ -39,19 +39,19 @@ class ConfigError(ZlotickError):
 
 
 class Transient(ZlotickError):
-    """Will pass: a time-out, a refused connection, a full disk. Retry with backoff."""
+    """Temporary: a time-out, a refused connection, a full disk. Retry with backoff."""
 
 
 class TableAbsent(Transient):
-    """A table or view of ours is gone from a store, and is made again. The message names no host and no query."""
+    """A table or view is missing from a store and is being made again. The message names no host and no query."""
 
 
 class Fatal(ZlotickError):
-    """Will not pass by itself: bad credentials, a foreign schema. Say so, retry rarely."""
+    """Permanent until a person acts: bad credentials, a foreign schema. Report it, retry rarely."""
 
 
 class RefusalReason(StrEnum):
-    """Why a provider said no (shared vocabulary of all providers)."""
+    """Why a provider refused; the same reasons for all providers."""
 
     CHALLENGE = "challenge"
     API_KEY = "api_key"
@@ -68,8 +68,8 @@ class RefusalReason(StrEnum):
 class Refusal(Transient):
     """A provider's typed "no", never an empty result.
 
-    ``retry_after`` is the source's own word on when to ask again, in seconds, when it gave one. ``clock_skew`` is our
-    clock minus the source's, where the answer told it: a wrong clock is often the very reason.
+    ``retry_after`` is the provider's own wish for the next request, in seconds. ``clock_skew`` is our clock minus the
+    provider's, if the answer has it: a wrong clock is often the cause.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class AlreadyRunning(JournalError):
 
 
 class JournalReplaced(JournalError):
-    """The journal's file was removed or replaced while in use: what is written would be lost with the process."""
+    """The journal's file was removed or replaced while in use: further writes would be lost."""
 
 
 class AlertError(ZlotickError):
-    """The book of alerts cannot be opened, read or written."""
+    """The store of alerts cannot be opened, read or written."""
 
 
 class AlertDiskError(AlertError):
-    """Its disk refuses, for lack of space or permission: it may pass."""
+    """Its disk is full or not writable: may be temporary."""
 
 
 class EmbeddedError(ZlotickError):

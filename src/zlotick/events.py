@@ -1,4 +1,4 @@
-"""The event bus: who publishes does not know who listens, and a failing or slow handler harms nobody.
+"""The event bus: publishers and subscribers are decoupled, and a failing or slow handler affects no other.
 
 Every subscription has its own bounded queue and its own task, so events reach a handler in order while
 a stuck handler only loses its own oldest events (counted in ``dropped``).
@@ -25,7 +25,7 @@ Handler = Callable[[Any], Any]
 """Takes the event's data; may be a coroutine function."""
 
 
-class Subscription:
+class EventSubscription:
     """One handler's queue and the task that feeds it. ``cancel()`` ends it."""
 
     def __init__(self, event_type: str, handler: Handler, *, max_queue: int, handler_timeout: float) -> None:
@@ -38,7 +38,7 @@ class Subscription:
         self._task = asyncio.create_task(self._run(), name=f"event handler of {event_type}")
 
     def put(self, data: Any) -> None:
-        """Queue one event; the oldest gives way when the handler is too far behind."""
+        """Queue one event; drops the oldest when the queue is full (slow consumer)."""
         if self._queue.full():
             self._queue.get_nowait()
             self._queue.task_done()
@@ -46,11 +46,11 @@ class Subscription:
         self._queue.put_nowait(data)
 
     async def drained(self) -> None:
-        """Return when every queued event was handled."""
+        """Wait until every queued event is handled."""
         await self._queue.join()
 
     async def cancel(self) -> None:
-        """Stop at once; what is queued is forgotten."""
+        """Stop at once; queued events are dropped."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -74,7 +74,7 @@ class Subscription:
 
 
 class EventBus:
-    """Decoupled communication inside one process."""
+    """Publish and subscribe inside one process."""
 
     def __init__(
         self,
@@ -88,17 +88,17 @@ class EventBus:
         self._handler_timeout = handler_timeout
         self._publish_timeout = publish_timeout
         self._max_queue = max_queue
-        self._subscriptions: dict[str, list[Subscription]] = {}
+        self._subscriptions: dict[str, list[EventSubscription]] = {}
 
-    async def subscribe(self, event_type: str, handler: Handler) -> Subscription:
+    async def subscribe(self, event_type: str, handler: Handler) -> EventSubscription:
         """Call ``handler(data)`` for every event of the type, in order, until the subscription is cancelled."""
-        subscription = Subscription(
+        subscription = EventSubscription(
             event_type, handler, max_queue=self._max_queue, handler_timeout=self._handler_timeout
         )
         self._subscriptions.setdefault(event_type, []).append(subscription)
         return subscription
 
-    async def unsubscribe(self, subscription: Subscription) -> None:
+    async def unsubscribe(self, subscription: EventSubscription) -> None:
         """End one subscription. Safe to call twice, and after a close."""
         subscriptions = self._subscriptions.get(subscription.event_type, [])
         if subscription in subscriptions:
@@ -106,7 +106,7 @@ class EventBus:
         await subscription.cancel()
 
     def has_subscribers(self, event_type: str) -> bool:
-        """Whether anybody listens: the cycle builds no events for nobody."""
+        """Whether there are subscribers: without any, the cycle builds no events."""
         return bool(self._subscriptions.get(event_type))
 
     def emit(self, event_type: str, data: Any) -> None:
@@ -117,13 +117,13 @@ class EventBus:
     async def publish(self, event_type: str, data: Any) -> None:
         """Publish and give the handlers a moment (``publish_timeout``) to finish.
 
-        A handler that needs longer goes on by itself. Inside a handler use :meth:`emit`.
+        A handler that needs longer goes on in the background. Inside a handler use :meth:`emit`.
         """
         self.emit(event_type, data)
         await self._drained(self._subscriptions.get(event_type, ()), self._publish_timeout)
 
     async def close(self, timeout: float = 2.0) -> None:  # noqa: ASYNC109  the deadline of a step of stop()
-        """Let the handlers finish what is queued, at most ``timeout`` seconds, then end all."""
+        """Let the handlers finish the queued events, for at most ``timeout`` seconds, then stop them."""
         everyone = [sub for subs in self._subscriptions.values() for sub in subs]
         self._subscriptions.clear()
         await self._drained(everyone, timeout)
@@ -131,7 +131,7 @@ class EventBus:
             await subscription.cancel()
 
     @staticmethod
-    async def _drained(subscriptions: Iterable[Subscription], within: float) -> None:
+    async def _drained(subscriptions: Iterable[EventSubscription], within: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await asyncio.gather(*(subscription.drained() for subscription in subscriptions))

@@ -1,4 +1,4 @@
-"""The values that flow through the house: quotes, batches, positions, states. Frozen, no I/O.
+"""The values that flow through zlotick: quotes, batches, positions, states. Frozen, no I/O.
 
 Times are ISO 8601 text in UTC with milliseconds and ``Z`` (``2025-11-06T20:23:56.000Z``). All have the
 same width, so text order is time order. :func:`utc_text` and :func:`utc_time` convert.
@@ -16,7 +16,7 @@ from zlotick.dataclassed import Dataclassed
 
 
 class MarketStatus(StrEnum):
-    """What the Warsaw market is doing, in the guide's words (hours: Europe/Warsaw)."""
+    """The state of the Warsaw market, in the guide's words (hours: Europe/Warsaw)."""
 
     PRE_MARKET = "pre_market"  # 8:00-9:00
     OPEN = "open"  # 9:00-17:00
@@ -38,17 +38,17 @@ class ConnectionStatus(StrEnum):
 
 
 class Origin(StrEnum):
-    """What a quote may be called. It belongs to the quote and travels with it."""
+    """The label of a quote, by age and origin. It is stored and sent with the quote."""
 
     LIVE = "live"
     DELAYED = "delayed"
-    END_OF_DAY = "end_of_day"  # a day's close, told after the session
+    END_OF_DAY = "end_of_day"  # a day's close, published after the session
     REPLAYED = "replayed"
     SIMULATED = "simulated"
 
     @property
     def ages(self) -> bool:
-        """Whether its quotes grow old with our clock: replayed and simulated ones have a time of their own."""
+        """Whether its quotes age with our clock; replayed and simulated ones have a time of their own."""
         return self not in (Origin.REPLAYED, Origin.SIMULATED)
 
 
@@ -56,7 +56,7 @@ class Review(StrEnum):
     """How a quote that looked doubtful came to be accepted."""
 
     CONFIRMED = "confirmed"  # an unlikely value that was repeated, or that another provider reported too
-    CORRECTED = "corrected"  # takes back a value that was published before: a cancelled trade, a wrong volume
+    CORRECTED = "corrected"  # withdraws a published value: a cancelled trade, a wrong volume
 
 
 class StaleReason(StrEnum):
@@ -78,14 +78,14 @@ class Standing(msgspec.Struct, frozen=True):
     """
 
     stale: bool
-    reason: StaleReason | None  # None: the newest answer had its quote
+    reason: StaleReason | None  # None: the newest answer has its quote
 
 
 FRESH = Standing(stale=False, reason=None)
 
 
 class StockUpdate(Dataclassed, msgspec.Struct, frozen=True, omit_defaults=False):
-    """A quote: what is known of one stock at a moment. The guide's eleven fields, then ours.
+    """A quote: one stock at one moment. The guide's eleven fields, then zlotick's.
 
     Prices are PLN, ``volume`` is shares since the session began, ``change`` is against ``previous_close``
     (the reference price). An unknown number is ``None``, never 0.
@@ -105,14 +105,14 @@ class StockUpdate(Dataclassed, msgspec.Struct, frozen=True, omit_defaults=False)
     previous_close: float | None = None
     exchange_time: str | None = None
     received_at: str | None = None  # the time of observation
-    delay_seconds: int | None = None  # how far the source runs behind the exchange, by its own word
-    origin: Origin | None = None  # None only in journals written before 0.2 and in what a provider returns
-    review: Review | None = None  # None: nothing about it was doubtful
+    delay_seconds: int | None = None  # the delay behind the exchange that the provider states
+    origin: Origin | None = None  # None only in old journals and in what a provider returns
+    review: Review | None = None  # None: it was never doubtful
 
     def traded(self) -> tuple[object, ...]:
-        """What was traded: a quote is recorded only when something of this changed."""
-        told = (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
-        return (*told, self.previous_close)  # a reference price may be corrected without a trade
+        """The traded values: a quote is recorded only when one of these changed."""
+        values = (self.price, self.volume, self.high, self.low, self.open, self.exchange_time)
+        return (*values, self.previous_close)  # a reference price may be corrected without a trade
 
 
 _KNOWN_ORIGINS = {
@@ -123,12 +123,12 @@ _KNOWN_ORIGINS = {
 
 
 def origin_of_source(data_source: str) -> Origin:
-    """What the quotes of a source may be called where they do not say it themselves: delayed, if in doubt."""
+    """The origin for quotes without one: by provider, else delayed."""
     return _KNOWN_ORIGINS.get(data_source, Origin.DELAYED)
 
 
 def labelled(quote: StockUpdate) -> StockUpdate:
-    """The quote with its origin. Journals and tables written before 0.2 did not store it."""
+    """The quote with its origin. Early journals and tables did not store it."""
     if quote.origin is not None:
         return quote
     return msgspec.structs.replace(quote, origin=origin_of_source(quote.data_source))
@@ -157,7 +157,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class RejectedQuote(msgspec.Struct, frozen=True):
-    """A quote that validation refused: kept for inspection, never published."""
+    """A quote that validation rejected: kept for inspection, never published."""
 
     reason: str
     detail: str
@@ -176,7 +176,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class CycleReport(msgspec.Struct, frozen=True):
-    """What one cycle did. ``quotes`` are the values now in force, of every symbol known so far."""
+    """The result of one cycle. ``quotes`` are the values now in force, of every symbol known so far."""
 
     timestamp: str
     duration_seconds: float
@@ -184,14 +184,14 @@ class CycleReport(msgspec.Struct, frozen=True):
     rejected: int
     changed: int
     market_status: str
-    market_time: datetime  # the moment the market is at: a replay's quotes have the replayed one
+    market_time: datetime  # the present moment of the market; in a replay the replayed one
     entry: Entry | None  # None when nothing changed
     position: Position  # of the last recorded batch
     quotes: dict[str, StockUpdate]
     rejected_by: dict[str, int] = {}  # how many for each reason
-    error: str | None = None  # why nothing could be fetched or recorded; the quotes are then the old ones
+    error: str | None = None  # why fetching or recording failed; ``quotes`` are then the old ones
     unrecorded: bool = False  # the error is the journal's: nothing can be recorded or sent
-    standings: dict[str, Standing] = {}  # of the symbols that are not simply fresh
+    standings: dict[str, Standing] = {}  # of the symbols that are not fresh
 
 
 class ProviderRow(msgspec.Struct, frozen=True):
@@ -199,20 +199,20 @@ class ProviderRow(msgspec.Struct, frozen=True):
 
     name: str
     status: ConnectionStatus
-    kind: str = "delayed"  # what its quotes may be called: live, delayed, simulated or replayed
-    delay_seconds: int | None = None  # how far it runs behind the exchange, by its own word
-    interval_seconds: float = 0.0  # between two questions; 0: every cycle
-    symbols: int = 0  # how many the last cycle took from it
+    kind: str = "delayed"  # the label of its quotes: live, delayed, simulated or replayed
+    delay_seconds: int | None = None  # its stated delay behind the exchange
+    interval_seconds: float = 0.0  # between two requests; 0: every cycle
+    symbols: int = 0  # how many it gave to the last cycle
     since: str | None = None  # when its status, or the reason of its refusal, last changed
     last_success: str | None = None  # its last good fetch
     last_refusal: str | None = None
     refusal_reason: str | None = None  # of the refusal in force; None when its last answer was good
     refusal_detail: str | None = None  # in plain words
     next_attempt: str | None = None  # when it is asked again after the refusal in force
-    budget_left: int | None = None  # requests that it still grants today
+    budget_left: int | None = None  # requests left today
     refusals: dict[str, int] = {}  # how many since the start, by reason
-    clock_skew_seconds: float | None = None  # our clock minus its Date header; None: it does not tell
-    newest_trade: str | None = None  # of its whole last answer; None: it does not tell
+    clock_skew_seconds: float | None = None  # our clock minus its Date header; None: unknown
+    newest_trade: str | None = None  # of its whole last answer; None: unknown
 
 
 class AlertCondition(StrEnum):
@@ -226,7 +226,7 @@ class AlertCondition(StrEnum):
     VOLUME_ABOVE = "volume_above"  # shares since the session began
     NEW_HIGH = "new_high"  # of the day
     NEW_LOW = "new_low"
-    STALE = "stale"  # the source says nothing new of the stock
+    STALE = "stale"  # the quote is out of date
     PHASE = "phase"  # the market entered a phase
 
 
@@ -234,23 +234,23 @@ Severity = Literal["info", "warning", "critical"]
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A question asked of every validated quote. Checked where it is read: config file or PocketBase."""
+    """A condition evaluated for every validated quote. Checked where it is read: config file or PocketBase."""
 
-    id: str  # its name for a rule of the config file, the record's id for one of PocketBase
+    id: str  # the name for a rule of the config file, the record id for one of PocketBase
     condition: AlertCondition
-    symbols: tuple[str, ...] | None = None  # None: all; means nothing for a phase
+    symbols: tuple[str, ...] | None = None  # None: all; unused for a phase
     threshold: float | None = None  # None where the condition has none
     phase: str | None = None  # which phase; None: any
     name: str = ""  # for people; empty: made of the condition
     severity: Severity = "info"
     cooldown: float = 0.0  # seconds of market time after an alert in which the stock raises no further one
-    once: bool = False  # a rule that has spoken of a stock is done with it
-    expires: str | None = None  # from this moment on it is asked no more
-    user: str | None = None  # whose rule it is: a record id of PocketBase's users; None: everybody's
+    once: bool = False  # at most one alert for each stock, ever
+    expires: str | None = None  # not evaluated from this moment on
+    user: str | None = None  # its owner, a record id of PocketBase's users; None: of the settings, for all
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that came true. Recorded once for each crossing, before anybody is told."""
+    """A condition that became true. Recorded once for each crossing, before it is sent."""
 
     id: str  # 15 of a-z and 0-9, made of rule, symbol and the quote's place in the journal: the same crossing has the same id
     rule: str  # the rule's id
@@ -262,12 +262,12 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     message: str  # one sentence for people
     triggered_at: str  # the moment of the quote, not of the evaluation
-    origin: str  # what the quote may be called: live, delayed, end_of_day, replayed or simulated
-    user: str | None = None  # whose it is; None: everybody's
+    origin: str  # the label of the quote: live, delayed, end_of_day, replayed or simulated
+    user: str | None = None  # the owner of the rule; None: for all
 
 
 class UnusableRule(msgspec.Struct, frozen=True):
-    """A rule of PocketBase that is not asked, and why."""
+    """A rule of PocketBase that is not evaluated, and why."""
 
     id: str
     name: str
@@ -276,7 +276,7 @@ class UnusableRule(msgspec.Struct, frozen=True):
 
 
 class AlertsSeen(msgspec.Struct, frozen=True):
-    """What a user may see of alerts, or what everybody's are."""
+    """The alerts and unusable rules that a user may see, or all of them."""
 
     alerts: list[Alert]  # newest first
     unusable: list[UnusableRule] = []
@@ -301,12 +301,12 @@ def utc_time(text: str) -> datetime:
 
 
 def utc_now() -> datetime:
-    """The present moment: the clock of the real world, which tests and replays replace."""
+    """The present moment. Tests and replays use other clocks."""
     return datetime.now(UTC)
 
 
 def now_text() -> str:
-    """The present moment, canonical."""
+    """The present moment as canonical text."""
     return utc_text(utc_now())
 
 
