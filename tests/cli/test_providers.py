@@ -172,11 +172,9 @@ async def test_a_source_of_one_symbol_a_request_is_asked_for_one(capsys: pytest.
         assert len(stub.requests) == 1
 
 
-async def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        await asyncio.to_thread(cli.main, ["providers", "try", "reuters"])
-    assert caught.value.code == 2
-    assert "reuters" in capsys.readouterr().err
+async def test_an_unknown_provider_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await asyncio.to_thread(cli.main, ["providers", "try", "reuters"]) == 2
+    assert "'reuters' is not a provider: there are gpw, bankier" in capsys.readouterr().err
 
 
 EVIL = "\x1b]0;PWNED\x07\x1b[31m\u202egnp\n✅ all is well"

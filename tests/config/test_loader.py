@@ -99,13 +99,13 @@ def test_every_problem_of_every_source_in_one_report():
         "gateway.port = 99999: must be a whole number from 1 to 65535 (given.toml:4)",
         "gatewy: unknown section; did you mean 'gateway'? (given.toml:5)",
         "questdb.mode = 'embeded': must be auto | embedded | external | off; did you mean 'embedded'? (given.toml:8)",
-        "providers.order = ['reply']: must be a list of alpha_vantage | bankier | gpw | replay | simulator | stooq | yahoo, such as [\"gpw\", \"bankier\"]; did you mean 'replay'? (given.toml:12)",
         "ZLOTICK_GATEWY__PORT: unknown environment variable; did you mean 'ZLOTICK_GATEWAY__PORT'?",
         'universe.extra = \'PKN\': must be a list of text, such as ["a", "b"] (environment ZLOTICK_UNIVERSE__EXTRA)',
         "gateway.prot: unknown option; did you mean 'gateway.port'? (--set)",
         "gateway.port: must be section.key=value (--set)",
         "pocketbase.admin_password: must have at least 8 characters: PocketBase requires them (environment ZLOTICK_POCKETBASE__ADMIN_PASSWORD_FILE)",
         "journal.keep_mb = 9999: must be at most journal.budget_mb (4096) (given.toml:10)",
+        "providers.order = ['reply']: must hold providers: 'reply' is not one of gpw, bankier, stooq, alpha_vantage, yahoo, replay, simulator; did you mean 'replay'? (given.toml:12)",
     ]
 
 
@@ -118,7 +118,7 @@ def test_every_problem_of_every_source_in_one_report():
         ('universe.extra=["abs"]', "must hold tickers: 'abs' is not a valid ticker (1 to 16 capital letters and digits); did you mean 'ABS'? (--set)"),
         ("service.profile=Moj profil", "must be 1 to 32 lower-case letters, digits, _ or - (--set)"),
         ("gateway.tls_key=given.toml", "gateway.tls_key = given.toml: must come with gateway.tls_certificate: TLS needs both, or neither (--set)"),
-        ('providers.order=["alpha_vantage"]', "providers.alpha_vantage.api_key: must be set where providers.order has alpha_vantage: it answers nothing without a key (--set)"),
+        ('providers.order=["alpha_vantage"]', "providers.alpha_vantage.api_key: must be set where providers.order has alpha_vantage: it answers nothing without it (--set)"),
     ],
 )  # fmt: skip
 def test_what_users_get_wrong_is_told_in_words(assignment, told):

@@ -20,7 +20,7 @@ from tests.providers.web import gpw_page
 from tests.providers.web import stub as play
 from tests.providers.web.stub import Reply, Seen, StubSource
 
-from zlotick.config import BankierConfig, GpwConfig, WebSourceConfig
+from zlotick.config import BankierConfig, GpwConfig, WebProviderConfig
 from zlotick.events import DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market.calendar import WARSAW, Calendar
@@ -170,7 +170,7 @@ class House:
         self.events: dict[str, list[dict[str, Any]]] = {MARKET_STATUS: [], DATA_PROVIDER_STATUS: []}
         gpw_config, bankier_config = GpwConfig(base_url=gpw.url), BankierConfig(base_url=bankier.url)
 
-        def web(config: WebSourceConfig) -> HttpWeb:
+        def web(config: WebProviderConfig) -> HttpWeb:
             return HttpWeb(config, user_agent="zlotick tests", clock=world.clock)
 
         self.chain = ProviderChain(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 5.0
 
-Name = Literal["gpw", "bankier", "stooq", "alpha_vantage", "yahoo", "replay", "simulator"]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document.")]
 
 providers = App(name="providers")
@@ -43,7 +42,7 @@ def show(*, as_json: AsJson = False, settings: SettingsOptions = NO_OPTIONS) -> 
 
 @providers.command(name="try")
 def try_(
-    name: Annotated[Name, Parameter(help="The provider, as in providers.order.")],
+    name: Annotated[str, Parameter(help="The provider, as in providers.order.")],
     *,
     as_json: AsJson = False,
     settings: SettingsOptions = NO_OPTIONS,
@@ -64,7 +63,7 @@ def try_(
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.stderr))
     loaded = settings.load().settings
     universe = load(loaded.universe)
-    provider = build(name, loaded, universe)
+    [provider, *_] = build(name, loaded, universe)
     try:
         quotes = asyncio.run(_fetch(provider, universe, loaded.providers.timeout))
     except Refusal as refusal:
@@ -132,10 +131,10 @@ def _row_told(row: dict[str, Any]) -> Iterable[str]:
         yield "   The provider has a bug: see the log."
 
 
-# One question
+# One request
 
 
-async def _fetch(provider: StockDataProvider, universe: Universe, timeout: float) -> list[StockUpdate]:  # noqa: ASYNC109  the deadline of the one question
+async def _fetch(provider: StockDataProvider, universe: Universe, timeout: float) -> list[StockUpdate]:  # noqa: ASYNC109  the deadline of the one request
     """Its quotes, with one request if possible. Raises Refusal."""
     size = provider.capabilities.batch_size
     try:

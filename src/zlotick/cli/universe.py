@@ -79,7 +79,7 @@ def check(
 
     settings = options.load().settings
     stocks = load(settings.universe)
-    gpw = build("gpw", settings, stocks)
+    [gpw] = build("gpw", settings, stocks)
     assert isinstance(gpw, GpwProvider)
     differences = compare(stocks, _plausible(stocks, asyncio.run(_listed(gpw))))
     for difference in differences:

@@ -3,26 +3,30 @@
 from zlotick.config.alerts import AlertRuleConfig, AlertsConfig
 from zlotick.config.loader import LoadedSettings, load, value_of
 from zlotick.config.options import Option, describe, fields_of, options, sections
-from zlotick.config.secrets import DefaultSecret, Secret
-from zlotick.config.settings import (
+from zlotick.config.providers import (
     AlphaVantageConfig,
     BankierConfig,
-    GatewayConfig,
+    CustomProviderConfig,
     GpwConfig,
+    ProviderConfig,
+    ProvidersConfig,
+    ReplayConfig,
+    SimulatorConfig,
+    StooqConfig,
+    WebProviderConfig,
+    YahooConfig,
+)
+from zlotick.config.secrets import DefaultSecret, Secret
+from zlotick.config.settings import (
+    GatewayConfig,
     JournalConfig,
     MarketConfig,
     PocketbaseConfig,
-    ProvidersConfig,
     QuestDBConfig,
-    ReplayConfig,
     ServerMode,
     ServiceConfig,
     Settings,
-    SimulatorConfig,
-    StooqConfig,
     UniverseConfig,
-    WebSourceConfig,
-    YahooConfig,
 )
 
 __all__ = [
@@ -30,6 +34,7 @@ __all__ = [
     "AlertsConfig",
     "AlphaVantageConfig",
     "BankierConfig",
+    "CustomProviderConfig",
     "DefaultSecret",
     "GatewayConfig",
     "GpwConfig",
@@ -38,6 +43,7 @@ __all__ = [
     "MarketConfig",
     "Option",
     "PocketbaseConfig",
+    "ProviderConfig",
     "ProvidersConfig",
     "QuestDBConfig",
     "ReplayConfig",
@@ -48,7 +54,7 @@ __all__ = [
     "SimulatorConfig",
     "StooqConfig",
     "UniverseConfig",
-    "WebSourceConfig",
+    "WebProviderConfig",
     "YahooConfig",
     "describe",
     "fields_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
@@ -11,13 +12,12 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
 from zlotick.config.alert_checks import TICKER, alerts, did_you_mean
 from zlotick.config.gateway_checks import admission
 from zlotick.config.options import Violation
+from zlotick.config.providers import WebProviderConfig, built_in
 from zlotick.config.secrets import DefaultSecret
-from zlotick.config.settings import Settings, WebSourceConfig
+from zlotick.config.settings import Settings
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
@@ -144,21 +144,46 @@ def _is_day(text: str) -> bool:
 
 
 def _providers(s: Settings) -> Iterator[Violation]:
-    for name, source in msgspec.structs.asdict(s.providers).items():
-        if isinstance(source, WebSourceConfig) and not _address(source.base_url):
+    order, known = s.providers.order, s.providers.by_name()
+    yield from _custom(s)
+    for name in built_in():
+        config = known[name]
+        if isinstance(config, WebProviderConfig) and not _address(config.base_url):
             must = "must be an address such as https://mirror.example.org, without user and password in it"
             yield (f"providers.{name}.base_url",), must
-    if len(set(s.providers.order)) < len(s.providers.order):
-        yield ("providers.order",), "must name each provider once"
-    if "alpha_vantage" in s.providers.order and not s.providers.alpha_vantage.api_key:
-        names = ("providers.alpha_vantage.api_key", "providers.order")
-        yield names, "must be set where providers.order has alpha_vantage: it answers nothing without a key"
-    unreal = {"replay", "simulator"} & set(s.providers.order)
-    if unreal and len(s.providers.order) > 1:
+    if unknown := [name for name in order if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         yield (
             ("providers.order",),
-            f"must not mix {min(unreal)} with another provider: quotes that are not live stay apart",
+            f"must hold providers: {unknown[0]!r} is not one of {', '.join(known)}{hint}",
         )
+    if len(set(order)) < len(order):
+        yield ("providers.order",), "must name each provider once"
+    for name in filter(known.__contains__, order):
+        for field in known[name].required:
+            if not getattr(known[name], field):
+                must = f"must be set where providers.order has {name}: it answers nothing without it"
+                yield (f"providers.{name}.{field}", "providers.order"), must
+    alone = sorted(name for name in order if name in known and known[name].alone)
+    if alone and len(order) > 1:
+        yield (
+            ("providers.order",),
+            f"must not mix {alone[0]} with another provider: quotes that are not live stay apart",
+        )
+
+
+def _custom(s: Settings) -> Iterator[Violation]:
+    seen = set(built_in())
+    for number, one in enumerate(s.providers.custom, 1):
+        place = f"providers.custom[{number}]"
+        if not one.name:
+            yield (f"{place}.name",), "must be set, such as 'mine'"
+        elif one.name in seen:
+            yield (f"{place}.name",), "must be unique: another provider has this name"
+        if not one.use:
+            yield (f"{place}.use",), "must be set, such as 'mine.py:MyProvider'"
+        seen.add(one.name)
 
 
 def _paths(s: Settings) -> Iterator[Violation]:

@@ -18,7 +18,8 @@ import msgspec
 import msgspec.inspect as mi
 
 from zlotick.config.secrets import Secret
-from zlotick.config.settings import WORDS, Settings
+from zlotick.config.settings import Settings
+from zlotick.config.words import WORDS
 
 ENV_PREFIX = "ZLOTICK_"
 

@@ -13,15 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from zlotick.config.alerts import AlertsConfig
+from zlotick.config.providers import ProvidersConfig
 from zlotick.config.secrets import DefaultSecret, Secret, keep_secret
+from zlotick.config.words import ADDRESS, WORDS
 from zlotick.dataclassed import Dataclassed
 
-WORDS = "words"
-"""The key under which a pattern is described in words."""
-
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", extra={WORDS: "a day such as 2018-11-12"})]
-_ADDRESS = Meta(pattern="^https?://", extra={WORDS: "an address that begins with http:// or https://"})
-_MAYBE_DAY = Meta(pattern=r"^$|^\d{4}-\d\d-\d\d$", extra={WORDS: "a day such as 2025-04-30, or empty"})
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Name = Annotated[str, Meta(min_length=1)]
 ServerMode = Literal["auto", "embedded", "external", "off"]
@@ -96,7 +93,7 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
 class PocketbaseConfig(Dataclassed, msgspec.Struct):
     """Where PocketBase is, and which one to use."""
 
-    url: Annotated[str, _ADDRESS, Meta(description="PocketBase address")] = "http://localhost:8090"
+    url: Annotated[str, ADDRESS, Meta(description="PocketBase address")] = "http://localhost:8090"
     admin_email: Annotated[Name, Meta(description="superuser's e-mail, for the set-up only")] = (
         "admin@example.com"
     )
@@ -214,111 +211,6 @@ class MarketConfig(msgspec.Struct, kw_only=True):
     extra_open: Annotated[
         list[Day], Meta(description="days on which GPW trades although its rules say it is closed")
     ] = []
-
-
-class WebSourceConfig(msgspec.Struct, kw_only=True):
-    """What is common to the sources on the web."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address; a mirror or a test server may stand in")]
-    interval: Annotated[
-        float, Meta(gt=0, description="seconds between two requests, never less than the source's floor")
-    ] = 60
-    timeout: Annotated[float, Meta(gt=0, le=120, description="seconds for one request")] = 10
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 4_194_304
-
-
-class GpwConfig(WebSourceConfig, kw_only=True):
-    """The exchange's own quotation table, about 15 minutes delayed: the live primary."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.gpw.pl"
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 2_097_152
-
-
-class BankierConfig(WebSourceConfig, kw_only=True):
-    """A listing page of all shares: the fallback."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.bankier.pl"
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest answer that is read")] = 2_097_152
-
-
-class StooqConfig(WebSourceConfig, kw_only=True):
-    """The guide's first source. It answers programs with a puzzle for browsers since 2026."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://stooq.pl"
-
-
-class AlphaVantageConfig(WebSourceConfig, kw_only=True):
-    """The guide's second source: 25 calls a day, end of day. A cross-check, never the primary."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://www.alphavantage.co"
-    api_key: Annotated[Secret, Meta(description="your key")] = DefaultSecret("")
-    symbols: Annotated[
-        list[Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,16}=\S{1,32}$", extra={WORDS: "TICKER=NAME"})]],
-        Meta(description="ticker=the source's name of it; only these are asked"),
-    ] = []
-    daily_budget: Annotated[int, Meta(ge=1, description="calls a day that your plan allows")] = 25
-
-
-class YahooConfig(WebSourceConfig, kw_only=True):
-    """One symbol a call, personal use only: a last resort for missing symbols."""
-
-    base_url: Annotated[str, _ADDRESS, Meta(description="address")] = "https://query1.finance.yahoo.com"
-    pause: Annotated[float, Meta(ge=0, description="seconds between two calls of one cycle")] = 3
-    max_symbols: Annotated[int, Meta(ge=1, le=100, description="symbols asked in one cycle")] = 5
-
-
-class ReplayConfig(msgspec.Struct, kw_only=True):
-    """The provider that replays recorded bars."""
-
-    file: Annotated[
-        Path | None,
-        Meta(
-            description="a bar file (.csv, .csv.gz), or a folder made by providers.record; "
-            "default: the packaged session"
-        ),
-    ] = None
-    speed: Annotated[float, Meta(ge=1, le=3600, description="market seconds for each second")] = 60
-    loop: Annotated[bool, Meta(description="begin again at the end")] = False
-    seed: Annotated[int, Meta(description="the same seed walks the same path through each bar")] = 80
-    first_day: Annotated[str, _MAYBE_DAY, Meta(description="first session; empty: the file's first")] = ""
-    last_day: Annotated[str, _MAYBE_DAY, Meta(description="last session; empty: the file's last")] = ""
-
-
-class SimulatorConfig(msgspec.Struct, kw_only=True):
-    """The provider that invents quotes, for tests and benchmarks."""
-
-    symbols: Annotated[int, Meta(ge=1, le=100_000, description="how many symbols, S00000 upwards")] = 80
-    change_ratio: Annotated[
-        float, Meta(ge=0, le=1, description="share of the symbols that trade in one cycle")
-    ] = 0.5
-    seed: Annotated[int, Meta(description="the same seed invents the same quotes")] = 80
-
-
-class ProvidersConfig(msgspec.Struct, kw_only=True):
-    """Where quotes come from."""
-
-    order: Annotated[
-        list[Literal["gpw", "bankier", "stooq", "alpha_vantage", "yahoo", "replay", "simulator"]],
-        Meta(description="the providers to ask, first to last"),
-    ] = msgspec.field(default_factory=lambda: ["gpw", "bankier"])
-    contact: Annotated[
-        str,
-        Meta(max_length=100, description="your e-mail or web address, told to the sources in the User-Agent"),
-    ] = ""
-    record: Annotated[Path | None, Meta(description="keep each raw answer of the sources in this folder")] = (
-        None
-    )
-    timeout: Annotated[float, Meta(gt=0, description="seconds for one fetch of one provider")] = 20
-    jump_limit_percent: Annotated[
-        float, Meta(gt=0, description="a larger move than this within one cycle is a data error")
-    ] = 50
-    gpw: GpwConfig = msgspec.field(default_factory=GpwConfig)
-    bankier: BankierConfig = msgspec.field(default_factory=BankierConfig)
-    stooq: StooqConfig = msgspec.field(default_factory=StooqConfig)
-    alpha_vantage: AlphaVantageConfig = msgspec.field(default_factory=AlphaVantageConfig)
-    yahoo: YahooConfig = msgspec.field(default_factory=YahooConfig)
-    replay: ReplayConfig = msgspec.field(default_factory=ReplayConfig)
-    simulator: SimulatorConfig = msgspec.field(default_factory=SimulatorConfig)
 
 
 class Settings(msgspec.Struct, kw_only=True):

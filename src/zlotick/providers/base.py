@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import msgspec
 
+from zlotick.config import ProviderConfig, Secret, Settings
+from zlotick.errors import RefusalReason
+from zlotick.market.calendar import GPW, Calendar
+from zlotick.market.universe import Universe
 from zlotick.model import Origin, StaleReason, StockUpdate, utc_now
 
 
@@ -42,6 +47,62 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     daily_budget: int | None = None  # requests a day
     session_only: bool = False  # has nothing new to say outside a session
     floor_seconds: float = 0.0  # never ask more often
+
+
+class Web(Protocol):
+    """Makes requests to one web site: the network, a recording or a test."""
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        secrets: Mapping[str, Secret] | None = None,
+    ) -> RawAnswer:
+        """One GET. Raises Refusal (timeout, unreachable, format_changed for a body over the limit).
+
+        Every complete answer is returned, whatever its status.
+        """
+
+    async def close(self) -> None:
+        """Give back the connection. Safe to call twice."""
+
+
+class RawAnswer(msgspec.Struct, frozen=True):
+    """What a web site answered. ``path`` and ``headers`` carry no secret."""
+
+    path: str  # of the request, with its query but without secret parameters
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes  # decompressed
+    received_at: str
+
+
+class NoAnswer(msgspec.Struct, frozen=True):
+    """That a web site did not answer, or not with a whole answer. ``path`` carries no secret."""
+
+    path: str
+    reason: RefusalReason
+    detail: str
+    received_at: str
+
+
+Observer = Callable[[RawAnswer | NoAnswer], None]
+"""Sees every answer, and every lack of one (the recorder). Quick, and raises nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSetup:
+    """What :meth:`StockDataProvider.create` makes a provider from."""
+
+    config: ProviderConfig
+    settings: Settings
+    universe: Universe
+    calendar: Calendar = GPW
+    clock: Callable[[], datetime] = utc_now
+    web: Web | None = None
+    """In place of the network."""
+    observer: Observer | None = None
 
 
 class StockDataProvider(ABC):
@@ -105,9 +166,21 @@ class StockDataProvider(ABC):
     async def close(self) -> None:  # noqa: B027  optional: a source may hold nothing
         """Give back what it holds. Safe to call twice."""
 
+    @classmethod
+    def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
+        """The provider from its settings, not connected: usually one. Runs in a thread, and may read files."""
+        return [cls()]
+
     def symbols(self) -> frozenset[str] | None:
         """The symbols that this source itself defines (replay, simulator), or None when the universe decides."""
         return None
+
+    def askable(self, symbols: frozenset[str]) -> frozenset[str]:
+        """Those of the symbols that it can be asked for."""
+        return symbols
+
+    def set_update_interval(self, seconds: float) -> None:  # noqa: B027  optional: only a replay has steps
+        """The service now cycles this often. A replay's step follows it."""
 
     def budget_left(self) -> int | None:
         """How many requests it may still make today, or None when nobody counts."""

@@ -1,23 +1,20 @@
-"""The providers that the settings ask for, ready to be asked, with the recorders of their answers."""
+"""The providers that the settings ask for, with the recorders of their answers."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from zlotick.config import Secret, Settings
+from zlotick.config import Settings, WebProviderConfig
 from zlotick.market.calendar import Calendar
 from zlotick.market.universe import Universe
 from zlotick.providers import registry
-from zlotick.providers.base import StockDataProvider
-from zlotick.providers.recording import playback
+from zlotick.providers.base import Observer, StockDataProvider
 from zlotick.providers.recording.recorder import Recorder
-from zlotick.providers.replay.provider import ReplayProvider
 
 
 @dataclass
-class Lineup:
+class ConfiguredProviders:
     """``providers`` in the order to ask them. ``close()`` ends the recorders; the chain closes the providers."""
 
     providers: list[StockDataProvider] = field(default_factory=list)
@@ -28,44 +25,29 @@ class Lineup:
         await asyncio.gather(*(recorder.close() for recorder in self.recorders))
 
 
-async def line_up(settings: Settings, universe: Universe, calendar: Calendar) -> Lineup:
-    """Build the providers of ``providers.order``; a replay is read here, so that a bad file is told at once.
+async def build_providers(settings: Settings, universe: Universe, calendar: Calendar) -> ConfiguredProviders:
+    """The providers of ``providers.order``. A replay is read here, so that a bad file is reported at once.
 
     Raises ReplayError (file and line, or record) and ConfigError (``providers.record`` cannot be written).
     """
-    lineup = Lineup()
-    for name in settings.providers.order:
-        if name == "replay":
-            lineup.providers += await _replay(settings, universe, calendar)
-        elif name == "simulator":
-            lineup.providers.append(registry.build(name, settings, universe))
-        else:
-            lineup.providers.append(await _web_source(name, settings, universe, calendar, lineup.recorders))
-    return lineup
+    configured = ConfiguredProviders()
+    try:
+        for name in settings.providers.order:
+            observer = await _recorder(name, settings, configured.recorders)
+            configured.providers += await asyncio.to_thread(
+                registry.build, name, settings, universe, calendar=calendar, observer=observer
+            )
+    except BaseException:
+        await configured.close()
+        raise
+    return configured
 
 
-async def _replay(settings: Settings, universe: Universe, calendar: Calendar) -> list[StockDataProvider]:
-    """Recorded bars are one provider; a folder holds the answers of several."""
-    file = settings.providers.replay.file
-    if file is not None and await asyncio.to_thread(Path.is_dir, file):
-        return list(await asyncio.to_thread(playback.load, settings, universe, calendar))
-    provider = registry.build("replay", settings, universe)
-    assert isinstance(provider, ReplayProvider)
-    await provider.connect()
-    return [provider]
-
-
-async def _web_source(
-    name: str, settings: Settings, universe: Universe, calendar: Calendar, recorders: list[Recorder]
-) -> StockDataProvider:
-    observer = None
-    if settings.providers.record:
-        secrets: list[Secret] = [settings.providers.alpha_vantage.api_key]
-        recorder = Recorder(settings.providers.record, name, secrets=secrets)
-        await recorder.start()
-        recorders.append(recorder)
-        observer = recorder.observe
-    # In a thread: some sources read lists of names.
-    return await asyncio.to_thread(
-        registry.build, name, settings, universe, calendar=calendar, observer=observer
-    )
+async def _recorder(name: str, settings: Settings, recorders: list[Recorder]) -> Observer | None:
+    config = settings.providers.by_name()[name]
+    if settings.providers.record is None or not isinstance(config, WebProviderConfig):
+        return None
+    recorder = Recorder(settings.providers.record, name, secrets=config.secrets())
+    await recorder.start()
+    recorders.append(recorder)
+    return recorder.observe

@@ -1,34 +1,20 @@
-"""The configured providers by name: the one place that knows which class a name of ``providers.order`` means."""
+"""Makes the configured providers: the registry itself is :mod:`zlotick.config.providers`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
 
-from zlotick.config import Settings, WebSourceConfig
+from zlotick.config import CustomProviderConfig, ProviderConfig, Settings
+from zlotick.errors import ConfigError
 from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import utc_now
-from zlotick.providers.base import StockDataProvider
-from zlotick.providers.replay.provider import ReplayProvider
-from zlotick.providers.simulator import SimulatorProvider
-from zlotick.providers.web.alpha_vantage import AlphaVantageProvider
-from zlotick.providers.web.bankier import BankierProvider
-from zlotick.providers.web.budget import DailyBudget
-from zlotick.providers.web.client import HttpWeb, Observer, Web
-from zlotick.providers.web.gpw import GpwProvider
-from zlotick.providers.web.stooq import StooqProvider
-from zlotick.providers.web.yahoo import YahooProvider
-
-Clock = Callable[[], datetime]
-
-_ON_THE_WEB: Mapping[str, Callable[..., StockDataProvider]] = {
-    "gpw": GpwProvider,
-    "bankier": BankierProvider,
-    "stooq": StooqProvider,
-    "yahoo": YahooProvider,
-}
+from zlotick.providers.base import Observer, ProviderSetup, StockDataProvider, Web
 
 
 def build(
@@ -38,31 +24,53 @@ def build(
     *,
     web: Web | None = None,
     observer: Observer | None = None,
-    clock: Clock = utc_now,
+    clock: Callable[[], datetime] = utc_now,
     calendar: Calendar = GPW,
-) -> StockDataProvider:
-    """The provider of that name, not connected yet.
+    playback: bool = False,
+) -> Sequence[StockDataProvider]:
+    """The provider of that name in ``providers.order``, not connected yet; a folder of recordings is several.
 
-    ``web`` stands in for the network (a recording, a test); ``observer`` sees each raw answer (the recorder).
+    ``web`` stands in for the network, in a ``playback`` for good. ``observer`` sees each raw answer (the recorder).
+    Blocks. Raises ConfigError or ReplayError.
     """
-    config = settings.providers
-    if name == "replay":
-        return ReplayProvider(config.replay, settings.service.update_interval * config.replay.speed)
-    if name == "simulator":
-        return SimulatorProvider(config.simulator)
-    source: WebSourceConfig = getattr(config, name)
-    web = web or HttpWeb(source, user_agent=user_agent(config.contact), observer=observer, clock=clock)
-    if name == "alpha_vantage":
-        budget = DailyBudget(
-            settings.service.home / "budgets.json", name, config.alpha_vantage.daily_budget, clock=clock
-        )
-        return AlphaVantageProvider(
-            config.alpha_vantage, universe, web, budget, clock=clock, calendar=calendar
-        )
-    return _ON_THE_WEB[name](source, universe, web, clock=clock, calendar=calendar)
+    known = settings.providers.by_name()
+    if name not in known:
+        raise ConfigError([f"{name!r} is not a provider: there are {', '.join(known)}"])
+    config = known[name].for_playback() if playback else known[name]
+    setup = ProviderSetup(
+        config=config,
+        settings=settings,
+        universe=universe,
+        calendar=calendar,
+        clock=clock,
+        web=web,
+        observer=observer,
+    )
+    return provider_class(config).create(setup)
 
 
-def user_agent(contact: str) -> str:
-    """Says honestly who asks, and whom to write to if the user configured that."""
-    who = f"zlotick/{version('zlotick')}"
-    return f"{who} (self-hosted; {contact})" if contact else f"{who} (self-hosted)"
+def provider_class(config: ProviderConfig) -> type[StockDataProvider]:
+    """The class that the settings name. Raises ConfigError for a custom one that cannot be used."""
+    if not isinstance(config, CustomProviderConfig):
+        module, _, name = config.implementation.partition(":")
+        found: type[StockDataProvider] = getattr(importlib.import_module(module), name)
+        return found
+    place, _, name = config.use.partition(":")
+    try:
+        loaded = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigError([f"providers.custom: {config.use} cannot be loaded: {why}"]) from error
+    custom = getattr(loaded, name, None)
+    if not (isinstance(custom, type) and issubclass(custom, StockDataProvider)):
+        raise ConfigError([f"providers.custom: {config.use} must be a subclass of StockDataProvider"])
+    return custom
+
+
+def _from_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path.expanduser().absolute())
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

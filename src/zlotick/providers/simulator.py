@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from random import Random
 from typing import ClassVar
@@ -12,7 +12,7 @@ import msgspec
 from zlotick.config import SimulatorConfig
 from zlotick.market.calendar import session_date, status_of_trade
 from zlotick.model import StockUpdate, now_text, utc_now, utc_text
-from zlotick.providers.base import StockDataProvider
+from zlotick.providers.base import ProviderSetup, StockDataProvider
 
 _CHEAPEST, _DEAREST = 500, 50_000  # grosze
 _STEP = 0.004  # largest move of one trade
@@ -38,6 +38,12 @@ class SimulatorProvider(StockDataProvider):
         self._quotes: dict[str, StockUpdate] = {}
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._day = date.min
+
+    @classmethod
+    def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
+        """The provider of these settings."""
+        assert isinstance(setup.config, SimulatorConfig)
+        return [cls(setup.config)]
 
     async def fetch_data(self) -> list[StockUpdate]:
         """All symbols; the first fetch and the first of a session trade every one of them."""

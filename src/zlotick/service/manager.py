@@ -22,9 +22,7 @@ from zlotick.gateway.server import Gateway
 from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.supervisor import Workers
 from zlotick.market import universe
-from zlotick.providers.factory import Lineup
-from zlotick.providers.recording.playback import RecordedProvider
-from zlotick.providers.replay.provider import ReplayProvider
+from zlotick.providers.factory import ConfiguredProviders
 from zlotick.service import preparation, views
 from zlotick.service.control import ControlServer, socket_path
 from zlotick.service.parts import assemble
@@ -60,7 +58,7 @@ class RealTimeStreamManager:
         self._progress = progress
         self._started = False
         self._tasks = Tasks()
-        self._lineup = Lineup()
+        self._configured = ConfiguredProviders()
         self._alert_targets: list[Target] = []
         self._control: ControlServer | None = None
 
@@ -75,9 +73,7 @@ class RealTimeStreamManager:
             raise ValueError(f"update_interval is {seconds}: it must be above 0 seconds")
         self.parts.update_interval = seconds
         for provider in self.data_providers:
-            # A replay's speed is market seconds for each second.
-            if isinstance(provider, ReplayProvider | RecordedProvider):
-                provider.step_seconds = seconds * self.settings.providers.replay.speed
+            provider.set_update_interval(seconds)
 
     @property
     def gateway(self) -> Listening:
@@ -117,8 +113,8 @@ class RealTimeStreamManager:
         prepared = await preparation.prepare(self.settings, parts.calendar, parts.providers)
         parts.symbols.update(prepared.stocks.symbols)
         parts.members = prepared.stocks.members()
-        parts.providers[:0] = prepared.lineup.providers
-        self._lineup, self._alert_targets = prepared.lineup, prepared.targets
+        parts.providers[:0] = prepared.configured.providers
+        self._configured, self._alert_targets = prepared.configured, prepared.targets
         self.update_interval = parts.update_interval  # a replay's step follows it
         if all(provider.symbols() is None for provider in parts.providers):
             universe.log_if_old(prepared.stocks)
@@ -251,7 +247,7 @@ class RealTimeStreamManager:
         if self._control:
             await self._step("control socket", self._control.stop())
         await self._step("providers", parts.chain.close())
-        await self._step("recorders", self._lineup.close())
+        await self._step("recorders", self._configured.close())
         if parts.alerts:
             await self._step("last alerts", parts.alerts.flush())
         if parts.gateway:

@@ -20,15 +20,15 @@ from zlotick.market import universe
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.universe import Universe
 from zlotick.providers import StockDataProvider
-from zlotick.providers.factory import Lineup, line_up
+from zlotick.providers.factory import ConfiguredProviders, build_providers
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """``lineup`` is to be closed, its providers too."""
+    """``configured`` is to be closed, its providers too."""
 
     stocks: Universe
-    lineup: Lineup
+    configured: ConfiguredProviders
     targets: list[Target]
 
 
@@ -40,22 +40,22 @@ async def prepare(
     Raises ConfigError or ReplayError, with nothing left open.
     """
     stocks = await asyncio.to_thread(universe.load, settings.universe)
-    lineup = await line_up(settings, stocks, calendar)
+    configured = await build_providers(settings, stocks, calendar)
     try:
-        providers = [*lineup.providers, *further]
+        providers = [*configured.providers, *further]
         known = stocks.symbols.union(*(provider.symbols() or () for provider in providers))
         targets = await alerts.check(settings.alerts, known) if alerts.wanted(settings) else []
     except BaseException:
-        await close(lineup)
+        await close(configured)
         raise
-    return Prepared(stocks, lineup, targets)
+    return Prepared(stocks, configured, targets)
 
 
-async def close(lineup: Lineup) -> None:
+async def close(configured: ConfiguredProviders) -> None:
     """Close the providers and the recorders."""
-    for provider in lineup.providers:
+    for provider in configured.providers:
         await provider.close()
-    await lineup.close()
+    await configured.close()
 
 
 async def problems(settings: Settings) -> list[str]:
@@ -77,7 +77,7 @@ async def _files(settings: Settings) -> None:
     providers = msgspec.structs.replace(settings.providers, record=None)  # a recorder makes its folder
     unrecorded = msgspec.structs.replace(settings, providers=providers)
     prepared = await prepare(unrecorded, calendar_of(settings.market))
-    await close(prepared.lineup)
+    await close(prepared.configured)
 
 
 async def _certificate(settings: Settings) -> None:

@@ -162,10 +162,10 @@ async def test_looping_begins_a_new_run(tmp_path: Path) -> None:
 async def test_between_records_the_last_one_holds_and_a_faster_clock_passes_some_over(tmp_path: Path) -> None:
     live = await record(tmp_path, DAY)
     [provider] = await load(tmp_path)
-    provider.step_seconds = STEP / 2
+    provider.set_update_interval(0.5)  # STEP is of one second
     assert await play_all(provider) == [one for one in live for _ in range(2)][:-1]
     await provider.close()
-    provider.step_seconds = STEP * 4
+    provider.set_update_interval(4)
     assert await play_all(provider) == [*live[::4], live[-1]]
 
 
@@ -321,6 +321,6 @@ def test_the_playback_never_goes_back_ends_at_the_end_and_waits_no_hour(
 
 
 async def test_pauses_and_budgets_of_the_web_do_not_hold_up_a_recording() -> None:
-    settings = recorded._unhurried(Settings())
-    assert settings.providers.yahoo.pause == 0
-    assert settings.providers.alpha_vantage.daily_budget > 10**6
+    providers = Settings().providers
+    assert providers.yahoo.for_playback().pause == 0
+    assert providers.alpha_vantage.for_playback().daily_budget > 10**6

@@ -13,19 +13,19 @@ from structlog.testing import capture_logs
 
 from zlotick.config import Secret
 from zlotick.errors import ConfigError, RefusalReason, ReplayError
+from zlotick.providers.base import NoAnswer, RawAnswer
 from zlotick.providers.recording import recorder as recording
 from zlotick.providers.recording.recorder import Recorder, read_records, recorded_files
-from zlotick.providers.web.client import Answer, NoAnswer
 
 DAY = "2026-11-24"
 
 
-def answer(minute: int, body: bytes = b"<table>", path: str = "/q?tab=all", **more) -> Answer:
+def answer(minute: int, body: bytes = b"<table>", path: str = "/q?tab=all", **more) -> RawAnswer:
     headers = {"content-type": "text/html"} | more.pop("headers", {})
-    return Answer(path, more.pop("status", 200), headers, body, f"{DAY}T10:{minute:02}:00.000Z")
+    return RawAnswer(path, more.pop("status", 200), headers, body, f"{DAY}T10:{minute:02}:00.000Z")
 
 
-async def record(folder: Path, *answers: Answer | NoAnswer, **more) -> Recorder:
+async def record(folder: Path, *answers: RawAnswer | NoAnswer, **more) -> Recorder:
     recorder = Recorder(folder, "gpw", **more)
     await recorder.start()
     for one in answers:
@@ -69,8 +69,8 @@ async def test_a_body_that_did_not_change_is_kept_once(tmp_path: Path) -> None:
 
 
 async def test_each_warsaw_day_has_its_file(tmp_path: Path) -> None:
-    evening = Answer("/q", 200, {}, b"", "2026-11-24T22:59:59.999Z")
-    midnight = Answer("/q", 200, {}, b"", "2026-11-24T23:00:00.000Z")
+    evening = RawAnswer("/q", 200, {}, b"", "2026-11-24T22:59:59.999Z")
+    midnight = RawAnswer("/q", 200, {}, b"", "2026-11-24T23:00:00.000Z")
     await record(tmp_path, evening, midnight)
     files = await asyncio.to_thread(recorded_files, tmp_path)
     assert [path.name for *_, path in files] == ["gpw-2026-11-24.gz", "gpw-2026-11-25.gz"]

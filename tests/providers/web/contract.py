@@ -21,12 +21,13 @@ import pytest
 from tests.providers.web import stub as play
 from tests.providers.web.stub import Reply, Seen, StubSource
 
-from zlotick.config import WebSourceConfig
+from zlotick.config import WebProviderConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.validation import Validator
 from zlotick.model import MarketStatus, StockUpdate, utc_time
 from zlotick.providers import StockDataProvider
-from zlotick.providers.web.client import Answer, HttpWeb, NoAnswer, Web
+from zlotick.providers.base import NoAnswer, RawAnswer, Web
+from zlotick.providers.web.client import HttpWeb
 
 BODY_LIMIT = 1_000_000
 CONTACT = "me@example.org"
@@ -66,7 +67,7 @@ REFUSALS: dict[str, tuple[Reply, set[RefusalReason]]] = {
 class WebProviderContract(ABC):
     """Each test has a stub source of its own, ``self.stub``."""
 
-    config_type: ClassVar[type[WebSourceConfig]]
+    config_type: ClassVar[type[WebProviderConfig]]
     options: ClassVar[Mapping[str, Any]] = {}
     """Further fields of the config (an API key, symbols)."""
     own_refusals: ClassVar[Mapping[str, tuple[Reply, RefusalReason]]] = {}
@@ -75,8 +76,8 @@ class WebProviderContract(ABC):
     """Texts that must never be seen in an error, an answer's path or headers."""
 
     stub: StubSource
-    asked_with: WebSourceConfig
-    answers: list[Answer | NoAnswer]
+    asked_with: WebProviderConfig
+    answers: list[RawAnswer | NoAnswer]
 
     @abstractmethod
     def make(self, config: Any, web: Web) -> StockDataProvider:
@@ -99,7 +100,7 @@ class WebProviderContract(ABC):
         yield provider
         await provider.close()
 
-    def config(self, **fields: Any) -> WebSourceConfig:
+    def config(self, **fields: Any) -> WebProviderConfig:
         common = {"base_url": self.stub.url, "timeout": 10, "max_body_bytes": BODY_LIMIT}
         return self.config_type(**{**common, **self.options, **fields})
 
@@ -157,7 +158,7 @@ class WebProviderContract(ABC):
         await provider.fetch_data()
         assert self.answers
         kept = repr(
-            [msgspec.structs.replace(one, body=b"") for one in self.answers if isinstance(one, Answer)]
+            [msgspec.structs.replace(one, body=b"") for one in self.answers if isinstance(one, RawAnswer)]
         )
         assert not any(secret in kept for secret in self.secrets)
 

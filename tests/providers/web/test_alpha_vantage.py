@@ -23,9 +23,10 @@ from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate
+from zlotick.providers.base import Web
 from zlotick.providers.web.alpha_vantage import AlphaVantageProvider, parse
 from zlotick.providers.web.budget import DailyBudget
-from zlotick.providers.web.client import HttpWeb, Web
+from zlotick.providers.web.client import HttpWeb
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"
 KEY = "K3YTHATNOBODYSEE"

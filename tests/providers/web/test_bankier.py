@@ -19,8 +19,8 @@ from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Validator
 from zlotick.model import StaleReason, StockUpdate
+from zlotick.providers.base import Web
 from zlotick.providers.web.bankier import BankierProvider, read, tickers
-from zlotick.providers.web.client import Web
 
 DESCRIBED = (Path(__file__).parent / "pages" / "bankier.html").read_bytes()
 BY_NAME = {"11BIT": "11B", "BIOTON": "BIO", "ATAL": "1AT"}

@@ -19,10 +19,9 @@ from tests.providers.web.stub import Reply, StubSource, page
 
 from zlotick.config import GpwConfig, Secret
 from zlotick.errors import ConfigError, Refusal, RefusalReason
+from zlotick.providers.base import NoAnswer, RawAnswer
 from zlotick.providers.web.client import (
-    Answer,
     HttpWeb,
-    NoAnswer,
     charset_of,
     is_challenge,
     require_ok,
@@ -101,7 +100,7 @@ class TestAsking:
     async def test_the_observer_sees_whole_answers_of_any_status_and_the_lack_of_one(
         self, stub: StubSource
     ) -> None:
-        seen: list[Answer | NoAnswer] = []
+        seen: list[RawAnswer | NoAnswer] = []
         web = made(stub.url, observer=seen.append)
         stub.script(play.GONE, play.compressed(page(TEXT)), play.RESET)
         gone = await web.get("/", secrets={"apikey": Secret("geheim")})
@@ -238,13 +237,13 @@ class TestFaults:
 
 def answer(
     status: int = 200, body: bytes = b"x", received_at: str = "2026-11-18T12:00:00.000Z", **headers: str
-) -> Answer:
-    return Answer(
+) -> RawAnswer:
+    return RawAnswer(
         "/x", status, {name.replace("_", "-"): text for name, text in headers.items()}, body, received_at
     )
 
 
-def verdict(given: Answer) -> Refusal:
+def verdict(given: RawAnswer) -> Refusal:
     with pytest.raises(Refusal) as caught:
         require_ok(given)
     return caught.value

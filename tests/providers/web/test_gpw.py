@@ -24,8 +24,8 @@ from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Reason, Validator
 from zlotick.model import StaleReason, StockUpdate, utc_text
+from zlotick.providers.base import RawAnswer, Web
 from zlotick.providers.web import gpw
-from zlotick.providers.web.client import Answer, Web
 from zlotick.providers.web.gpw import GpwProvider, parse
 
 DESCRIBED = (Path(__file__).parent / "pages" / "gpw.html").read_bytes()
@@ -326,7 +326,7 @@ class TestCells:
         class Page:
             async def get(self, path: str, params: Any = None, *, secrets: Any = None) -> Any:
                 body = page([stock("11B", "PL0000000000"), stock("BIO")]).encode()
-                return Answer(path, 200, {}, body, utc_text(WEDNESDAY))
+                return RawAnswer(path, 200, {}, body, utc_text(WEDNESDAY))
 
             async def close(self) -> None: ...
 

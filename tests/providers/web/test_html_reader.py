@@ -20,8 +20,8 @@ from zlotick.config import BankierConfig, GpwConfig, StooqConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.universe import Universe
 from zlotick.model import now_text
+from zlotick.providers.base import RawAnswer
 from zlotick.providers.web.bankier import BankierProvider
-from zlotick.providers.web.client import Answer
 from zlotick.providers.web.gpw import GpwProvider
 from zlotick.providers.web.html_reader import tables_of
 from zlotick.providers.web.provider import WebProvider
@@ -127,8 +127,8 @@ class Sender:
     def __init__(self, body: bytes) -> None:
         self.body = body
 
-    async def get(self, path: str, params: Any = None, *, secrets: Any = None) -> Answer:
-        return Answer(path, 200, {}, self.body, now_text())
+    async def get(self, path: str, params: Any = None, *, secrets: Any = None) -> RawAnswer:
+        return RawAnswer(path, 200, {}, self.body, now_text())
 
     async def close(self) -> None: ...
 

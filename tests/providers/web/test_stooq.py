@@ -22,8 +22,9 @@ from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate
+from zlotick.providers.base import Web
 from zlotick.providers.web import stooq
-from zlotick.providers.web.client import HttpWeb, Web
+from zlotick.providers.web.client import HttpWeb
 from zlotick.providers.web.stooq import StooqProvider, parse
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"

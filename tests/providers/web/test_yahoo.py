@@ -21,7 +21,8 @@ from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate
-from zlotick.providers.web.client import HttpWeb, Web
+from zlotick.providers.base import Web
+from zlotick.providers.web.client import HttpWeb
 from zlotick.providers.web.yahoo import YahooProvider, parse
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=WARSAW)

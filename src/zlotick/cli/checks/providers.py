@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 from zlotick.cli.checks.machine import Finding, Verdict, clock, skew, well
 from zlotick.cli.output.refusal_help import advice
-from zlotick.config import Settings, WebSourceConfig
+from zlotick.config import Settings, WebProviderConfig
 from zlotick.errors import Refusal, RefusalReason, ZlotickError
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.quiet import quiet_for
 from zlotick.market.universe import Universe
 from zlotick.model import MarketStatus, utc_time
 from zlotick.providers import StockDataProvider
+from zlotick.providers.base import NoAnswer, RawAnswer
 from zlotick.providers.registry import build
-from zlotick.providers.web.client import Answer, NoAnswer
 
 PROVIDER_DEADLINE = 8.0
 _CLOSE_DEADLINE = 1.0
@@ -51,7 +51,7 @@ class _Call:
 
     def __init__(self, name: str, settings: Settings, universe: Universe, deadline: float) -> None:
         self.name = name
-        self.on_the_web = isinstance(getattr(settings.providers, name), WebSourceConfig)
+        self.on_the_web = isinstance(settings.providers.by_name()[name], WebProviderConfig)
         self.ahead: float | None = None  # how many seconds our clock is ahead of the provider's
         self._settings = settings
         self._universe = universe
@@ -73,7 +73,7 @@ class _Call:
             return Finding(self.name, Verdict.WRONG, f"has a bug: {type(error).__name__}: {error}")
 
     async def _answered(self) -> Finding:
-        provider = await asyncio.to_thread(  # it reads files
+        [provider, *_] = await asyncio.to_thread(  # it reads files
             build, self.name, self._settings, self._universe, observer=self._note
         )
         wanted = self._wanted(provider)
@@ -94,14 +94,12 @@ class _Call:
 
     def _wanted(self, provider: StockDataProvider) -> frozenset[str]:
         """As many symbols as one request takes, so that one call is one request."""
-        known = provider.symbols() or self._universe.symbols
-        if self.name == "alpha_vantage":
-            known &= {pair.partition("=")[0] for pair in self._settings.providers.alpha_vantage.symbols}
+        known = provider.askable(provider.symbols() or self._universe.symbols)
         return frozenset(sorted(known)[: provider.capabilities.batch_size])
 
-    def _note(self, answer: Answer | NoAnswer) -> None:
+    def _note(self, answer: RawAnswer | NoAnswer) -> None:
         """Compare the clocks by the first answer."""
-        if self.ahead is None and isinstance(answer, Answer):
+        if self.ahead is None and isinstance(answer, RawAnswer):
             self.ahead = skew(answer.headers, self._asked, utc_time(answer.received_at))
 
     def _refused(self, refusal: Refusal) -> Finding:

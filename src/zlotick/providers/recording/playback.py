@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
 
-import msgspec
 import structlog
 from yarl import URL
 
@@ -25,9 +24,8 @@ from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import registry
-from zlotick.providers.base import StockDataProvider
+from zlotick.providers.base import RawAnswer, StockDataProvider
 from zlotick.providers.recording.recorder import Record, read_records, recorded_files
-from zlotick.providers.web.client import Answer
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
@@ -102,7 +100,7 @@ class RecordedWeb:
         params: Mapping[str, str] | None = None,
         *,
         secrets: Mapping[str, Secret] | None = None,
-    ) -> Answer:
+    ) -> RawAnswer:
         """The last answer to this request. Raises the Refusal that was recorded, or no_data when there is neither."""
         shown = str(URL(path).update_query(params or {}))
         of_path = self._records.get(shown, [])
@@ -123,21 +121,17 @@ class RecordedProvider(StockDataProvider):
 
     kind: ClassVar[str] = "replayed"
 
-    def __init__(self, source: StockDataProvider, playback: Playback) -> None:
+    def __init__(self, source: StockDataProvider, playback: Playback, speed: float = 1) -> None:
         self.name = source.name
         self.delay_seconds = source.delay_seconds
         self._source = source
         self._playback = playback
+        self._speed = speed
         self._tick = 0  # the playback's, when it was last asked
 
-    @property
-    def step_seconds(self) -> float:
-        """How far the recording's clock moves: update interval times speed. One for all its providers."""
-        return self._playback.step_seconds
-
-    @step_seconds.setter
-    def step_seconds(self, seconds: float) -> None:
-        self._playback.step_seconds = seconds
+    def set_update_interval(self, seconds: float) -> None:
+        """Sets how far the recording's clock moves, for all its providers."""
+        self._playback.step_seconds = seconds * self._speed
 
     @property
     def run(self) -> int:  # type: ignore[override]  # told by the clock that its providers share
@@ -190,20 +184,22 @@ def load(settings: Settings, universe: Universe, calendar: Calendar = GPW) -> li
     records = _read(config)
     step = settings.service.update_interval * config.speed
     playback = Playback((_moment(r) for of_one in records.values() for r in of_one), step, loop=config.loop)
-    at_rest = _unhurried(settings)
     return [
         RecordedProvider(
-            registry.build(
-                name,
-                at_rest,
-                universe,
-                web=RecordedWeb(of_one, playback),
-                clock=playback.now,
-                calendar=calendar,
-            ),
+            source,
             playback,
+            config.speed,
         )
         for name, of_one in sorted(records.items(), key=lambda item: _moment(item[1][0]))
+        for source in registry.build(
+            name,
+            settings,
+            universe,
+            web=RecordedWeb(of_one, playback),
+            clock=playback.now,
+            calendar=calendar,
+            playback=True,
+        )
     ]
 
 
@@ -229,18 +225,3 @@ def _read(config: ReplayConfig) -> dict[str, list[Record]]:
 
 def _moment(record: Record) -> float:
     return utc_time(record.head.received_at).timestamp()
-
-
-def _unhurried(settings: Settings) -> Settings:
-    """The settings without what spares a source on the web: a recording needs no pauses and has no daily budget."""
-    providers = settings.providers
-    return msgspec.structs.replace(
-        settings,
-        providers=msgspec.structs.replace(
-            providers,
-            yahoo=msgspec.structs.replace(providers.yahoo, pause=0),
-            alpha_vantage=msgspec.structs.replace(
-                providers.alpha_vantage, daily_budget=2**31, api_key=Secret("recorded")
-            ),
-        ),
-    )

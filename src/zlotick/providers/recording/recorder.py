@@ -31,7 +31,7 @@ from zlotick.config import Secret
 from zlotick.errors import ConfigError, RefusalReason, ReplayError
 from zlotick.market.calendar import session_date
 from zlotick.model import utc_time
-from zlotick.providers.web.client import Answer, NoAnswer
+from zlotick.providers.base import NoAnswer, RawAnswer
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
@@ -68,7 +68,7 @@ class Record(NamedTuple):
     body_bytes: int
     end: int
 
-    def answer(self) -> Answer:
+    def answer(self) -> RawAnswer:
         """The answer, byte for byte. Blocks. Raises ReplayError that names the file and the record."""
         head = self.head
         try:
@@ -77,7 +77,7 @@ class Record(NamedTuple):
                 body = zlib.decompress(_read(file, self.body_bytes), _GZIP)
         except (OSError, zlib.error) as error:
             raise ReplayError(f"{self.file}, record {self.number}: the body is damaged: {error}") from error
-        return Answer(head.path, head.status, head.headers, body, head.received_at)
+        return RawAnswer(head.path, head.status, head.headers, body, head.received_at)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class Recorder:
         self._provider = provider
         self._secrets = [secret.reveal().encode() for secret in secrets if secret.reveal()]
         self._max_waiting = max_waiting
-        self._waiting: SimpleQueue[Answer | NoAnswer | None] = SimpleQueue()
+        self._waiting: SimpleQueue[RawAnswer | NoAnswer | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._file: _DayFile | None = None
         self._broken = False
@@ -196,7 +196,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name=f"recorder of {self._provider}", daemon=True)
         self._thread.start()
 
-    def observe(self, answer: Answer | NoAnswer) -> None:
+    def observe(self, answer: RawAnswer | NoAnswer) -> None:
         """Keep an answer, soon. Never waits, never raises."""
         if self._waiting.qsize() < self._max_waiting:
             self._waiting.put(answer)
@@ -234,20 +234,20 @@ class Recorder:
                 self._lose(repr(error))
         self._forget_file()
 
-    def _write(self, answer: Answer | NoAnswer) -> None:
+    def _write(self, answer: RawAnswer | NoAnswer) -> None:
         day = session_date(utc_time(answer.received_at))
         if self._file is None or self._file.day != day:
             self._forget_file()
             self._file = _DayFile(self._folder, self._provider, day)
         self._file.append(
-            self._head(answer), self._blotted(answer.body) if isinstance(answer, Answer) else None
+            self._head(answer), self._blotted(answer.body) if isinstance(answer, RawAnswer) else None
         )
         self.written += 1
         if self._broken:
             self._broken = False
             log.info("Recording goes on", mark="✅", provider=self._provider, lost=self.lost)
 
-    def _head(self, answer: Answer | NoAnswer) -> Head:
+    def _head(self, answer: RawAnswer | NoAnswer) -> Head:
         if isinstance(answer, NoAnswer):
             return Head(
                 self._provider,

@@ -14,7 +14,7 @@ a04be28); the prices are GPW's. Replayed data is never live data.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.resources import files
@@ -28,7 +28,7 @@ from zlotick.errors import ReplayError
 from zlotick.market.arithmetic import change_of
 from zlotick.market.calendar import WARSAW, status_of_trade
 from zlotick.model import StockUpdate, now_text, utc_text
-from zlotick.providers.base import StockDataProvider
+from zlotick.providers.base import ProviderSetup, StockDataProvider
 from zlotick.providers.replay.bar_file import BAR_SECONDS, SCALE, BarFile, SymbolBars, read_bars
 from zlotick.providers.replay.ticks import Tick, tape
 
@@ -61,12 +61,33 @@ class ReplayProvider(StockDataProvider):
         self._goal = 0.0  # where the present step ends
         self._quotes: dict[str, StockUpdate] = {}
 
+    @classmethod
+    def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
+        """The replay with its file read, so that a bad one is reported at the start; a folder is a recording."""
+        config, service = setup.config, setup.settings.service
+        assert isinstance(config, ReplayConfig)
+        if config.file is not None and config.file.is_dir():
+            from zlotick.providers.recording import (
+                playback,  # with aiohttp, which a replay of bars does not need
+            )
+
+            return playback.load(setup.settings, setup.universe, setup.calendar)
+        provider = cls(config, service.update_interval * config.speed)
+        provider._read()
+        return [provider]
+
+    def set_update_interval(self, seconds: float) -> None:
+        """At the configured speed, a step is so many market seconds."""
+        self.step_seconds = seconds * self._config.speed
+
     async def connect(self) -> None:
         """Read and check the file, once. Raises ReplayError."""
-        if self._file is not None:
-            return
+        if self._file is None:
+            await asyncio.to_thread(self._read)
+
+    def _read(self) -> None:
         source = self._config.file or files("zlotick.providers.replay") / PACKAGED
-        file = await asyncio.to_thread(read_bars, source)
+        file = read_bars(source)
         self._days = self._selected(file)
         self._file, self._session = file, self._open_session(file)
         log.info(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import ClassVar
@@ -28,13 +28,13 @@ from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_now, utc_time
-from zlotick.providers.base import Capabilities
+from zlotick.providers.base import Capabilities, ProviderSetup, StockDataProvider, Web
 from zlotick.providers.web import html_table
 from zlotick.providers.web.budget import DailyBudget
-from zlotick.providers.web.client import Web, require_ok
+from zlotick.providers.web.client import require_ok
 from zlotick.providers.web.html_table import Row
 from zlotick.providers.web.json_body import read_json
-from zlotick.providers.web.provider import WebProvider
+from zlotick.providers.web.provider import WebProvider, web_of
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
@@ -115,6 +115,15 @@ class AlphaVantageProvider(WebProvider):
         self._rests_until: dict[str, datetime] = {}
         self._free_at = 0.0  # of the loop's clock: not asked before
 
+    @classmethod
+    def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
+        """The provider, with the calls of the day counted in the profile's folder."""
+        config, web = web_of(setup)
+        assert isinstance(config, AlphaVantageConfig)
+        path = setup.settings.service.home / "budgets.json"
+        budget = DailyBudget(path, cls.name, config.daily_budget, clock=setup.clock)
+        return [cls(config, setup.universe, web, budget, clock=setup.clock, calendar=setup.calendar)]
+
     async def connect(self) -> None:
         """Read what is left of today's calls."""
         await self._budget.load()
@@ -143,6 +152,10 @@ class AlphaVantageProvider(WebProvider):
         if known := [self._known[ticker] for ticker in listed if ticker in self._known]:
             return known
         raise nothing
+
+    def askable(self, symbols: frozenset[str]) -> frozenset[str]:
+        """Those of the list."""
+        return symbols & self._names.keys()
 
     def budget_left(self) -> int | None:
         """Calls left today; None until the first connect."""

@@ -1,6 +1,6 @@
 """Asking a source on the web: politely, one request at a time, and every "no" with its reason.
 
-A provider's file has two halves: what it asks (with a :class:`Web`) and a pure ``parse`` of the answer's bytes.
+A provider's file has two halves: what it asks (with a :class:`~zlotick.providers.base.Web`) and a pure ``parse`` of the answer's bytes.
 :class:`HttpWeb` asks the network; a recording or a test can stand in for it.
 """
 
@@ -13,17 +13,16 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
 import aiohttp
-import msgspec
 from yarl import URL
 
-from zlotick.config import Secret, WebSourceConfig
+from zlotick.config import Secret, WebProviderConfig
 from zlotick.connections.proxy import proxy_for
 from zlotick.errors import ConfigError, Refusal, RefusalReason
 from zlotick.market import dating
 from zlotick.model import utc_now, utc_text, utc_time
+from zlotick.providers.base import NoAnswer, Observer, RawAnswer
 
 _CUT = "the answer was cut short or is not what it claims"
 _OLDEST_COPY = 31 * 86_400  # seconds; an Age beyond that is no longer told apart
@@ -48,48 +47,6 @@ _CHALLENGE_WITHIN = 65_536
 _CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-2", "cp1250", "cp1252"})
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What a source answered, whatever it was. ``path`` and ``headers`` carry no secret."""
-
-    path: str  # of the request, with its query but without secret parameters
-    status: int
-    headers: Mapping[str, str]  # names in lower case
-    body: bytes  # decompressed
-    received_at: str
-
-
-class NoAnswer(msgspec.Struct, frozen=True):
-    """That a source did not answer, or not with a whole answer. ``path`` carries no secret."""
-
-    path: str
-    reason: RefusalReason
-    detail: str
-    received_at: str
-
-
-class Web(Protocol):
-    """Asks one source."""
-
-    async def get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        secrets: Mapping[str, Secret] | None = None,
-    ) -> Answer:
-        """One GET. Raises Refusal (timeout, unreachable, format_changed for a body over the limit).
-
-        Every complete answer is returned, whatever its status: :func:`require_ok` judges it.
-        """
-
-    async def close(self) -> None:
-        """Give back the connection. Safe to call twice."""
-
-
-Observer = Callable[[Answer | NoAnswer], None]
-"""Sees every answer, and every lack of one (the recorder). Quick, and raises nothing."""
-
-
 class HttpWeb:
     """The network: never two requests at once, no retries, no redirects, no cookies.
     By the proxy of the environment, if it names one.
@@ -100,7 +57,7 @@ class HttpWeb:
 
     def __init__(
         self,
-        config: WebSourceConfig,
+        config: WebProviderConfig,
         *,
         user_agent: str,
         observer: Observer | None = None,
@@ -120,7 +77,7 @@ class HttpWeb:
         params: Mapping[str, str] | None = None,
         *,
         secrets: Mapping[str, Secret] | None = None,
-    ) -> Answer:
+    ) -> RawAnswer:
         shown = URL(path).update_query(params or {})
         query = {**(params or {}), **{name: value.reveal() for name, value in (secrets or {}).items()}}
         async with self._one_at_a_time:
@@ -137,18 +94,18 @@ class HttpWeb:
         if session:
             await session.close()
 
-    def _observe(self, answer: Answer | NoAnswer) -> None:
+    def _observe(self, answer: RawAnswer | NoAnswer) -> None:
         if self._observer:
             self._observer(answer)
 
-    async def _ask(self, url: URL, shown: str) -> Answer:
+    async def _ask(self, url: URL, shown: str) -> RawAnswer:
         try:
             proxy = _proxy(url)
             async with self._connected().get(url, proxy=proxy, allow_redirects=False) as response:
                 packed = await self._body(response)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = unpacked(packed, headers.get("content-encoding", ""), self._config.max_body_bytes)
-                return Answer(shown, response.status, headers, body, utc_text(self._clock()))
+                return RawAnswer(shown, response.status, headers, body, utc_text(self._clock()))
         except TimeoutError:  # its text may hold the address, secrets and all
             raise Refusal(
                 RefusalReason.TIMEOUT, f"no whole answer within {self._config.timeout:g} s"
@@ -223,7 +180,7 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     return body
 
 
-def evidence(answer: Answer) -> dating.AnswerTiming:
+def evidence(answer: RawAnswer) -> dating.AnswerTiming:
     """When an answer was made and came, by our clock and by its headers (RFC 9110 and 9111)."""
     observed = utc_time(answer.received_at)
     told = answer.headers.get("age", "").strip()
@@ -235,7 +192,7 @@ def evidence(answer: Answer) -> dating.AnswerTiming:
     return dating.AnswerTiming(observed, date, age, _http_date(answer, "last-modified"))
 
 
-def _http_date(answer: Answer, name: str) -> datetime | None:
+def _http_date(answer: RawAnswer, name: str) -> datetime | None:
     """A header that is a date; None without one, and for anything else that may stand there."""
     try:
         moment = parsedate_to_datetime(answer.headers.get(name, ""))
@@ -244,7 +201,7 @@ def _http_date(answer: Answer, name: str) -> datetime | None:
         return None
 
 
-def charset_of(answer: Answer) -> str:
+def charset_of(answer: RawAnswer) -> str:
     """The charset of the Content-Type header, ``utf-8`` when it says none. Anything at all may stand there."""
     for parameter in answer.headers.get("content-type", "").split(";")[1:]:
         name, _, value = parameter.partition("=")
@@ -278,7 +235,7 @@ def unexpected(body: bytes, missing: str) -> Refusal:
     return Refusal(RefusalReason.FORMAT_CHANGED, f"the page has no {missing}")
 
 
-def require_ok(answer: Answer) -> bytes:
+def require_ok(answer: RawAnswer) -> bytes:
     """The body of a 200. Raises Refusal with the reason that the status tells."""
     status = answer.status
     if status == 200:
@@ -297,7 +254,7 @@ def require_ok(answer: Answer) -> bytes:
     raise Refusal(RefusalReason.UNREACHABLE, f"HTTP {status}", retry_after=_retry_after(answer))
 
 
-def _host(answer: Answer) -> str:
+def _host(answer: RawAnswer) -> str:
     """Where a redirect leads: the host alone, for its address may hold anything."""
     try:
         host = URL(answer.headers.get("location", "")).host
@@ -306,7 +263,7 @@ def _host(answer: Answer) -> str:
     return ascii(host[:100]) if host else "another path"
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: RawAnswer) -> float | None:
     """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3)."""
     text = answer.headers.get("retry-after", "").strip()
     try:

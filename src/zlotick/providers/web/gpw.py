@@ -14,14 +14,14 @@ from datetime import datetime, time
 from functools import partial
 from typing import ClassVar, NamedTuple
 
-from zlotick.config import WebSourceConfig
+from zlotick.config import WebProviderConfig
 from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
-from zlotick.providers.base import Capabilities, Quotes
+from zlotick.providers.base import Capabilities, Quotes, Web
 from zlotick.providers.web import html_table
-from zlotick.providers.web.client import Web, charset_of, evidence, require_ok
+from zlotick.providers.web.client import charset_of, evidence, require_ok
 from zlotick.providers.web.html_table import (
     FirstSeen,
     Foreign,
@@ -87,7 +87,7 @@ class GpwProvider(WebProvider):
 
     def __init__(
         self,
-        config: WebSourceConfig,
+        config: WebProviderConfig,
         universe: Universe,
         web: Web,
         *,

@@ -1,20 +1,23 @@
-"""What the sources on the web have in common: how they are made, asked and closed."""
+"""What the providers on the web have in common: how they are made, asked and closed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from zlotick.config import WebSourceConfig
+import msgspec
+
+from zlotick.config import WebProviderConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import utc_now
-from zlotick.providers.base import StockDataProvider
-from zlotick.providers.web.client import Web
+from zlotick.providers.base import ProviderSetup, StockDataProvider, Web
+from zlotick.providers.web.client import HttpWeb
 from zlotick.providers.web.html_table import FirstSeen, Report
+from zlotick.version import __version__
 
 T = TypeVar("T")
 
@@ -25,9 +28,18 @@ class WebProvider(StockDataProvider):
     A recording brings its own ``web`` and ``clock``.
     """
 
+    base_url: ClassVar[str] = ""
+    """Of a custom provider whose settings name no address."""
+
+    @classmethod
+    def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
+        """The provider, with the network unless the setup brings its own ``web``."""
+        config, web = web_of(setup, cls.base_url)
+        return [cls(config, setup.universe, web, clock=setup.clock, calendar=setup.calendar)]
+
     def __init__(
         self,
-        config: WebSourceConfig,
+        config: WebProviderConfig,
         universe: Universe,
         web: Web,
         *,
@@ -71,6 +83,23 @@ class WebProvider(StockDataProvider):
     def market_time(self) -> datetime:
         """Now, or the recorded moment."""
         return self._clock()
+
+
+def web_of(setup: ProviderSetup, base_url: str = "") -> tuple[WebProviderConfig, Web]:
+    """The settings with an address, and what makes the requests. Raises ConfigError when there is no address."""
+    config = setup.config
+    assert isinstance(config, WebProviderConfig)
+    if not config.base_url:
+        config = msgspec.structs.replace(config, base_url=base_url)
+    agent = user_agent(setup.settings.providers.contact)
+    web = setup.web or HttpWeb(config, user_agent=agent, observer=setup.observer, clock=setup.clock)
+    return config, web
+
+
+def user_agent(contact: str) -> str:
+    """Says honestly who asks, and whom to write to if the user configured that."""
+    product = f"zlotick/{__version__}"
+    return f"{product} (self-hosted; {contact})" if contact else f"{product} (self-hosted)"
 
 
 def _seen(reading: asyncio.Future[T]) -> None:

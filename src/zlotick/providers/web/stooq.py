@@ -24,10 +24,10 @@ from zlotick.market import dating
 from zlotick.market.calendar import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
-from zlotick.providers.base import Capabilities, Quotes
+from zlotick.providers.base import Capabilities, Quotes, RawAnswer, Web
 from zlotick.providers.web import html_table
 from zlotick.providers.web.batches import Portions
-from zlotick.providers.web.client import Answer, Web, evidence, is_challenge, require_ok
+from zlotick.providers.web.client import evidence, is_challenge, require_ok
 from zlotick.providers.web.html_table import Foreign, Reading, Skipped, Source, Told, Unreadable
 from zlotick.providers.web.provider import WebProvider
 
@@ -149,7 +149,7 @@ class StooqProvider(WebProvider):
         return found.quotes
 
 
-def _body(answer: Answer) -> bytes:
+def _body(answer: RawAnswer) -> bytes:
     """The body of a 200. Raises Refusal, in this source's own terms where it has some."""
     if answer.status != 200 and (refusal := _refusal(answer.body)):
         raise refusal

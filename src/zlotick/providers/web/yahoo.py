@@ -24,10 +24,10 @@ from zlotick.market import dating
 from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_now, utc_time
-from zlotick.providers.base import Capabilities
+from zlotick.providers.base import Capabilities, RawAnswer, Web
 from zlotick.providers.web import html_table
 from zlotick.providers.web.batches import Portions
-from zlotick.providers.web.client import Answer, Web, require_ok
+from zlotick.providers.web.client import require_ok
 from zlotick.providers.web.html_table import Row
 from zlotick.providers.web.json_body import read_json
 from zlotick.providers.web.provider import WebProvider
@@ -84,7 +84,7 @@ class YahooProvider(WebProvider):
         return parse(_body(answer), ticker, utc_time(answer.received_at), calendar=self._calendar)
 
 
-def _body(answer: Answer) -> bytes:
+def _body(answer: RawAnswer) -> bytes:
     """The body to read. Raises Refusal."""
     if answer.status == 404 and answer.body.lstrip().startswith(b'{"chart"'):
         return answer.body  # one unknown symbol, told in words
