@@ -93,7 +93,7 @@ def option_table(options: Sequence[Option], *, env: bool = True) -> Iterator[str
 
 
 def default_of(value: Any) -> str:
-    """A default as TOML; a well-known password is none."""
+    """A default as TOML; a well-known password is left empty."""
     if isinstance(value, Secret):
         return "generated" if value.reveal() else "none"
     if value is None or value == "":
