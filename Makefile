@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 BOARD := hatch_build.py $(shell git ls-files dashboard/src dashboard/package-lock.json clients/js/src 2>/dev/null)
 
-.PHONY: demo run test check bench docs install clean
+.PHONY: demo run test quick check bench docs install clean
 demo: .venv/installed          ## the main job: a recorded session through the whole pipeline
 	@$(BIN)/zlotick demo
 run: .venv/installed           ## the service, as zlotick.toml says
 	@$(BIN)/zlotick serve
 test: .venv/dev                ## every test
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+quick: .venv/dev               ## the tests that need no server, no browser and no process
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not questdb and not pocketbase and not browser and not slow"
 check: .venv/dev               ## style, types, layers, dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -8,7 +8,8 @@ from copy import deepcopy
 import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
-from tests import servers
+from tests import markers, servers, service_process
+from tests.servers import PocketbaseServer, QuestDBServer, Start
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig
 
@@ -18,9 +19,16 @@ hypothesis.settings.load_profile("zlotick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "may_block: the test itself blocks the event loop, and why is said there"
-    )
+    for name, meaning in markers.MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    markers.mark(items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    service_process.allowed = item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +74,17 @@ def pocketbase_server(shared_pocketbase: PocketbaseConfig) -> PocketbaseConfig:
 
 
 @pytest.fixture
-async def private_servers() -> AsyncIterator[None]:
-    """Ends whatever the test started with servers.start_questdb() and servers.start_pocketbase()."""
-    import asyncio
+async def start_questdb() -> AsyncIterator[Start[QuestDBServer]]:
+    """Starts a QuestDB of the test's own: ``server = await start_questdb(tmp_path)``."""
+    async with servers.starting(servers.start_questdb_now) as start:
+        yield start
 
-    before = list(servers._started)
-    yield
-    await asyncio.to_thread(servers.end_all, [one for one in servers._started if one not in before])
+
+@pytest.fixture
+async def start_pocketbase() -> AsyncIterator[Start[PocketbaseServer]]:
+    """Starts a PocketBase of the test's own: ``server = await start_pocketbase(tmp_path)``."""
+    async with servers.starting(servers.start_pocketbase_now) as start:
+        yield start
 
 
 @pytest.fixture(scope="session", autouse=True)

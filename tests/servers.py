@@ -1,12 +1,12 @@
 """Real QuestDB and PocketBase servers for tests: on free ports, in their own folders, killable.
 
 The session's shared ones are the fixtures ``questdb_server`` and ``pocketbase_server`` (conftest.py); a test that
-wants to kill one starts its own::
+wants to kill one starts its own with the fixture ``start_questdb`` or ``start_pocketbase``::
 
     server = await start_questdb(tmp_path)
     await server.kill()       # SIGKILL
     await server.restart()    # same ports, same data, same passwords
-    await server.stop()       # or leave it to the fixture `private_servers`, which stops what a test started
+    await server.stop()       # or leave it to the fixture
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from random import SystemRandom
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import aiohttp
 
@@ -176,25 +176,29 @@ class PocketbaseServer(ServerProcess):
 
 
 Server = TypeVar("Server", bound=ServerProcess)
+Start: TypeAlias = Callable[[Path], Awaitable[Server]]
 _started: list[ServerProcess] = []
 
 
-async def start_questdb(home: Path, password: str = "test-quest-password") -> QuestDBServer:
-    """A private QuestDB with its data in ``home``, ready. Ended with the session at the latest."""
-    return await asyncio.to_thread(start_questdb_now, home, password)
+@asynccontextmanager
+async def starting(start_now: Callable[[Path], Server]) -> AsyncIterator[Start[Server]]:
+    """Starts servers with their data in a folder, and ends them afterwards."""
+    mine: list[Server] = []
+
+    async def start(home: Path) -> Server:
+        mine.append(await asyncio.to_thread(start_now, home))
+        return mine[-1]
+
+    yield start
+    await asyncio.to_thread(end_all, mine)
 
 
-async def start_pocketbase(home: Path, password: str = "test-pocket-password") -> PocketbaseServer:
-    """A private PocketBase with its data in ``home``, ready. Ended with the session at the latest."""
-    return await asyncio.to_thread(start_pocketbase_now, home, password)
+def start_questdb_now(home: Path) -> QuestDBServer:
+    return _started_server(lambda: QuestDBServer(home))
 
 
-def start_questdb_now(home: Path, password: str = "test-quest-password") -> QuestDBServer:
-    return _started_server(lambda: QuestDBServer(home, password))
-
-
-def start_pocketbase_now(home: Path, password: str = "test-pocket-password") -> PocketbaseServer:
-    return _started_server(lambda: PocketbaseServer(home, password))
+def start_pocketbase_now(home: Path) -> PocketbaseServer:
+    return _started_server(lambda: PocketbaseServer(home))
 
 
 def _started_server(make: Callable[[], Server], attempts: int = 3) -> Server:

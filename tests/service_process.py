@@ -20,6 +20,9 @@ from zlotick.config import PocketbaseConfig, QuestDBConfig, Secret
 
 Status = dict[str, Any]
 
+allowed = False
+"""Whether the running test has the marker ``slow``, which every test that starts zlotick has."""
+
 
 class ServiceProcess:
     """``zlotick`` with a data folder and free ports of its own. Embedded servers unless told otherwise."""
@@ -47,6 +50,7 @@ class ServiceProcess:
         self._env["ZLOTICK_" + option.upper().replace(".", "__")] = value
 
     def start(self, stdin: int = subprocess.DEVNULL, umask: int = -1) -> None:
+        assert allowed, "a test that starts zlotick has the marker `slow`"
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,

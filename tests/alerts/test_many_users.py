@@ -19,7 +19,7 @@ import pytest
 from tests.alerts.receiver import Receiver, receiver
 from tests.alerts.walks import OPENING, batch, moment, quote, rule
 from tests.gateway.access.test_pocketbase_users import Admin
-from tests.servers import start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.service.test_manager import settings
 
 from zlotick.alerts.engine import AlertEngine
@@ -121,7 +121,7 @@ async def serving(folder: Path, pocketbase: PocketbaseConfig, phone: Receiver) -
 
 
 async def test_a_users_flood_silences_nobody(
-    tmp_path: Path, private_servers: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zlotick.service.manager.Alerts", partial(Alerts, rules_every=0.5))
     server = await start_pocketbase(tmp_path / "pb")

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 from tests.alerts.walks import batch, moment, quote, rule, said
-from tests.servers import start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.service_process import ServiceProcess, offset
 
 from zlotick.alerts.offline import past_alerts
@@ -134,7 +134,7 @@ async def test_the_last_known_rules_stay_while_pocketbase_is_away_over_a_restart
 
 
 async def test_an_outage_of_pocketbase_delays_alerts_and_each_is_recorded_once(
-    tmp_path: Path, private_servers: None
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer]
 ) -> None:
     server = await start_pocketbase(tmp_path / "pb")
     connector = PocketbaseConnector(server.config, timeout=2.0)
@@ -208,6 +208,7 @@ async def test_unknown_stocks_are_told_before_anything_starts() -> None:
 
 
 @pytest.mark.may_block  # it waits for processes
+@pytest.mark.slow
 async def test_killed_in_the_middle_every_crossing_is_raised_once(tmp_path: Path) -> None:
     """kill -9 of the real service, twice, at whatever it was doing."""
     asked = {"name": "c", "condition": "price_crosses", "threshold": 222, "symbols": ["11B"]}

@@ -145,6 +145,7 @@ async def test_what_a_source_logs_is_not_among_the_findings(settings, source):
     assert "Stock passed over" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_hanging_sources_and_servers_end_in_time(settings, source):
     names = ("gpw", "bankier", "stooq", "yahoo")
     source.script(stub.SILENCE)
@@ -173,6 +174,7 @@ async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_stranger_on_the_port(capsys, settings):
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]
@@ -215,6 +217,7 @@ def running(tmp_path: Path) -> Iterator[ServiceProcess]:
     started.end()
 
 
+@pytest.mark.slow
 async def test_a_running_zlotick_is_asked_instead(running, tmp_path):
     await running.until(lambda status: status["last_cycle"] is not None)
     here = ["--set", f"gateway.port={running.gateway}", "--set", 'providers.order=["gpw"]', *OFF]

@@ -28,7 +28,10 @@ from zlotick.cli.period import beginning, ending
 from zlotick.cli.remote import history
 from zlotick.config import Settings, load
 
-pytestmark = pytest.mark.may_block  # a command has its loop for itself, and writes files in it
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.may_block,
+]  # a command has its loop for itself, and writes files in it
 
 DAY = ("--from", "2025-04-30", "--to", "2025-04-30")
 

@@ -237,6 +237,7 @@ def test_the_source_may_be_named(
     assert answer["data_source"] == "broker-1d"
 
 
+@pytest.mark.slow
 def test_without_a_server_the_embedded_one_runs_for_as_long_as_it_takes(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 3)))
     service.share_the_jar()
@@ -251,6 +252,7 @@ def test_without_a_server_the_embedded_one_runs_for_as_long_as_it_takes(tmp_path
 
 
 @pytest.mark.parametrize("start", ["in the foreground", "in the background"])
+@pytest.mark.slow
 def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str) -> None:
     """In the background of a script the shell ignores SIGINT for us, and SIGTERM was ignored with it."""
     service = ServiceProcess(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 600)))
@@ -272,6 +274,7 @@ def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str
     assert "Traceback" not in service.said()
 
 
+@pytest.mark.slow
 def test_beside_a_running_service_its_server_is_used(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path, "serve", "--pocketbase", "off")
     service.set("providers.order", '["simulator"]')

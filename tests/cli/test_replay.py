@@ -6,9 +6,12 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from tests.providers.recording.test_playback import quotes, record
 from tests.providers.web import stub as play
 from tests.service_process import ServiceProcess
+
+pytestmark = pytest.mark.slow
 
 
 def replay(folder: Path, recording: Path) -> ServiceProcess:

@@ -17,6 +17,8 @@ import aiohttp
 import pytest
 from tests.service_process import ServiceProcess, offset
 
+pytestmark = pytest.mark.slow
+
 
 def zlotick(service: ServiceProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run another command with the same settings; its output as text."""

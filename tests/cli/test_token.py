@@ -153,6 +153,7 @@ def until_said(service: ServiceProcess, text: str, within: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_guarded_service_from_start_to_stop(guarded: Guarded) -> None:
     guarded.start()
     until_said(guarded, "Press Ctrl+C to stop.")
@@ -190,6 +191,7 @@ async def _talk_until_revoked(guarded: Guarded, token: str) -> None:
         assert client.socket.close_code == 4500
 
 
+@pytest.mark.slow
 def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
     service.set("gateway.host", "0.0.0.0")
@@ -207,6 +209,7 @@ def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> No
         service.end()
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_stops_the_service(tmp_path: Path) -> None:
     """It left QuestDB and PocketBase running."""
     service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
@@ -222,6 +225,7 @@ def test_a_closed_terminal_stops_the_service(tmp_path: Path) -> None:
         os.close(controller)
 
 
+@pytest.mark.slow
 def test_a_reload_with_nothing_to_reload_stops_nothing(tmp_path: Path) -> None:
     """As systemctl reload does without TLS."""
     service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")

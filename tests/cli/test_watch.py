@@ -25,7 +25,7 @@ import pytest
 from tests.cli.in_process import Command, beside
 from tests.service_process import ServiceProcess, offset
 
-pytestmark = pytest.mark.may_block  # a command has its loop for itself
+pytestmark = [pytest.mark.slow, pytest.mark.may_block]  # a command has its loop for itself
 
 PATIENCE = 60.0
 

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
 from tests.client.servers import Scripted, scripted
-from tests.conformance.browser import CHROMIUM
 from tests.factories import quote, report
 from tests.gateway.serving import SYMBOLS, serving
 from tests.gateway.test_guide import lines, node
+from tests.markers import CHROMIUM
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "js"
@@ -114,8 +114,6 @@ class Site:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     site, app = await asyncio.to_thread(Site, tmp_path), web.Application()
     app.router.add_get("/{path:.*}", site.serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.markers import CHROMIUM
 
 _PAGE = """<!doctype html><script>
 const peers = {}, control = new WebSocket(`ws://${location.host}/control`);

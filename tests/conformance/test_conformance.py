@@ -27,7 +27,7 @@ import trustme
 import websockets
 from aiohttp import WSMessage, WSMsgType
 from aiohttp.abc import AbstractStreamWriter
-from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
+from tests.conformance.browser import Page, page_in_chromium
 from tests.factories import alert, quote, report
 from tests.gateway.serving import Client, Service, serving, until
 from tests.gateway.stage import Wire
@@ -331,15 +331,20 @@ class InChromium(Server):
 
 @contextlib.asynccontextmanager
 async def in_chromium(service: Service, folder: Path) -> AsyncIterator[Server]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     async with serving(service) as gateway, page_in_chromium(folder) as page:
         yield InChromium(gateway, page)
 
 
 @pytest.mark.parametrize(
     "how",
-    ["in process", "over a socket", "to processes", "over MessagePack", "over TLS", "in Chromium"],
+    [
+        "in process",
+        "over a socket",
+        pytest.param("to processes", marks=pytest.mark.slow),
+        "over MessagePack",
+        "over TLS",
+        pytest.param("in Chromium", marks=pytest.mark.browser),
+    ],
 )
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 async def test_scenario(scenario: Path, how: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import hatch_build
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
+from tests.markers import CHROMIUM
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
 HERE = Path(__file__).parent
 
 expect.set_options(timeout=30_000)
@@ -35,8 +33,6 @@ def board() -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium(board: None) -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here")
     async with async_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu"]
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)

@@ -517,6 +517,7 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     service.end()
 
 
+@pytest.mark.slow
 async def test_it_shows_the_replayed_session_and_survives_a_restart_of_the_server(
     page: Page, service: ServiceProcess
 ) -> None:

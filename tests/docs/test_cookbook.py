@@ -61,6 +61,7 @@ def service(session_day: QuestDBConfig, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.may_block
 @pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.name)
+@pytest.mark.slow
 def test_a_program_prints_what_the_page_shows(
     block: Block, service: ServiceProcess, session_day: QuestDBConfig, tmp_path: Path
 ) -> None:

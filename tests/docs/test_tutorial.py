@@ -67,6 +67,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("code", PROGRAMS)
+@pytest.mark.slow
 def test_a_page_s_program_prints_quotes_until_ctrl_c(code: str, replay: ServiceProcess) -> None:
     """The README's first program needed a package that `make demo` did not install; Ctrl+C ended in a traceback."""
     code = code.replace("localhost:8765", f"localhost:{replay.gateway}")

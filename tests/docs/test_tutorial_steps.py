@@ -15,6 +15,8 @@ import pytest
 from tests.docs.blocks import DOCS, blocks
 from tests.service_process import ServiceProcess
 
+pytestmark = pytest.mark.slow
+
 TUTORIAL = DOCS / "tutorial.md"
 TERMINAL = ("git clone", "cd ", "make demo", "source ", "zlotick watch   ", "zlotick serve")
 """Done by the test itself; `zlotick watch` waits for a key."""

@@ -15,6 +15,8 @@ import pytest
 from tests.gateway.test_guide import node
 from tests.service_process import ServiceProcess, offset
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMANDS = {".py": [sys.executable, "-u"], ".mjs": [node()]}
 

@@ -20,6 +20,8 @@ from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import StockUpdate, utc_text
 from zlotick.stores.questdb import QuestDBConnector
 
+pytestmark = [pytest.mark.slow, pytest.mark.questdb, pytest.mark.pocketbase]
+
 Row = dict[str, Any]
 
 

@@ -35,6 +35,8 @@ from zlotick.providers.web.gpw import GpwProvider
 from zlotick.service.cycle import Cycle
 from zlotick.service.ticker import Ticker
 
+pytestmark = pytest.mark.slow
+
 TODAY, YESTERDAY = date(2026, 11, 24), date(2026, 11, 23)
 LIQUID, SLOW, QUIET = "11B", "BIO", "1AT"
 SHORT_NAMES = {LIQUID: "11BIT", SLOW: "BIOTON", QUIET: "ATAL"}

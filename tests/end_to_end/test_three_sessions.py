@@ -27,6 +27,8 @@ from zlotick.providers.replay.provider import PACKAGED, PACKAGED_DAY, ReplayProv
 from zlotick.service.manager import RealTimeStreamManager
 from zlotick.stores.questdb import QuestDBConnector
 
+pytestmark = pytest.mark.slow
+
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "hourly_swig80.csv.gz"
 STEP = 600.0
 OHLC = ("open", "high", "low", "close")

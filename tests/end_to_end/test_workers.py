@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 from tests.service_process import ServiceProcess, Status, offset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:

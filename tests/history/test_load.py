@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.servers import start_questdb
+from tests.servers import QuestDBServer, Start
 from tests.stores.questdb.samples import drop_schema
 
 from zlotick.config import QuestDBConfig
@@ -192,7 +192,7 @@ async def test_half_a_checkpoint_is_none(tmp_path: Path, checkpoint: CheckpointF
 
 
 async def test_a_database_that_is_killed_and_comes_back(
-    tmp_path: Path, checkpoint: CheckpointFile, private_servers: None
+    tmp_path: Path, checkpoint: CheckpointFile, start_questdb: Start[QuestDBServer]
 ) -> None:
     server = await start_questdb(tmp_path / "server")
     connector = QuestDBConnector(server.config, timeout=30)
@@ -214,7 +214,7 @@ async def test_a_database_that_is_killed_and_comes_back(
 
 
 async def test_a_database_that_stays_away_is_told(
-    tmp_path: Path, checkpoint: CheckpointFile, private_servers: None
+    tmp_path: Path, checkpoint: CheckpointFile, start_questdb: Start[QuestDBServer]
 ) -> None:
     server = await start_questdb(tmp_path / "server")
     connector = QuestDBConnector(server.config, timeout=2)

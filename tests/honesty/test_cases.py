@@ -14,6 +14,7 @@ from tests.honesty.cases import CASES
 from tests.honesty.stage import staged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 async def test_what_every_surface_says(case: Case, tmp_path: Path) -> None:
     async with staged(case, tmp_path) as stage:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -22,6 +23,8 @@ from tests.honesty.stage import House, bare
 
 from zlotick.market.calendar import in_warsaw
 from zlotick.model import utc_time
+
+pytestmark = pytest.mark.slow
 
 WELL_AFTER = 5
 """Looks after which a stock must be right again, once its page is."""

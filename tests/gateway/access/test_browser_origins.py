@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ import pytest
 from aiohttp import web
 from tests.factories import quote, report
 from tests.gateway.serving import Service, serving
+from tests.markers import CHROMIUM
 
 from zlotick.gateway.access.tokens import TokenFile
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+pytestmark = pytest.mark.browser
 
 PAGE = """<!doctype html><script>
 const tries = %s, told = [];

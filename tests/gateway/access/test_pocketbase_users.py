@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import servers
 from tests.factories import alert
 from tests.gateway.serving import Client, Service, connected, serving
 from tests.gateway.sessions.test_sse import streaming
+from tests.servers import PocketbaseServer, Start
 
 from zlotick.config import PocketbaseConfig
 from zlotick.errors import Transient
@@ -195,9 +195,11 @@ async def test_a_changed_password_or_a_deleted_user_ends_the_session(
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
 
 
-@pytest.mark.usefixtures("ask_often", "private_servers")
-async def test_while_pocketbase_is_down_who_is_in_stays_and_nobody_new_gets_in(tmp_path: Path) -> None:
-    server = await servers.start_pocketbase(tmp_path)
+@pytest.mark.usefixtures("ask_often")
+async def test_while_pocketbase_is_down_who_is_in_stays_and_nobody_new_gets_in(
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer]
+) -> None:
+    server = await start_pocketbase(tmp_path)
     async with aiohttp.ClientSession() as http:
         admin = Admin(http, server.config)
         await admin.log_in()

@@ -15,10 +15,10 @@ from urllib.parse import quote as quoted
 import msgspec
 import polars
 import pytest
-from tests import servers
 from tests.factories import quote
 from tests.gateway.api.test_resources import Caller, Stored, calling
 from tests.market.test_candles import DAY, reference
+from tests.servers import QuestDBServer, Start
 from tests.stores.questdb.samples import applied, drop_schema, viewed
 
 from zlotick.config import QuestDBConfig
@@ -183,8 +183,10 @@ async def test_a_dropped_view_is_503_with_the_reason_until_the_next_look(
     assert (await caller.get("/candles/ABS", interval="1m"))[1]["count"] == 1
 
 
-async def test_questdb_gone_is_503_and_back_is_200(tmp_path: Path, private_servers: None) -> None:
-    server = await servers.start_questdb(tmp_path)
+async def test_questdb_gone_is_503_and_back_is_200(
+    tmp_path: Path, start_questdb: Start[QuestDBServer]
+) -> None:
+    server = await start_questdb(tmp_path)
     connector = QuestDBConnector(server.config)
     await connector.connect()
     async with calling(Stored(shelf=QuestDBHistory(connector.execute_query))) as caller:

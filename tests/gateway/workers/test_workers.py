@@ -34,6 +34,8 @@ from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
 from zlotick.model import Entry, Position, StockUpdate, UpdateBatch, now_text
 from zlotick.telemetry.metrics import Sample
 
+pytestmark = pytest.mark.slow
+
 Lines = list[Any]
 
 

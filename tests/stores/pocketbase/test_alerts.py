@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 from tests.factories import alert
-from tests.servers import start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.stores.pocketbase.conftest import Server
 
 from zlotick.errors import Fatal, Transient
@@ -282,7 +282,9 @@ async def test_without_the_collection_nothing_is_kept(server: Server) -> None:
 
 
 @pytest.fixture
-async def bare(tmp_path: Path, private_servers: None, session: aiohttp.ClientSession) -> Server:
+async def bare(
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], session: aiohttp.ClientSession
+) -> Server:
     started = await start_pocketbase(tmp_path / "pocketbase")
     server = Server(session, started.config)
     await server.login()

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 from tests.factories import batch, quote
-from tests.servers import PocketbaseServer, start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.stores.pocketbase.conftest import Server
 
 from zlotick.errors import Transient
@@ -101,7 +101,7 @@ class House:
 
 @pytest.fixture
 async def house(
-    tmp_path: Path, private_servers: None, session: aiohttp.ClientSession
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], session: aiohttp.ClientSession
 ) -> AsyncIterator[House]:
     process = await start_pocketbase(tmp_path / "pocketbase")
     view = Server(session, process.config)
@@ -165,7 +165,7 @@ async def test_a_frozen_server_is_an_outage_too(house: House) -> None:
 
 
 async def test_a_server_that_came_back_empty_is_made_ready_again_and_filled(
-    house: House, tmp_path: Path, session: aiohttp.ClientSession
+    house: House, tmp_path: Path, start_pocketbase: Start[PocketbaseServer]
 ) -> None:
     """It was made ready, and stayed empty until the next trade of each stock: for small caps hours, at weekends days."""
     await house.append(5)
@@ -225,7 +225,7 @@ async def test_a_new_process_goes_on_at_the_cursor(house: House) -> None:
 
 
 async def test_a_connector_that_was_down_at_first_connects_later(
-    tmp_path: Path, private_servers: None
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer]
 ) -> None:
     process = await start_pocketbase(tmp_path / "pocketbase")
     await process.stop()

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.factories import quote
-from tests.servers import start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.stores.pocketbase.conftest import Server
 
 from zlotick.errors import Fatal, Transient
@@ -20,7 +20,9 @@ from zlotick.stores.pocketbase.setup import COLLECTIONS, MAX_BATCH
 
 
 @pytest.fixture
-async def bare(tmp_path: Path, private_servers: None, session: aiohttp.ClientSession) -> Server:
+async def bare(
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], session: aiohttp.ClientSession
+) -> Server:
     """A server of its own, as `pocketbase serve` leaves it."""
     started = await start_pocketbase(tmp_path / "pocketbase")
     server = Server(session, started.config)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.factories import batch, entry, quote
-from tests.servers import PocketbaseServer, start_pocketbase
+from tests.servers import PocketbaseServer, Start
 from tests.service_process import ServiceProcess
 from tests.stores.pocketbase.conftest import Server
 
@@ -197,7 +197,7 @@ class House:
 
 @pytest.fixture
 async def house(
-    tmp_path: Path, private_servers: None, session: aiohttp.ClientSession, known: Known
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], session: aiohttp.ClientSession, known: Known
 ) -> AsyncIterator[House]:
     process = await start_pocketbase(tmp_path / "pocketbase")
     view = Server(session, process.config)
@@ -249,6 +249,7 @@ async def test_a_frozen_server_does_not_hold_up_the_stop(house: House) -> None:
 
 
 @pytest.mark.may_block  # it waits for processes
+@pytest.mark.slow
 async def test_the_real_service_marks_its_records_silent_at_its_end_and_fresh_again_at_its_start(
     tmp_path: Path, server: Server
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 from tests.factories import quote
-from tests.servers import QuestDBServer, start_questdb
+from tests.servers import QuestDBServer, Start
 from tests.stores.questdb.samples import applied, counted, viewed
 
 from zlotick.connections.backoff import backoff
@@ -24,7 +24,7 @@ from zlotick.stores.questdb import QuestDBConnector
 
 
 @pytest.fixture
-async def server(tmp_path: Path, private_servers: None) -> QuestDBServer:
+async def server(tmp_path: Path, start_questdb: Start[QuestDBServer]) -> QuestDBServer:
     return await start_questdb(tmp_path)
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 from tests.factories import quote
-from tests.servers import start_questdb
+from tests.servers import QuestDBServer, Start
 from tests.stores.questdb.samples import applied, viewed
 
 from zlotick.errors import Fatal, TableAbsent
@@ -299,9 +299,8 @@ async def test_a_ttl_is_set_only_when_asked_for(connector: QuestDBConnector) -> 
     assert [(entry["log_level"], entry["ttl"]) for entry in logs] == [("warning", "200 YEAR")]
 
 
-@pytest.mark.usefixtures("private_servers")
 async def test_what_a_full_disk_suspended_is_seen_and_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_questdb: Start[QuestDBServer]
 ) -> None:
     """The suspension itself is done by the server's own developer command, not by filling this disk."""
     monkeypatch.setenv("QDB_DEV_MODE_ENABLED", "true")
