@@ -183,7 +183,7 @@ class CycleReport(msgspec.Struct, frozen=True):
     fetched: int
     rejected: int
     changed: int
-    market_status: str
+    market_status: MarketStatus
     market_time: datetime  # the present moment of the market; in a replay the replayed one
     entry: Entry | None  # None when nothing changed
     position: Position  # of the last recorded batch
@@ -199,7 +199,7 @@ class ProviderRow(msgspec.Struct, frozen=True):
 
     name: str
     status: ConnectionStatus
-    kind: str = "delayed"  # the label of its quotes: live, delayed, simulated or replayed
+    kind: Origin = Origin.DELAYED  # the label of its quotes
     delay_seconds: int | None = None  # its stated delay behind the exchange
     interval_seconds: float = 0.0  # between two requests; 0: every cycle
     symbols: int = 0  # how many it gave to the last cycle

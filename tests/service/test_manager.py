@@ -219,7 +219,7 @@ async def test_the_board_and_the_probes_answer_while_the_servers_start(
     async def provide(config: QuestDBConfig, *_: object, **__: object) -> Provided[QuestDBConfig]:
         return Provided(config, cast("EmbeddedServer", Slow()))
 
-    monkeypatch.setattr("zlotick.service.manager.provide_questdb", provide)
+    monkeypatch.setattr("zlotick.service.databases.provide_questdb", provide)
     made = settings(tmp_path)
     made.questdb.mode = "embedded"
     made.questdb.http_port, made.questdb.port = free_ports(2)

@@ -213,7 +213,7 @@ class ManagedProvider:
         return ProviderRow(
             name=self.provider.name,
             status=self._monitor.status,
-            kind=self.provider.kind,
+            kind=self.provider.origin,
             delay_seconds=self.provider.delay_seconds,
             interval_seconds=self.interval,
             symbols=self.symbols,

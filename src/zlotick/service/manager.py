@@ -15,7 +15,6 @@ from zlotick.alerts.dispatcher import Target
 from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.config.profile import make_profile
-from zlotick.embedded import provide_pocketbase, provide_questdb
 from zlotick.errors import AlertDiskError, EmbeddedError, GatewayError, JournalError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS
 from zlotick.gateway.server import Gateway
@@ -23,21 +22,23 @@ from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.supervisor import Workers
 from zlotick.market import universe
 from zlotick.providers.factory import ConfiguredProviders
-from zlotick.service import preparation, views
+from zlotick.service import databases, preparation, views
 from zlotick.service.control import ControlServer, socket_path
 from zlotick.service.parts import assemble
 from zlotick.service.tasks import Tasks
 from zlotick.sqlite.lock import running_beside
 from zlotick.stores.delivery import Delivery
-from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
-from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.pocketbase import StandingsTask
 
 log = structlog.stdlib.get_logger("zlotick.service")
 
-_RETAIN_EVERY = 60.0
-_ALERTS_EVERY = 30.0
+# Timeouts
 _FLUSH_TIMEOUT = 5.0
 _STEP_TIMEOUT = 20.0
+
+# Waiting
+_RETAIN_EVERY = 60.0
+_ALERTS_EVERY = 30.0  # seconds between two tries to open the alerts' file
 
 
 class RealTimeStreamManager:
@@ -96,9 +97,9 @@ class RealTimeStreamManager:
         try:
             await self._read_files()
             await self._open_journal()
-            async with self._another_named():
+            async with self._naming_others():
                 await self._start_gateway()  # first: the board and the probes answer while the servers start
-                await self._start_servers()
+                await databases.start(self.parts, self._progress)
             self._start_deliveries()
             await self._start_alerts()
             await self._start_control()
@@ -125,8 +126,8 @@ class RealTimeStreamManager:
         await self.parts.cycle.restore()
 
     @contextlib.asynccontextmanager
-    async def _another_named(self) -> AsyncIterator[None]:
-        """A taken port mostly means that another profile runs: passwords and port numbers would lead astray."""
+    async def _naming_others(self) -> AsyncIterator[None]:
+        """Name the other profile that runs here: mostly it has the port, and other advice would mislead."""
         try:
             yield
         except (EmbeddedError, GatewayError) as error:
@@ -134,8 +135,8 @@ class RealTimeStreamManager:
             if not others:
                 raise
             named = ", ".join(f"profile {name}, pid {pid}" for name, pid in others)
-            told = f"another zlotick is running ({named}). Stop it, or change the ports of this one"
-            raise type(error)(f"{error}\n{told[:1].upper()}{told[1:]}.") from error
+            hint = f"another zlotick is running ({named}). Stop it, or change the ports of this one"
+            raise type(error)(f"{error}\n{hint[:1].upper()}{hint[1:]}.") from error
 
     async def _start_gateway(self) -> None:
         parts, config, view = self.parts, self.settings.gateway, views.GatewayView(self.parts)
@@ -146,26 +147,6 @@ class RealTimeStreamManager:
         parts.cycle.listen(gateway.publish)
         for kind in (MARKET_STATUS, CONNECTION_STATUS, DATA_PROVIDER_STATUS):
             await parts.event_bus.subscribe(kind, partial(gateway.publish_event, kind))
-
-    async def _start_servers(self) -> None:
-        parts, service, gateway = self.parts, self.settings.service, self.settings.gateway
-        questdb, pocketbase = await asyncio.gather(
-            provide_questdb(self.settings.questdb, service, progress=self._progress),
-            provide_pocketbase(
-                self.settings.pocketbase, service, origins=gateway.origins, progress=self._progress
-            ),
-        )
-        if questdb:
-            parts.questdb = QuestDBConnector(questdb.config, bus=parts.event_bus)
-        if pocketbase:
-            parts.pocketbase = PocketbaseConnector(
-                pocketbase.config,
-                bus=parts.event_bus,
-                standings=partial(views.standings, parts),
-                guests=gateway.auth == "none",
-            )
-        parts.servers = [given.server for given in (questdb, pocketbase) if given and given.server]
-        await asyncio.gather(*(server.start() for server in parts.servers))
 
     def _start_deliveries(self) -> None:
         parts = self.parts
@@ -214,7 +195,7 @@ class RealTimeStreamManager:
         return opening
 
     async def _run_alerts(self) -> None:
-        """A full disk keeps the alerts from starting, not the service: they are tried until their file opens."""
+        """Run the alerts. If a full disk kept their file from opening at the start, try until it opens."""
         running = self.parts.alerts
         while running is None:
             await asyncio.sleep(_ALERTS_EVERY)
@@ -258,8 +239,8 @@ class RealTimeStreamManager:
             await self._step("alerts", parts.alerts.close())
         if parts.standings:
             await self._step("standings", parts.standings.silence())
-        await self._step("connectors", self._close_connectors())
-        await self._step("embedded servers", self._stop_servers())
+        await self._step("connectors", databases.disconnect(parts))
+        await self._step("embedded servers", databases.stop_servers(parts))
         await self._step("journal", parts.journal.close())
         await self._step("event bus", parts.event_bus.close())
 
@@ -274,13 +255,6 @@ class RealTimeStreamManager:
     async def _flush(self) -> None:
         """Deliver what is left; what cannot be delivered now stays in the journal."""
         await asyncio.gather(*(delivery.flush(_FLUSH_TIMEOUT) for delivery in self.parts.deliveries))
-
-    async def _close_connectors(self) -> None:
-        await asyncio.gather(*(sink.close() for sink in (self.parts.questdb, self.parts.pocketbase) if sink))
-
-    async def _stop_servers(self) -> None:
-        servers, self.parts.servers = self.parts.servers, []
-        await asyncio.gather(*(server.stop() for server in servers))
 
     def kill(self) -> None:
         """End the other processes at once (a second Ctrl+C). The journal survives that at any moment."""

@@ -8,7 +8,7 @@ import msgspec
 
 from zlotick.market.calendar import Phase
 from zlotick.market.schedule import moment_text
-from zlotick.model import ConnectionStatus, StaleReason, Standing, utc_time
+from zlotick.model import ConnectionStatus, MarketStatus, StaleReason, Standing, utc_time
 
 LAG_LIMIT = 20
 """Entries that a reader may be behind: more than a hiccup of its store leaves, less than a user would notice."""
@@ -48,8 +48,8 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
         str, float
     ] = {}  # seconds without a new trade on a provider's page while the market trades
     clock_skews: Mapping[str, float] = {}  # seconds that our clock is ahead of each provider's
-    market_status: str
-    session_phase: str
+    market_status: MarketStatus
+    session_phase: Phase
     statuses: Mapping[str, ConnectionStatus]  # of the stores and providers, by name
     stores: Mapping[str, ConnectionStatus] = {}  # of the stores only
     store_reasons: Mapping[str, str] = {}  # why a store is not connected

@@ -1,0 +1,44 @@
+"""The databases of a running service: found or started, connected, and given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from zlotick.embedded import provide_pocketbase, provide_questdb
+from zlotick.service import views
+from zlotick.service.parts import Parts
+from zlotick.stores.pocketbase import PocketbaseConnector
+from zlotick.stores.questdb import QuestDBConnector
+
+
+async def start(parts: Parts, progress: Callable[[str], None]) -> None:
+    """Find each database or start a server of our own, and make its connector. Raises EmbeddedError."""
+    settings, gateway = parts.settings, parts.settings.gateway
+    questdb, pocketbase = await asyncio.gather(
+        provide_questdb(settings.questdb, settings.service, progress=progress),
+        provide_pocketbase(settings.pocketbase, settings.service, origins=gateway.origins, progress=progress),
+    )
+    if questdb:
+        parts.questdb = QuestDBConnector(questdb.config, bus=parts.event_bus)
+    if pocketbase:
+        parts.pocketbase = PocketbaseConnector(
+            pocketbase.config,
+            bus=parts.event_bus,
+            standings=partial(views.standings, parts),
+            guests=gateway.auth == "none",
+        )
+    parts.servers = [given.server for given in (questdb, pocketbase) if given and given.server]
+    await asyncio.gather(*(server.start() for server in parts.servers))
+
+
+async def disconnect(parts: Parts) -> None:
+    """Close the connectors."""
+    await asyncio.gather(*(sink.close() for sink in (parts.questdb, parts.pocketbase) if sink))
+
+
+async def stop_servers(parts: Parts) -> None:
+    """Stop the servers of our own. Safe to call twice."""
+    servers, parts.servers = parts.servers, []
+    await asyncio.gather(*(server.stop() for server in servers))
