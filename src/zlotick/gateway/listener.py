@@ -13,14 +13,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from zlotick.errors import GatewayError
 
 SEND_BUFFER_BYTES = 65_536
-"""Left alone, Linux hides 4 MB of old quotes in the kernel before a slow client is noticed at all."""
+"""Linux would buffer up to 4 MB in the kernel by default, and a slow consumer would be noticed far too late."""
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted: ten thousand clients may return at once."""
+"""Connections that may wait to be accepted: after a restart, thousands of clients reconnect at once."""
 
 HTTP_LOG = logging.getLogger("zlotick.gateway.http")
-"""Where aiohttp reports errors of the gateway's HTTP. Requests that are no HTTP are answered with 400, not logged:
-their text may hold a token, and anyone can send a million of them."""
+"""Where aiohttp logs errors of the gateway's HTTP. Malformed requests are answered with 400 but not logged: their
+text may hold a token, and anyone can send a million of them."""
 
 HTTP_LOG.addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
@@ -35,8 +35,8 @@ def listening_sockets(
 ) -> list[socket.socket]:
     """Bind every address of a host; ``localhost`` means both loopback addresses, where IPv6 exists.
 
-    ``shared``: other processes of this user may bind them too, and the kernel (Linux) shares out the connections
-    among those that listen. Raises :class:`GatewayError` that names the setting and the remedy; no socket is left
+    ``shared``: other processes of this user may bind them too (SO_REUSEPORT), and the Linux kernel distributes the
+    connections among those that listen. Raises :class:`GatewayError` that names the setting and the remedy; no socket is left
     open then.
     """
     sockets: list[socket.socket] = []
@@ -56,9 +56,9 @@ def listening_sockets(
 
 
 def reserved_sockets(host: str, port: int) -> list[socket.socket]:
-    """Keep a port for the processes that are to share it, without listening.
+    """Reserve a port for the worker processes that will share it, without listening.
 
-    Raises :class:`GatewayError`, also when others share that port already: they would take our clients.
+    Raises :class:`GatewayError`, also when other programs share that port already: they would get our clients.
     """
     alone = listening_sockets(host, port)
     port = alone[0].getsockname()[1]

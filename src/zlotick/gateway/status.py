@@ -26,18 +26,20 @@ from zlotick.model import CycleReport, Origin, ProviderRow, Standing, now_text, 
 from zlotick.telemetry.health import HealthFacts
 
 JOURNAL_TIMEOUT = 2.0
-"""Seconds that an answer waits for the journal before it does without."""
+"""Seconds to wait for the journal; after that a report is sent without it."""
 
 
 class Answers:
-    """Makes the messages that need to know how the service is."""
+    """Makes the messages about the service: the greeting, the status report, the facts of its health."""
 
     def __init__(self, service: Service, hub: Hub) -> None:
         self.service = service
         self.sessions = 0
         self._hub = hub
         self._last: CycleReport | None = None
-        self._last_good: float | None = None  # our own clock: a replay's cycles carry another day's time
+        self._last_good: float | None = (
+            None  # monotonic: the timestamps of a replay's cycles are of another day
+        )
 
     def note(self, report: CycleReport) -> None:
         """Remember what the last cycle did."""
@@ -46,7 +48,7 @@ class Answers:
             self._last_good = time.monotonic()
 
     def knows_symbol(self, symbol: str) -> bool:
-        """Whether a client may ask for it: in the universe, or seen."""
+        """Whether a client may ask for it: it is in the universe, or had a quote."""
         return symbol in self._hub.book.quotes or symbol in self.service.status().symbols
 
     def connection(self, session_id: str) -> Connection:
@@ -96,7 +98,7 @@ class Answers:
         return Providers(now.next_cycle, now.providers)
 
     async def health_facts(self) -> HealthFacts:
-        """What the judgement of health is made from."""
+        """Everything that decides whether the service is healthy."""
         now = self.service.status()
         stats, journal_error = await self._journal()
         standings = self._standings()
@@ -131,7 +133,7 @@ class Answers:
         )
 
     def _standings(self) -> dict[str, Standing]:
-        """Of the quotes that there are."""
+        """Of the symbols that have a quote."""
         known = self._hub.book.quotes
         return {
             name: standing for name, standing in self.service.current_standings().items() if name in known

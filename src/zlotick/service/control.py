@@ -1,7 +1,7 @@
 """The control socket: how another local process asks the running service (the journal has one owner).
 
-A command and its words on one line, one JSON object back, over a Unix socket that only the user can open (0600 in the profile's folder). It is
-in that folder always: a name elsewhere, such as in /tmp, another user could take first.
+The protocol: a command with its arguments on one line, one JSON object back. The Unix socket is in the profile's folder and
+only its user can open it (0600); in /tmp another user could create a socket of that name first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zlotick.errors import Transient, ZlotickError
 log = structlog.stdlib.get_logger("zlotick.service")
 
 Command = Callable[..., Awaitable[Any]]
-"""Called with the words that follow its name."""
+"""Called with the arguments that follow its name."""
 _MAX_LINE = 65_536
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_ADDRESS = 100
@@ -37,7 +37,7 @@ def socket_path(home: Path) -> Path:
 
 
 class ControlServer:
-    """Answers the commands it was given, each within a deadline."""
+    """Runs the given commands, each within a deadline."""
 
     def __init__(self, path: Path, commands: Mapping[str, Command], *, timeout: float = 60) -> None:
         self.path = path
@@ -61,7 +61,7 @@ class ControlServer:
             raise ZlotickError(f"the control socket {self.path} cannot be made: {why}; {remedy}") from error
 
     async def stop(self) -> None:
-        """Stop listening, and answering: what a command uses is closed next."""
+        """Stop listening and cancel running commands: what they use is closed next."""
         if self._server:
             self._server.close()
             self._server = None
@@ -81,7 +81,7 @@ class ControlServer:
             async with asyncio.timeout(self._timeout):
                 writer.write(msgspec.json.encode(await self._answer(await reader.readline())) + b"\n")
                 await writer.drain()
-        except Exception as error:  # noqa: BLE001  a bug in a command, or whatever comes over the socket, ends itself only
+        except Exception as error:  # noqa: BLE001  a bug in a command or bad input must end this command only
             log.warning("Control command failed", error=repr(error))
         finally:
             writer.close()
@@ -98,7 +98,7 @@ class ControlServer:
 
 
 async def ask(path: Path, command: str, *, timeout: float = 60) -> Any:  # noqa: ASYNC109  the caller's deadline
-    """Ask the running service. Raises Transient when it does not run or breaks off, ZlotickError when it says no."""
+    """Ask the running service. Raises Transient when it does not run or breaks off, ZlotickError when it refuses."""
     try:
         async with asyncio.timeout(timeout):
             connected = await asyncio.to_thread(_connected, path, timeout)
@@ -133,7 +133,7 @@ def _bound(path: Path) -> socket.socket:
 
 
 def _connected(path: Path, seconds: float) -> socket.socket:
-    """Raises OSError; ZlotickError when somebody else listens there, whose answers are not believed."""
+    """Raises OSError; ZlotickError when another user listens there: their answers are not trusted."""
     connected = socket.socket(socket.AF_UNIX)
     try:
         connected.settimeout(seconds)
@@ -147,7 +147,7 @@ def _connected(path: Path, seconds: float) -> socket.socket:
 
 
 def _owner(connected: socket.socket, path: Path) -> int:
-    """The user who listens at the other end."""
+    """The user id of the listening process."""
     if not hasattr(socket, "SO_PEERCRED"):  # not Linux
         return path.stat().st_uid
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -156,18 +156,18 @@ def _owner(connected: socket.socket, path: Path) -> int:
 
 
 def _check(owner: int, path: Path) -> None:
-    """Ourselves or root are believed; root itself also asks the service of the folder's owner."""
+    """Trust this user and root; root also trusts the owner of the folder."""
     if owner in (0, os.getuid()) or (os.getuid() == 0 and owner == path.parent.stat().st_uid):
         return
     raise ZlotickError(
-        f"{path} is the control socket of another user (uid {owner}), who is not asked: "
+        f"{path} is the control socket of another user (uid {owner}) and not trusted: "
         "run the command as the user of the service, or choose a folder of your own (service.data_dir)"
     )
 
 
 @contextmanager
 def _address(path: Path) -> Iterator[str]:
-    """The socket's address, for as long as it is used: the folder of a long path is reached by a handle (Linux)."""
+    """The socket's address. A path too long for an address goes through a handle of its folder (Linux)."""
     if len(os.fsencode(path)) <= _MAX_ADDRESS:
         yield str(path)
         return

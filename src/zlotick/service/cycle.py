@@ -1,7 +1,7 @@
 """One cycle: providers -> validation -> change detection -> journal -> events. Cycles never overlap.
 
-When the next one is due is :mod:`zlotick.service.ticker`'s affair; whose quote is in force when sources change is decided
-by :mod:`zlotick.market.precedence`, which quotes are stale by :mod:`zlotick.market.staleness`.
+:mod:`zlotick.service.ticker` decides when the next one is due, :mod:`zlotick.market.precedence` whose quote is in force
+when providers change, and :mod:`zlotick.market.staleness` which quotes are stale.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from zlotick.service.ticker import Ticker
 log = structlog.stdlib.get_logger("zlotick.service")
 
 Listener = Callable[[CycleReport], None]
-"""Takes every report as soon as its batch is durable. Quick, and raises nothing."""
+"""Gets every report as soon as its batch is durable. Must be quick, and must not raise."""
 
 
 class Cycle:
-    """Runs cycles, and knows the last value of each symbol. ``interval()`` is in seconds and may change."""
+    """Runs cycles, and keeps the last value of each symbol. ``interval()`` is in seconds and may change."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Cycle:
     ) -> None:
         self.last_values: dict[str, StockUpdate] = {}
         self.last_report: CycleReport | None = None
-        # Set when every source is at its end and its last quotes are recorded.
+        # Set when every provider has finished and its last quotes are recorded.
         self.exhausted = asyncio.Event()
         self._chain = chain
         self._validator = validator
@@ -72,23 +72,22 @@ class Cycle:
         self._bus = bus
         self._calendar = calendar
         self._staleness = StalenessTracker(
-            Schedule(calendar), lambda source: max(interval(), chain.interval(source))
+            Schedule(calendar), lambda provider: max(interval(), chain.interval(provider))
         )
-        self._symbols = symbols  # what the validator accepts; sources that define their own add theirs
+        self._symbols = symbols  # what the validator accepts; providers that define their own add theirs
         self._listeners: list[Listener] = []
         self._clock = clock
         self._runs: dict[str, int] = {}
-        self._of_former_run: set[str] = (
-            set()
-        )  # whose last value is of a source's material before it began again
+        # Symbols whose last value is from a provider's previous run: it began its material again.
+        self._of_former_run: set[str] = set()
         self._rejected: set[tuple[str, str]] = set()  # symbols and reasons of the last cycle
         self._market_status: MarketStatus | None = None
 
     async def restore(self) -> None:
-        """Take up where the journal ends, so that a restart neither repeats nor forgets a value."""
+        """Continue where the journal ends: a restart neither repeats nor loses a value."""
         self.last_values = await self._journal.last_values()
         self._validator.restore(self.last_values)
-        # A replay's quotes do not age while it runs; after the profile went live nothing renews them.
+        # A replay's quotes do not age while it runs; once the profile is live, no provider renews them.
         ageless = {provider.name for provider in self._chain.providers if not provider.origin.ages}
         aging = {name: quote for name, quote in self.last_values.items() if quote.data_source not in ageless}
         self._staleness.restore(aging)
@@ -98,7 +97,7 @@ class Cycle:
         self._listeners.append(listener)
 
     def market_time(self) -> datetime:
-        """The moment the market is at: the first provider's, so that a replay has the replayed one."""
+        """The present moment of the market, by the first provider; in a replay the replayed one."""
         providers = self._chain.providers
         return providers[0].market_time() if providers else self._clock()
 
@@ -115,13 +114,13 @@ class Cycle:
         while True:
             await ticker.next_turn(self._log_market_status)
             report = await self.run_once()
-            while self._behind() and not report.error:  # ends: a step of a replay does
+            while self._behind() and not report.error:  # until the replay's step is complete
                 report = await self.run_once()
 
     async def run_once(self) -> CycleReport:
-        """One cycle. Never raises for a refusing provider or a full disk: the report tells, the next one tries.
+        """One cycle. A refusing provider or a full disk does not raise: the report has the error, the next cycle retries.
 
-        Raises JournalReplaced: no next one can help.
+        Raises JournalReplaced: retrying cannot help.
         """
         log.info("Starting data update cycle", mark="🔄")
         started = time.perf_counter()
@@ -142,7 +141,7 @@ class Cycle:
             failed = failure
         report = self._report(started, len(fetched.quotes) if fetched else 0, rejected, entry, failed)
         self._publish(report)
-        # The last word of a recording may be a refusal: it will not change when it is asked again at its end.
+        # A recording may end with a refusal, and asking again at its end will not change that: it counts as finished.
         if self._at_end() and (not failed or (at_end and isinstance(failed, Refusal))):
             self.exhausted.set()
         return report
@@ -164,30 +163,30 @@ class Cycle:
         return self._validator.check(labelled, self._clock())
 
     def _labelled(self, quote: StockUpdate, served_by: Mapping[object, StockDataProvider]) -> StockUpdate:
-        """With what only the service knows of it: what it may be called, and when we looked."""
+        """The quote with its origin and the time of observation, which only the service can add."""
         provider = served_by.get(quote.symbol) if _is_named(quote) else None
         if provider is None:
-            return quote  # not well-formed: for validation to reject
+            return quote  # not well-formed: validation rejects it
         origin = provider.origin
         if quote.origin is origin and quote.received_at:
             return quote
-        # A provider written for the guide's eleven fields does not say when it looked: now.
+        # A provider written for the guide's eleven fields does not set this.
         received_at = quote.received_at or self._now_text()
         return msgspec.structs.replace(quote, origin=origin, received_at=received_at)
 
     def _notice_run(self, provider: StockDataProvider) -> None:
-        """A source whose time began again is validated afresh; its own symbols are known from now on."""
+        """Add the provider's own symbols at its first answer; forget its history when its time began again."""
         if provider.name not in self._runs:
             self._symbols.update(provider.symbols() or ())
         if self._runs.get(provider.name, 0) != provider.run:
             self._validator.forget(provider.name)
-            # Of a stock with one trade in a looped session the second round tells the same quote: it is news again.
+            # A stock with a single trade in a looped session gets the same quote in each round: record it again.
             own = [quote.symbol for quote in self.last_values.values() if quote.data_source == provider.name]
             self._of_former_run.update(own)
         self._runs[provider.name] = provider.run
 
     def _wanted(self) -> frozenset[str] | None:
-        """The universe, unless a source defines its own symbols: then whatever it gives is all there is."""
+        """The universe; None (everything) if a provider defines its own symbols."""
         own = any(provider.symbols() is not None for provider in self._chain.providers)
         return None if own else frozenset(self._symbols)
 
@@ -198,7 +197,7 @@ class Cycle:
         await self._journal.keep_rejected(rejected)
 
     def _log_rejected(self, rejected: Sequence[RejectedQuote]) -> None:
-        """A provider may repeat a quote that is rejected at every cycle: told when it begins, not every time."""
+        """Log only new rejections: a provider may repeat a rejected quote in every cycle."""
         before, self._rejected = self._rejected, {(item.quote.symbol, item.reason) for item in rejected}
         if news := [item for item in rejected if (item.quote.symbol, item.reason) not in before]:
             first = news[0]
@@ -209,7 +208,7 @@ class Cycle:
     async def _record(
         self, accepted: Sequence[StockUpdate], rejected: Sequence[RejectedQuote], fetched: Fetched
     ) -> Entry | None:
-        """Journal what changed. The last values move only when it is durable: a failed append is tried again."""
+        """Journal what changed. The last values change only when it is durable, so a failed append is retried."""
         order = [provider.name for provider in self._chain.providers]
         former = self._of_former_run
         in_force = {s: quote for s, quote in self.last_values.items() if s not in former} if former else None
@@ -222,13 +221,11 @@ class Cycle:
             entry = await self._journal.append(batch)
             self.last_values.update((quote.symbol, quote) for quote in batch.quotes)
             former.difference_update(quote.symbol for quote in batch.quotes)
-        self._note_heard(seen, {item.quote.symbol for item in rejected}, fetched)
+        self._observe(seen, {item.quote.symbol for item in rejected}, fetched)
         return entry
 
-    def _note_heard(
-        self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str], fetched: Fetched
-    ) -> None:
-        """What each provider said, as of the moment at which it was asked."""
+    def _observe(self, quotes: Sequence[StockUpdate], rejected: AbstractSet[str], fetched: Fetched) -> None:
+        """Give each provider's answer to the staleness tracker, with the time at which it was asked."""
         served_by = fetched.served_by
         for answer in fetched.standing:
             provider = answer.provider
@@ -275,7 +272,7 @@ class Cycle:
             for quote in report.entry.batch.quotes:
                 self._bus.emit(STOCK_UPDATE, plain(quote))
         if report.error:
-            # An outage may last for hours: told when it begins or its reason changes, not at every cycle.
+            # An outage may last for hours: log when it begins and when its reason changes, not in every cycle.
             news = before is None or before.error != report.error
             (log.error if news else log.debug)("Update cycle failed", mark="❌", error=report.error)
         else:
@@ -309,5 +306,5 @@ class Cycle:
 
 
 def _is_named(quote: object) -> bool:
-    """Whether it is a quote with a symbol at all: a provider may hand us anything."""
+    """Whether it is a quote with a symbol: a provider may return anything."""
     return isinstance(quote, StockUpdate) and isinstance(quote.symbol, str)

@@ -1,6 +1,6 @@
-"""What a start does before anything runs: it reads the user's files and builds the providers.
+"""The first step of a start, before anything runs: read the user's files and build the providers.
 
-``zlotick config check`` and ``zlotick doctor`` take the same step, so that checked settings start.
+``zlotick config check`` and ``zlotick doctor`` do the same, so settings that pass them also start.
 """
 
 from __future__ import annotations

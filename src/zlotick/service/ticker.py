@@ -1,4 +1,4 @@
-"""When the cycles run: the clock and the waiting, by the rules of :mod:`zlotick.market.schedule`."""
+"""Waits for the next cycle, by the clock and the rules of :mod:`zlotick.market.schedule`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from zlotick.model import utc_now, utc_text
 log = structlog.stdlib.get_logger("zlotick.service")
 
 LONGEST_SLEEP = 15.0
-"""Seconds: a computer that slept through the night must notice the morning soon after it wakes."""
+"""Seconds. A suspended computer must notice soon after it wakes that the market has opened."""
 
 
 class Ticker:
-    """The moments of the cycles, one after another: from start to start, a late cycle delays the next one.
+    """Decides when each cycle begins. The interval runs from start to start; a late cycle delays the next one.
 
     ``interval()`` is in seconds and may change at any time. While ``session_only()`` (no provider has news outside
     a session) the cycles pause outside of one, but for ``first_request(now)``: a moment before the session at
@@ -54,7 +54,7 @@ class Ticker:
         while True:
             now = self._clock()
             self.due = due = self._next(now, last, first, jitter)
-            # It is time, or the clock was set back: do not wait for it to come again.
+            # Due, or the clock was set back: do not wait for the same time twice.
             if not last <= now < due:
                 self._last = now
                 return
@@ -73,7 +73,7 @@ class Ticker:
         return min(due, max(soonest, question)) if question else due
 
     def _log_pause(self, last: datetime, due: datetime) -> None:
-        """Once for each pause."""
+        """Log each pause once."""
         if due - last > timedelta(seconds=self._interval()) and due != self._pause_logged:
             self._pause_logged = due
             in_session = self._schedule.awake(due)  # else it is a first question

@@ -1,4 +1,4 @@
-"""What the gateway, the alerts, a scrape of the metrics and the commands of other processes ask the service."""
+"""What others ask of the running service: the gateway, the alerts, the metrics, and commands of other processes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _delay_seconds(parts: Parts, rows: Sequence[ProviderRow]) -> int | None:
 
 
 def alert_clock(parts: Parts) -> Clock | None:
-    """Phase and staleness; None before the first cycle: restored quotes are stale until a source was asked."""
+    """Phase and staleness; None before the first cycle: restored quotes are stale until a provider was asked."""
     if parts.cycle.last_report is None:
         return None
     return Clock(
@@ -109,12 +109,12 @@ def alert_clock(parts: Parts) -> Clock | None:
 
 
 def standings(parts: Parts) -> dict[str, Standing]:
-    """The standing now of every stock that has a value, the fresh ones included."""
+    """The standing of every stock that has a value, also of the fresh ones."""
     return dict.fromkeys(parts.cycle.last_values, FRESH) | parts.cycle.standings()
 
 
 async def samples(parts: Parts) -> Samples:
-    """The numbers of the journal, its readers, the connections and the cycles."""
+    """Samples of the journal, its readers, the connections and the cycles."""
     stats = await parts.journal.stats()
     statuses = {sink.name: sink.monitor.status for sink in (parts.questdb, parts.pocketbase) if sink}
     rows = parts.chain.rows()
@@ -136,7 +136,7 @@ async def samples(parts: Parts) -> Samples:
 
 
 def control_commands(parts: Parts) -> dict[str, Command]:
-    """What this user's other processes may ask, by the names of the control socket."""
+    """The commands of the control socket, by name."""
     commands: dict[str, Command] = {
         "dead-letters": _dead_letters,
         "resend": _resend,
@@ -149,12 +149,12 @@ def control_commands(parts: Parts) -> dict[str, Command]:
 
 
 async def _dead_letters(parts: Parts) -> list[dict[str, Any]]:
-    """Rows that a store refused for good, oldest first."""
+    """The dead letters, oldest first."""
     return [plain(letter) for letter in await parts.journal.dead_letters()]
 
 
 async def _resend(parts: Parts) -> dict[str, dict[str, int]]:
-    """Offer the refused rows to their stores again: how many went, how many are still refused."""
+    """Send the dead letters to their stores again: how many were taken, how many are still refused."""
     results = {}
     for delivery in parts.deliveries:
         sent, refused = await delivery.resend_dead_letters()
@@ -163,7 +163,7 @@ async def _resend(parts: Parts) -> dict[str, dict[str, int]]:
 
 
 async def _redeliver(parts: Parts, store: str, first: str) -> dict[str, int]:
-    """Deliver what the journal keeps from an offset on to a store again: which offsets."""
+    """Deliver the journal from an offset on to a store again; returns the range."""
     for delivery in parts.deliveries:
         if delivery.sink.reader == store:
             again = await delivery.redeliver(int(first))
@@ -172,7 +172,7 @@ async def _redeliver(parts: Parts, store: str, first: str) -> dict[str, int]:
 
 
 async def _gateway_token(parts: Parts) -> str | None:
-    """The token with which this machine's user passes the gateway; None where it asks for none."""
+    """The gateway's token for this machine's user; None where none is required."""
     return parts.gateway.local_token if parts.gateway else None
 
 
@@ -192,7 +192,7 @@ def _store_reasons(parts: Parts) -> dict[str, str]:
 
 
 def _status(sink: QuestDBConnector | PocketbaseConnector | None, mode: str) -> ConnectionStatus:
-    """Until its server has been found or started, a store is being connected to."""
+    """A store whose server is still being found or started counts as connecting."""
     status = sink.monitor.status if sink else ConnectionStatus.DISCONNECTED
     starting = status is ConnectionStatus.DISCONNECTED and mode != "off"
     return ConnectionStatus.CONNECTING if starting else status

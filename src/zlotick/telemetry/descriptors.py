@@ -11,7 +11,7 @@ _ENOUGH = 1_048_576  # some systems set no limit at all, or one of a milliard
 
 
 def limit() -> int | None:
-    """As it is now; None where there is none (Windows)."""
+    """The present limit; None where there is none (Windows)."""
     return None if (limits := _limits()) is None else limits[0]
 
 

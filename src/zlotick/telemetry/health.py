@@ -1,4 +1,4 @@
-"""Is the service well? A pure judgement of plain facts, so that every rule can be tested without a server."""
+"""Whether the service is healthy: pure rules over plain facts, so every rule can be tested without a server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LOST = (ConnectionStatus.ERROR, ConnectionStatus.FAILED)
 
 
 class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the judgement is made from."""
+    """Everything that the rules look at."""
 
     update_interval: float  # seconds
     cycle_age: float | None  # seconds since the last good cycle; None before the first
@@ -63,7 +63,7 @@ class HealthFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The judgement. ``reasons`` say why the service is not ready; ``warnings`` say what else is wrong."""
+    """The result. ``reasons`` say why the service is not ready; ``warnings`` say what else is wrong."""
 
     ready: bool
     reasons: list[str]
@@ -91,11 +91,11 @@ def _freshness(facts: HealthFacts) -> list[str]:
         return []
     shared = {standing.reason for standing in facts.standings.values() if standing.stale}
     reason = shared.pop() if len(shared) == 1 else None
-    told = f", {STALE_WORDS[reason]}" if reason else ""
+    why = f", {STALE_WORDS[reason]}" if reason else ""
     cycle = "no update cycle has succeeded yet"
     if facts.cycle_age is not None:
         cycle = f"the last good update cycle was {facts.cycle_age:.0f} s ago"
-    return [f"every quote is stale{told}: {cycle}{_error(facts)}"]
+    return [f"every quote is stale{why}: {cycle}{_error(facts)}"]
 
 
 def _error(facts: HealthFacts) -> str:
@@ -103,7 +103,7 @@ def _error(facts: HealthFacts) -> str:
 
 
 def _recording(facts: HealthFacts) -> list[str]:
-    """A journal that takes nothing: fresh quotes of the past would hide that no new one is recorded or sent."""
+    """The journal refuses to write. Fresh quotes from before would hide that no new one is recorded or sent."""
     return [f"quotes cannot be recorded or sent: {facts.cycle_error}"] if facts.unrecorded else []
 
 
@@ -143,8 +143,8 @@ def _warnings(facts: HealthFacts) -> list[str]:
     skews = [text for name, skew in facts.clock_skews.items() if (text := clock_warning(name, skew))]
     damage = [f"{facts.damaged} entries of the journal are damaged"] if facts.damaged else []
     away = _stores(facts, [ConnectionStatus.RECONNECTING])
-    told = [*damage, *facts.alert_troubles, *facts.troubles]
-    return [*away, *lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *told]
+    others = [*damage, *facts.alert_troubles, *facts.troubles]
+    return [*away, *lost, *refusing, *_stale(facts), *quiet, *skews, *dead, *others]
 
 
 def _stale(facts: HealthFacts) -> list[str]:
@@ -166,13 +166,13 @@ def _counted(symbols: Collection[str]) -> str:
 
 
 def named(symbols: Collection[str]) -> str:
-    """The first ten in their order, and how many there are beside them."""
+    """The first ten in alphabetical order, and how many more there are."""
     more = len(symbols) - MOST_NAMES
     return ", ".join(sorted(symbols)[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def clock_warning(name: str, skew: float) -> str | None:
-    """What to do about our clock, when it is ``skew`` seconds ahead of a provider's; None when it is well."""
+    """A warning with its remedy when our clock is ``skew`` seconds ahead of a provider's; None when that is fine."""
     if abs(skew) <= CLOCK_LIMIT:
         return None
     way = "ahead of" if skew > 0 else "behind"

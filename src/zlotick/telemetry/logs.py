@@ -101,7 +101,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 def _text(value: object) -> str:
     try:
         return str(value) if isinstance(value, str | Path) else repr(value)
-    except Exception:  # noqa: BLE001  a value whose repr fails must not fail the one who logs it
+    except Exception:  # noqa: BLE001  a value whose repr fails must not fail the caller
         return f"<{type(value).__name__} that cannot be shown>"
 
 
@@ -124,7 +124,7 @@ def _render_text(_: object, __: str, event: MutableMapping[str, Any]) -> str:
     pairs = " ".join(f"{key}={_value(value)}" for key, value in event.items())
     head = f"{_CLOCK.formatTime(record)} - {record.name} - {record.levelname} - "
     line = " ".join(filter(None, (mark, message, pairs and f"({pairs})")))
-    # Only our own line begins at the left margin: nobody's text can pass for a log line.
+    # Only our own lines begin at the left margin: no logged text can pass for a log line (log injection).
     return head + shown_lines("\n".join([line, *below])).replace("\n", "\n    ")
 
 
@@ -195,8 +195,8 @@ class _Fan(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:  # noqa: BLE001  such as a library's '%d' with a text: say so instead of failing
-            told = f"A log call failed at {record.pathname}:{record.lineno}: {error!r}"
-            line = self.format(logging.makeLogRecord({**record.__dict__, "msg": told, "args": ()}))
+            failure = f"A log call failed at {record.pathname}:{record.lineno}: {error!r}"
+            line = self.format(logging.makeLogRecord({**record.__dict__, "msg": failure, "args": ()}))
         for sink in self.sinks:
             sink.put(line)
 

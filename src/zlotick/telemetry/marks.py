@@ -1,7 +1,7 @@
-"""Texts on a terminal: without what would command it, and without what it has no characters for.
+"""Text for a terminal: without control characters (terminal injection), and within the terminal's encoding.
 
-Whatever was not written by us (a name, a server's reason, a page's words) passes through :func:`shown` before it is
-printed: an escape sequence could set a window's title or draw a line that looks like ours.
+Everything that was not written by us (a name, a server's reason, the words of a page) passes through :func:`shown`
+before it is printed: an escape sequence could set the window's title or draw a line that looks like ours.
 
 Importing this module registers the codec error handler :data:`ERRORS`: a stream or ``str.encode`` that uses it
 writes ``[ok]`` for a mark and an escape for anything else that its encoding lacks. It never raises.
@@ -17,7 +17,7 @@ MARKS = {"✅": "[ok]", "❌": "[error]", "🔄": "[..]", "📊": "[data]", "�
 
 
 def shown(text: object) -> str:
-    """As one line of printable characters: control, bidirectional and other invisible ones become their escapes."""
+    """The text as one line of printable characters; control, bidirectional and invisible ones become escapes."""
     text = str(text)
     return (
         text

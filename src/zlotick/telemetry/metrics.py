@@ -1,6 +1,6 @@
 """Metrics as Prometheus text. Counting is plain integers where things happen; only a scrape pays for more.
 
-A *source* is any callable that returns samples (or an awaitable of them). Whoever has numbers registers one:
+A *source* is any callable that returns samples (or an awaitable of them). A part with numbers registers one:
 ``metrics.add(lambda: [Sample("zlotick_sessions", "Connected clients", len(sessions))])``.
 """
 
@@ -26,7 +26,7 @@ log = structlog.stdlib.get_logger("zlotick.telemetry")
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 CYCLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Seconds; a cycle from memory takes milliseconds, one that asks a slow source many seconds."""
+"""Seconds; a cycle from memory takes milliseconds, one with a slow provider many seconds."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ Source = Callable[[], Samples | Awaitable[Samples]]
 
 
 class Metrics:
-    """Every source of numbers, rendered together."""
+    """All sources of samples."""
 
     def __init__(self, *, source_timeout: float = 2.0) -> None:
         self._sources: list[Source] = []
@@ -71,7 +71,7 @@ class Metrics:
             async with asyncio.timeout(self._source_timeout):
                 answer = source()
                 return list(await answer if inspect.isawaitable(answer) else answer)
-        except Exception as error:  # noqa: BLE001  one broken source must not hide the others
+        except Exception as error:  # noqa: BLE001  one failing source must not hide the others
             log.error("Metrics source failed", mark="❌", error=repr(error))
             return []
 
@@ -154,7 +154,7 @@ def connection_samples(statuses: Mapping[str, ConnectionStatus]) -> Samples:
 
 
 def provider_samples(rows: Iterable[ProviderRow]) -> Samples:
-    """The scoreboard. What is not known of a provider has no sample: its budget when nobody counts, for one."""
+    """The scoreboard. An unknown value has no sample, such as the budget of a provider without a limit."""
     for row in rows:
         name = {"provider": row.name}
         yield Sample("zlotick_provider_symbols", "Symbols that the last cycle took", row.symbols, name)
@@ -183,7 +183,7 @@ def provider_samples(rows: Iterable[ProviderRow]) -> Samples:
 
 
 def stale_samples(standings: Iterable[Standing]) -> Samples:
-    """How many quotes are stale for each reason; 0 for the others, so that an alarm ends."""
+    """How many quotes are stale for each reason; a reason without any has 0, so that an alarm ends."""
     found = Counter(standing.reason for standing in standings if standing.stale)
     for reason in StaleReason:
         yield Sample(

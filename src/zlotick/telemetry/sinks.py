@@ -1,7 +1,7 @@
-"""Where lines of the log go: a rotated file and the console, each written by a thread of its own.
+"""The sinks of the log: a rotated file and the console, each written by a thread of its own.
 
-So a paused terminal, a full disk or an encoding without marks delays and fails nobody: lines that a sink
-could not take are counted and told.
+A paused terminal, a full disk or an encoding without marks therefore never blocks or fails a caller: lines that a
+sink could not take are counted, and the count is logged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sink:
         self._what = what
         self._handler = handler
         self.trouble = ""  # why it takes no lines now, for people
-        # A SimpleQueue never makes the one who puts wait, not even for a lock; so its bound is kept here.
+        # SimpleQueue.put never blocks, not even on a lock, but has no limit: put() below checks it.
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"log to {what}", daemon=True)
         self._thread.start()
@@ -68,7 +68,7 @@ class Sink:
             self.lost += 1
             trouble = f"{self._what} cannot be written, its lines are lost: {error}"
             if not self.trouble:
-                _tell(f"❌ {trouble[:1].upper()}{trouble[1:]}")
+                _print(f"❌ {trouble[:1].upper()}{trouble[1:]}")
             self.trouble = trouble
             return
         self.trouble = ""
@@ -88,7 +88,7 @@ class Console(logging.StreamHandler[TextIO]):
 
 
 class _File(RotatingFileHandler):
-    """At most FILE_COUNT files of FILE_BYTES. A file that somebody removed or renamed (logrotate) is made again."""
+    """At most FILE_COUNT files of FILE_BYTES. A file that was removed or renamed (logrotate) is created again."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.stream is not None and self._is_gone(self.stream):
@@ -139,6 +139,6 @@ def _unwritable(path: Path, why: str) -> ConfigError:
     return ConfigError([f"service.log_file: {path} cannot be written ({why}); {remedy}"])
 
 
-def _tell(message: str) -> None:
+def _print(message: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):  # no stderr, or one that fails too
-        print(fit(message, sys.stderr.encoding), file=sys.stderr, flush=True)  # noqa: T201  the last place left to say it
+        print(fit(message, sys.stderr.encoding), file=sys.stderr, flush=True)  # noqa: T201  the last place left to report it
