@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import websockets
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, ServiceStatus
+from zlotick.gateway.access.auth import Identity, Verifier
 from zlotick.gateway.protocol.alerts import may_see
 from zlotick.gateway.server import RunningGateway
 from zlotick.journal.base import JournalStats
@@ -188,3 +190,18 @@ async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, verifier: type[Verifier]) -> list[str]:
+    """The tokens that verifiers of this class have been asked about and have answered, or could not."""
+    asked: list[str] = []
+    verify = verifier.verify
+
+    async def noting(self: Verifier, token: str) -> Identity:
+        try:
+            return await verify(self, token)
+        finally:
+            asked.append(token)
+
+    monkeypatch.setattr(verifier, "verify", noting)
+    return asked

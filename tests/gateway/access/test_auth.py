@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import websockets
 from tests.factories import quote, report
-from tests.gateway.serving import SYMBOLS, Client, Service, connected, serving, until
+from tests.gateway.serving import SYMBOLS, Client, Service, connected, noted, serving, until
 
 from zlotick.errors import GatewayError, Transient
 from zlotick.gateway.access import auth
@@ -201,7 +201,8 @@ async def test_the_moment_ends_with_the_token(file: Tokens) -> None:
     token = await file.create("bot")
     async with guarded(file, auth_timeout=1.0) as gateway, connected(gateway) as client:
         await enter(client, token)
-        await asyncio.sleep(1.1)
+        async with connected(gateway) as later:
+            assert await later.closed() == 4503  # so the client's moment is over too
         assert (await client.ask(type="ping"))["type"] == "pong"
 
 
@@ -253,11 +254,12 @@ async def test_an_expired_token_ends_the_session_with_4003(file: Tokens, clock: 
 async def test_a_new_token_in_time_keeps_the_session(file: Tokens, clock: Clock) -> None:
     old = await file.create("old", datetime.now(UTC) + HOUR)
     new = await file.create("new")
-    async with guarded(file) as gateway, connected(gateway) as client:
+    async with guarded(file) as gateway, connected(gateway) as client, connected(gateway) as stays:
         await enter(client, old)
+        await enter(stays, old)
         assert (await enter(client, new))["user"] == "new"
         clock.now += 2 * 3600
-        await asyncio.sleep(0.2)  # some looks
+        assert await stays.closed() == 4003  # a look went over all tokens
         assert (await client.ask(type="ping"))["type"] == "pong"
         await file.revoke("new")
         assert await client.closed() == 4500
@@ -274,7 +276,10 @@ async def test_ended_sessions_leave_nothing_behind(file: Tokens) -> None:
         assert gateway.door.guard._badges == {}
 
 
-async def test_a_damaged_file_keeps_who_is_in_and_lets_nobody_new_in(file: Tokens) -> None:
+async def test_a_damaged_file_keeps_who_is_in_and_lets_nobody_new_in(
+    file: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = noted(monkeypatch, TokenVerifier)
     token = await file.create("bot")
     async with guarded(file) as gateway, connected(gateway) as inside, connected(gateway) as outside:
         await enter(inside, token)
@@ -285,7 +290,8 @@ async def test_a_damaged_file_keeps_who_is_in_and_lets_nobody_new_in(file: Token
         answer = await outside.ask(type="auth", token="zt_other")
         assert (answer["code"], answer["retryable"]) == (503, True)
         assert await outside.closed() == 1013
-        await asyncio.sleep(0.2)
+        asked.clear()
+        await until(lambda: asked.count(token) > 1)
         assert (await inside.ask(type="ping"))["type"] == "pong"
         await file.write(good)
         async with connected(gateway, **bearer(token)) as again:

@@ -17,7 +17,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.factories import alert
-from tests.gateway.serving import Client, Service, connected, serving
+from tests.gateway.serving import Client, Service, connected, noted, serving, until
 from tests.gateway.sessions.test_sse import streaming
 from tests.servers import PocketbaseServer, Start
 
@@ -197,8 +197,9 @@ async def test_a_changed_password_or_a_deleted_user_ends_the_session(
 
 @pytest.mark.usefixtures("ask_often")
 async def test_while_pocketbase_is_down_who_is_in_stays_and_nobody_new_gets_in(
-    tmp_path: Path, start_pocketbase: Start[PocketbaseServer]
+    tmp_path: Path, start_pocketbase: Start[PocketbaseServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = noted(monkeypatch, PocketbaseUsers)
     server = await start_pocketbase(tmp_path)
     async with aiohttp.ClientSession() as http:
         admin = Admin(http, server.config)
@@ -214,7 +215,8 @@ async def test_while_pocketbase_is_down_who_is_in_stays_and_nobody_new_gets_in(
             assert (answer["code"], answer["retryable"]) == (503, True)
             assert server.config.url not in answer["message"]
             assert await outside.closed() == 1013
-        await asyncio.sleep(0.3)
+        asked.clear()
+        await until(lambda: asked.count(token) > 1)
         assert (await inside.ask(type="ping"))["type"] == "pong"
         await server.restart()
         async with connected(gateway) as outside:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -238,10 +238,15 @@ async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.Mon
         clock = asyncio.get_running_loop().time
         began = clock()
         await reader.events(2)
-        await asyncio.sleep(0.5)
-        gateway.publish(report(BOTH, ["ABS"]))
+        publishing = asyncio.create_task(_publish_after(lambda: reader.comments >= 3, gateway))
         await reader.event()
-        assert 2 <= reader.comments <= (clock() - began) / 0.1 + 1
+        await publishing
+        assert reader.comments <= (clock() - began) / 0.1 + 1
+
+
+async def _publish_after(condition: Callable[[], bool], gateway: RunningGateway) -> None:
+    await until(condition)
+    gateway.publish(report(BOTH, ["ABS"]))
 
 
 async def test_a_client_that_leaves_is_forgotten() -> None:
