@@ -19,7 +19,7 @@ import structlog
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway, ServiceStatus
-from zlotick.gateway.fanout.frames import Envelope, Fields, quote_writer
+from zlotick.gateway.fanout.quote_cache import Envelope, Fields, quote_writer
 from zlotick.gateway.protocol.subscription import WIRE_FIELDS
 from zlotick.journal.base import JournalStats
 from zlotick.market.calendar import GPW, Phase
@@ -63,7 +63,7 @@ class Numbers(msgspec.Struct):
     """What the gateway tells when asked."""
 
     journal_reads: int
-    laggards: int
+    slow_consumers: int
     evicted: int
     held_ms: float  # by the median cycle
 

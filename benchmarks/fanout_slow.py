@@ -32,7 +32,7 @@ def _stalled(ready: Bench, clients: int) -> None:
         rounds = in_turns(legs, cycles=300_000 // clients, in_flight=1, most=7, budget=15)
         grown = {name: leg.memory_kb() - before[name] for name, leg in legs.items()}
         late = legs["some do not"].numbers()
-    assert late.laggards + late.evicted == stalled, late
+    assert late.slow_consumers + late.evicted == stalled, late
     p99 = median(rounds, lambda turns: turns["some do not"].p99_ms / turns["all read"].p99_ms)
     p50 = median(rounds, lambda turns: turns["some do not"].median_ms / turns["all read"].median_ms)
     more = (grown["some do not"] - grown["all read"]) / 1024

@@ -37,9 +37,9 @@ from zlotick.config.settings import MarketConfig
 from zlotick.gateway.access.auth import EVERYBODY
 from zlotick.gateway.access.middleware import Admission, Door
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.fanout.live_candles import LiveCandles
-from zlotick.gateway.fanout.recovery import Tail
+from zlotick.gateway.fanout.recovery import ReplayBuffer
 from zlotick.gateway.protocol.events import event
 from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.handshake import Socket
@@ -84,7 +84,7 @@ class Server:
         """Wait until what was published has been written to the client."""
         hub = self.hub
         assert hub is not None
-        await until(lambda: not hub._strides._writing)
+        await until(lambda: not hub._writer._writing)
 
 
 # In this process: a session, and nothing of HTTP, WebSocket or sockets
@@ -123,15 +123,15 @@ class InProcess(Server):
 
     def __init__(self, service: Service) -> None:
         self._config = GatewayConfig(requests_burst=1000)
-        tail = Tail()
+        replay_buffer = ReplayBuffer()
         hub = Hub(
             market_status=lambda: service.status().market_status,
             standings=service.current_standings,
-            tail=tail,
-            candles=LiveCandles(tail, service.read_journal, lambda: service.status().origin),
+            replay_buffer=replay_buffer,
+            candles=LiveCandles(replay_buffer, service.read_journal, lambda: service.status().origin),
         )
         self._answers = Answers(service, hub)
-        self._arrivals = Arrivals(hub, service.read_journal)
+        self._joining_hub = Joining(hub, service.read_journal)
         self._door = Door(self._config, None)
         super().__init__(self, hub)
         self._hub = hub
@@ -157,7 +157,7 @@ class InProcess(Server):
             answers=self._answers,
             counts=SessionCounts(),
             admission=Admission(self._door, ipaddress.ip_address("127.0.0.1"), None, EVERYBODY),
-            arrivals=self._arrivals,
+            joining=self._joining_hub,
         )
         self._answers.sessions += 1
         talking = asyncio.create_task(session.run())
@@ -436,7 +436,7 @@ class Play:
 
     async def _forget(self, what: Any) -> None:
         assert self._server.hub is not None
-        self._server.hub.tail._entries.clear()
+        self._server.hub.replay_buffer._entries.clear()
         if what != "memory":
             kept = [entry for entry in self._service.entries if entry.position.offset > what]
             self._service.entries = kept

@@ -14,7 +14,7 @@ from zlotick.gateway.fanout.frames import plain
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.live_candles import LiveCandles
-from zlotick.gateway.fanout.recovery import Tail
+from zlotick.gateway.fanout.recovery import ReplayBuffer
 from zlotick.gateway.protocol.subscription import Subscription
 from zlotick.model import CycleReport, Entry, Position, Standing, StockUpdate, UpdateBatch, now_text, utc_time
 
@@ -123,12 +123,12 @@ class Stage:
         self.origin = "delayed"
         self.reads = 0
         self.most = sys.maxsize  # entries in a read, when they are large
-        tail = Tail()
+        replay_buffer = ReplayBuffer()
         self.hub = Hub(
             market_status=lambda: "open",
             standings=lambda: dict(self.standings),
-            tail=tail,
-            candles=LiveCandles(tail, self.read, lambda: self.origin, clock=self.clock.time),
+            replay_buffer=replay_buffer,
+            candles=LiveCandles(replay_buffer, self.read, lambda: self.origin, clock=self.clock.time),
             loop=cast("asyncio.AbstractEventLoop", self.clock),
             slow_timeout=30.0,
             buffer_bytes=buffer_bytes,

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.factories import batch
 
 from zlotick.errors import JournalError
-from zlotick.gateway.fanout.recovery import CannotResume, Tail, missed
+from zlotick.gateway.fanout.recovery import CannotResume, ReplayBuffer, missed
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Position
 
@@ -79,7 +79,7 @@ async def test_a_client_that_resumes_over_damage_gets_a_gap(path: Path) -> None:
         await write(journal, 10)
     await spoil(path, 5)
     async with SqliteJournal(path) as journal:
-        entries = missed(2, lambda: journal.position, Tail(), journal.read)
+        entries = missed(2, lambda: journal.position, ReplayBuffer(), journal.read)
         assert [(await anext(entries)).position.offset for _ in range(2)] == [3, 4]
         with pytest.raises(CannotResume, match="damaged"):
             await anext(entries)

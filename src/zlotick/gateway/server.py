@@ -26,9 +26,9 @@ from zlotick.gateway.api.documents import Documents
 from zlotick.gateway.api.health import HttpApi, errors_as_json
 from zlotick.gateway.api.resources import Rest
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.fanout.live_candles import LiveCandles
-from zlotick.gateway.fanout.recovery import Tail, warm
+from zlotick.gateway.fanout.recovery import ReplayBuffer, warm
 from zlotick.gateway.http.routes import ASSETS, web_routes
 from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.protocol.events import event
@@ -81,7 +81,7 @@ class Gateway:
             hub = self._hub()
             await self._restore(hub, quotes or {}, position)
             answers = Answers(self._service, hub)
-            sessions = Sessions(config, hub, answers, Arrivals(hub, self._service.read_journal), door)
+            sessions = Sessions(config, hub, answers, Joining(hub, self._service.read_journal), door)
             runner = _runner(_application(answers, hub, door, sessions, await Dashboard.load()))
             await runner.setup()
             undo.push_async_callback(runner.cleanup)
@@ -104,12 +104,12 @@ class Gateway:
         return running
 
     def _hub(self) -> Hub:
-        service, tail = self._service, Tail()
+        service, replay_buffer = self._service, ReplayBuffer()
         return Hub(
             market_status=lambda: service.status().market_status,
             standings=service.current_standings,
-            tail=tail,
-            candles=LiveCandles(tail, service.read_journal, lambda: service.status().origin),
+            replay_buffer=replay_buffer,
+            candles=LiveCandles(replay_buffer, service.read_journal, lambda: service.status().origin),
             slow_timeout=self._config.slow_timeout,
             buffer_bytes=self._config.session_buffer_bytes,
         )
@@ -119,7 +119,7 @@ class Gateway:
             return
         hub.restore(quotes, position)
         try:
-            await warm(hub.tail, self._service.read_journal, position)
+            await warm(hub.replay_buffer, self._service.read_journal, position)
         except JournalError as error:  # the clients will hear of it, if it lasts
             log.warning("Journal not read at the start", mark="❌", error=str(error))
 

@@ -49,7 +49,7 @@ class Answers:
 
     def knows_symbol(self, symbol: str) -> bool:
         """Whether a client may ask for it: it is in the universe, or had a quote."""
-        return symbol in self._hub.book.quotes or symbol in self.service.status().symbols
+        return symbol in self._hub.quote_cache.quotes or symbol in self.service.status().symbols
 
     def connection(self, session_id: str) -> Connection:
         """The greeting."""
@@ -110,7 +110,7 @@ class Answers:
             cycle_error=None if self._last is None else self._last.error,
             unrecorded=self._last is not None and self._last.unrecorded,
             next_cycle=now.next_cycle,
-            quotes=len(self._hub.book.quotes),
+            quotes=len(self._hub.quote_cache.quotes),
             stale=sum(standing.stale for standing in standings.values()),
             standings=standings,
             pause=pause_text(now.session_phase, utc_now(), due),
@@ -134,7 +134,7 @@ class Answers:
 
     def _standings(self) -> dict[str, Standing]:
         """Of the symbols that have a quote."""
-        known = self._hub.book.quotes
+        known = self._hub.quote_cache.quotes
         return {
             name: standing for name, standing in self.service.current_standings().items() if name in known
         }

@@ -146,7 +146,7 @@ async def test_a_slow_client_over_tls_gets_the_newest_state(files: Files) -> Non
             many = {symbol: quote(symbol) for symbol in SYMBOLS}
             offset = 2
             async with asyncio.timeout(30):
-                while not gateway.hub.laggards:
+                while not gateway.hub.slow_consumers:
                     gateway.publish(report(many, SYMBOLS, offset=offset))
                     offset += 1
                     await asyncio.sleep(0)

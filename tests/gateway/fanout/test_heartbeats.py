@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.gateway.stage import Stage
 
-from zlotick.gateway.fanout.writer import STRIDE
+from zlotick.gateway.fanout.writer import CHUNK
 from zlotick.gateway.protocol.subscription import Subscription
 
 CHANGES = Subscription(mode="changes")
@@ -51,7 +51,7 @@ def test_a_heartbeat_promises_nothing_that_still_waits() -> None:
 def test_a_heartbeat_overtakes_no_cycle() -> None:
     """It told the new position between two strides, before the cycle had come: who resumed from it missed that."""
     stage = Stage(buffer_bytes=10**6)
-    for _ in range(2 * STRIDE):
+    for _ in range(2 * CHUNK):
         stage.join(CHANGES)
     wire, subscriber = stage.join(Subscription(mode="changes", symbols=("ABS",)))
     subscriber.heartbeat = 1.0
@@ -75,7 +75,7 @@ def test_a_laggard_is_not_sent_signs_of_life() -> None:
     wire.stuck = True
     stage.trade("ABS")
     stage.trade("ABS")
-    assert stage.hub.laggards
+    assert stage.hub.slow_consumers
     held = wire.get_write_buffer_size()
     stage.clock.advance(10)
     assert wire.get_write_buffer_size() == held

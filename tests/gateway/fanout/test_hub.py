@@ -93,12 +93,12 @@ def test_a_cycle_encodes_only_the_quotes_whose_standing_changed() -> None:
     stage = Stage()
     stage.trade(*NAMES)
     stage.join(ALL)
-    before = stage.hub.book.fragments(NAMES)
+    before = stage.hub.quote_cache.fragments(NAMES)
     stage.standings = {"ACG": SILENT}
     stage.trade()
     stage.standings = {"ACG": Standing(stale=True, reason=StaleReason.SILENT)}
     stage.trade()
-    after = stage.hub.book.fragments(NAMES)
+    after = stage.hub.quote_cache.fragments(NAMES)
     assert [one is other for one, other in zip(before, after, strict=True)] == [True, False, True]
 
 
@@ -232,14 +232,14 @@ def test_a_session_that_stays_slow_is_given_up() -> None:
     stage.clock.now = 30.1
     stage.hub.sweep()
     assert stage.evicted == [wire]
-    assert not stage.hub.laggards
+    assert not stage.hub.slow_consumers
     assert stage.hub.traffic.evicted == 1
 
 
-def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
+def test_many_sessions_are_written_in_chunks_and_a_cycle_never_overtakes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writer, "STRIDE", 2)
+    monkeypatch.setattr(writer, "CHUNK", 2)
     stage = Stage()
     wires = [stage.join(ALL)[0] for _ in range(5)]
     stage.trade("ABS")
@@ -257,7 +257,7 @@ def test_many_sessions_are_written_in_strides_and_a_cycle_never_overtakes(
 def test_who_leaves_or_joins_between_two_strides_gets_that_cycle_never_or_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writer, "STRIDE", 1)
+    monkeypatch.setattr(writer, "CHUNK", 1)
     stage = Stage()
     stage.join(ALL)
     leaver_wire, leaver = stage.join(ALL)
@@ -338,7 +338,7 @@ def test_a_slow_session_of_a_paced_group_loses_no_name() -> None:
     wire.waiting.append(b'\x81\x0c{"type":"x"}' * 20)
     stage.hub.publish_event("market", "", MarketStatusChanged(status="open", timestamp="t"))
     stage.clock.turn()
-    assert len(stage.hub.laggards) == 1
+    assert len(stage.hub.slow_consumers) == 1
     stage.trade("AGO")
     wire.drain()
     stage.hub.sweep()
@@ -354,7 +354,7 @@ def test_on_slow_disconnect_is_given_up_at_once() -> None:
     stage.trade(*NAMES)
     stage.trade("ABS")
     assert stage.evicted == [wire]
-    assert not stage.hub.laggards
+    assert not stage.hub.slow_consumers
 
 
 # Channels
@@ -447,7 +447,7 @@ def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
     actions: list[tuple[Any, ...]],
 ) -> None:
     """Snapshots, live messages, strides, slow readers and sweeps in any order: no seam, no double."""
-    original, writer.STRIDE = writer.STRIDE, 1
+    original, writer.CHUNK = writer.CHUNK, 1
     try:
         stage = Stage(buffer_bytes=400)
         people: list[tuple[Wire, Subscriber]] = []
@@ -472,7 +472,7 @@ def test_any_interleaving_ends_with_the_newest_values_and_no_batch_twice(
                 starts = [place for place, message in enumerate(wire.read) if message.get("snapshot")]
                 check_seam(wire.read[starts[-1] :])
     finally:
-        writer.STRIDE = original
+        writer.CHUNK = original
 
 
 def _act(stage: Stage, people: list[tuple[Wire, Subscriber]], action: str, rest: list[Any]) -> None:
@@ -505,4 +505,4 @@ def _settle(stage: Stage, people: list[tuple[Wire, Subscriber]]) -> None:
     for wire, _ in people:
         wire.drain()
     stage.hub.sweep()
-    assert not stage.hub.laggards
+    assert not stage.hub.slow_consumers

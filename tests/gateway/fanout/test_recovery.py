@@ -15,8 +15,8 @@ from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 from zlotick.errors import JournalError
 from zlotick.gateway.fanout import recovery, writer
 from zlotick.gateway.fanout.groups import Subscriber
-from zlotick.gateway.fanout.joining import Arrivals
-from zlotick.gateway.fanout.recovery import CannotResume, Tail, check
+from zlotick.gateway.fanout.joining import Joining
+from zlotick.gateway.fanout.recovery import CannotResume, ReplayBuffer, check
 from zlotick.gateway.protocol.messages import BadMessage, MarketStatusChanged
 from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import FRESH, Entry, Position, StaleReason, Standing, UpdateBatch
@@ -24,14 +24,14 @@ from zlotick.model import FRESH, Entry, Position, StaleReason, Standing, UpdateB
 CHANGES = Subscription(mode="changes")
 
 
-async def room() -> None:
+async def drain() -> None:
     await asyncio.sleep(0)
 
 
 async def resumed(stage: Stage, offset: int, subscription: Subscription = CHANGES, epoch: str = "e") -> Wire:
     wire = Wire()
-    arrivals = Arrivals(stage.hub, stage.read)
-    await arrivals.welcome(stage.subscriber(wire), subscription, Position(epoch, offset), room)
+    joining = Joining(stage.hub, stage.read)
+    await joining.join(stage.subscriber(wire), subscription, Position(epoch, offset), drain)
     return wire
 
 
@@ -114,7 +114,7 @@ async def test_older_batches_come_from_the_journal_while_new_ones_are_recorded()
     stage = Stage()
     for _ in range(200):
         stage.trade("ABS")
-    stage.hub.tail._entries.clear()
+    stage.hub.replay_buffer._entries.clear()
     arriving = asyncio.create_task(resumed(stage, 0))
     for _ in range(50):
         entry = stage.record("ACG")  # durable, so the journal gives it
@@ -131,7 +131,7 @@ async def test_what_is_recorded_but_not_yet_published_comes_live_and_once() -> N
     stage = Stage()
     for _ in range(3):
         stage.trade("ABS")
-    stage.hub.tail._entries.clear()
+    stage.hub.replay_buffer._entries.clear()
     entry = stage.record("ACG")
     wire = await resumed(stage, 0)
     assert offsets(wire) == [1, 2, 3]
@@ -152,7 +152,7 @@ async def test_what_cannot_be_replayed_is_a_gap_and_a_snapshot(offset: int, epoc
     stage = Stage()
     for _ in range(10):
         stage.trade("ABS")
-    stage.hub.tail._entries.clear()
+    stage.hub.replay_buffer._entries.clear()
     stage.entries = stage.entries[5:]
     wire = await resumed(stage, offset, epoch=epoch)
     gap, snapshot, end = wire.read
@@ -167,12 +167,12 @@ async def test_a_thousand_that_return_at_once_read_no_journal_and_share_their_fr
     for _ in range(20):
         stage.trade(*NAMES)
     wires = []
-    arrivals = Arrivals(stage.hub, stage.read)
+    joining = Joining(stage.hub, stage.read)
     for _ in range(1000):
         wire = Wire()
         wire.stuck = True
         wires.append(wire)
-        await arrivals.welcome(stage.subscriber(wire), CHANGES, Position("e", 10), room)
+        await joining.join(stage.subscriber(wire), CHANGES, Position("e", 10), drain)
     assert stage.reads == 0
     assert wires[0].waiting[3] is wires[999].waiting[3]
 
@@ -181,14 +181,14 @@ async def test_a_failing_journal_is_told_and_nobody_joins() -> None:
     stage = Stage()
     for _ in range(3):
         stage.trade("ABS")
-    stage.hub.tail._entries.clear()
+    stage.hub.replay_buffer._entries.clear()
 
     async def broken(_: int, __: int) -> list[Entry]:
         raise JournalError("the disk is gone")
 
     subscriber = stage.subscriber(Wire())
     with pytest.raises(BadMessage, match=r"since: the disk is gone; try again") as caught:
-        await Arrivals(stage.hub, broken).welcome(subscriber, CHANGES, Position("e", 1), room)
+        await Joining(stage.hub, broken).join(subscriber, CHANGES, Position("e", 1), drain)
     assert caught.value.code == 503
     assert subscriber.subscription is None
 
@@ -214,7 +214,7 @@ async def test_one_that_goes_while_it_is_served_gets_nothing_more() -> None:
     async def leaves() -> None:
         stage.hub.dismiss(subscriber)
 
-    await Arrivals(stage.hub, stage.read).welcome(subscriber, CHANGES, Position("e", 1), leaves)
+    await Joining(stage.hub, stage.read).join(subscriber, CHANGES, Position("e", 1), leaves)
     assert wire.kinds() == ["stock_updates"]
     assert subscriber.subscription is None
 
@@ -228,19 +228,26 @@ def entry(offset: int, count: int = 1) -> Entry:
 
 
 def test_the_tail_has_a_bound_and_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "TAIL_ENTRIES", 3)
-    monkeypatch.setattr(recovery, "TAIL_QUOTES", 10)
-    tail = Tail()
-    assert tail.after(0) is None
+    monkeypatch.setattr(recovery, "BUFFER_ENTRIES", 3)
+    monkeypatch.setattr(recovery, "BUFFER_QUOTES", 10)
+    replay_buffer = ReplayBuffer()
+    assert replay_buffer.after(0) is None
     for offset in range(1, 6):
-        tail.append(entry(offset))
-    assert [tail.after(offset) is not None for offset in range(6)] == [False, False, True, True, True, False]
-    tail.append(entry(6, count=9))
-    assert tail.after(3) is None
-    assert tail.after(4) is not None
-    tail.append(entry(8))
-    assert tail.after(5) is None
-    assert tail.after(7) is not None
+        replay_buffer.append(entry(offset))
+    assert [replay_buffer.after(offset) is not None for offset in range(6)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    replay_buffer.append(entry(6, count=9))
+    assert replay_buffer.after(3) is None
+    assert replay_buffer.after(4) is not None
+    replay_buffer.append(entry(8))
+    assert replay_buffer.after(5) is None
+    assert replay_buffer.after(7) is not None
 
 
 async def test_a_restart_remembers_the_newest_entries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,12 +255,17 @@ async def test_a_restart_remembers_the_newest_entries(monkeypatch: pytest.Monkey
     stage = Stage()
     for _ in range(300):
         stage.trade("ABS")
-    tail = Tail()
-    await recovery.warm(tail, stage.read, Position("e", 290))
-    assert [tail.after(offset) is not None for offset in (189, 190, 289, 290)] == [False, True, True, False]
-    await recovery.warm(tail, stage.read, Position("e", 0))
+    replay_buffer = ReplayBuffer()
+    await recovery.warm(replay_buffer, stage.read, Position("e", 290))
+    assert [replay_buffer.after(offset) is not None for offset in (189, 190, 289, 290)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    await recovery.warm(replay_buffer, stage.read, Position("e", 0))
     stage.entries = []
-    await recovery.warm(tail, stage.read, Position("e", 5))
+    await recovery.warm(replay_buffer, stage.read, Position("e", 5))
 
 
 async def test_a_gateway_starts_with_the_newest_entries_or_without_its_journal() -> None:
@@ -262,17 +274,17 @@ async def test_a_gateway_starts_with_the_newest_entries_or_without_its_journal()
         stage.trade("ABS")
     known = stage.quotes, Position("e", 3)
     async with serving(Service(entries=stage.entries), known) as gateway:
-        assert gateway.hub.tail.after(0) is stage.entries[0]
+        assert gateway.hub.replay_buffer.after(0) is stage.entries[0]
     async with serving(Service(journal=JournalError("no")), known) as gateway:
-        assert gateway.hub.tail.after(0) is None
+        assert gateway.hub.replay_buffer.after(0) is None
 
 
 def test_encoded_batches_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "TAIL_MESSAGES", 4)
-    tail = Tail()
+    monkeypatch.setattr(recovery, "BUFFER_MESSAGES", 4)
+    replay_buffer = ReplayBuffer()
     for number in range(20):
-        assert tail.message(entry(1), Selection(symbols=(f"X{number}",)), {}) is None
-    assert len(tail._messages) == 4
+        assert replay_buffer.message(entry(1), Selection(symbols=(f"X{number}",)), {}) is None
+    assert len(replay_buffer._messages) == 4
 
 
 def test_positions_of_this_journal_pass() -> None:
@@ -310,9 +322,9 @@ class Person:
         self.subscriber = self.stage.subscriber(self.wire)
         since = None if self.at is None else Position("e", self.at)
         self.told_by_another = self.at == 0  # the stage starts there, and knows of no standing before
-        arrivals = Arrivals(self.stage.hub, self.stage.read)
-        welcome = arrivals.welcome(self.subscriber, self.subscription, since, room)
-        self.arriving = asyncio.create_task(welcome)
+        joining = Joining(self.stage.hub, self.stage.read)
+        join = joining.join(self.subscriber, self.subscription, since, drain)
+        self.arriving = asyncio.create_task(join)
 
     def relevant(self, offset: int) -> dict[str, float]:
         """What a batch has for it."""
@@ -399,12 +411,12 @@ steps = st.one_of(
 
 @contextlib.contextmanager
 def small() -> Any:
-    before = writer.STRIDE, recovery.TAIL_ENTRIES, recovery.CHUNK
-    writer.STRIDE, recovery.TAIL_ENTRIES, recovery.CHUNK = 1, 2, 6
+    before = writer.CHUNK, recovery.BUFFER_ENTRIES, recovery.CHUNK
+    writer.CHUNK, recovery.BUFFER_ENTRIES, recovery.CHUNK = 1, 2, 6
     try:
         yield
     finally:
-        writer.STRIDE, recovery.TAIL_ENTRIES, recovery.CHUNK = before
+        writer.CHUNK, recovery.BUFFER_ENTRIES, recovery.CHUNK = before
 
 
 @settings(max_examples=400, deadline=None)
@@ -497,4 +509,4 @@ async def _settle(stage: Stage, crowd: list[Person], untold: list[Entry | None])
     for person in crowd:
         person.wire.drain()
         person.take()
-    assert not stage.hub.laggards
+    assert not stage.hub.slow_consumers

@@ -356,7 +356,7 @@ async def test_a_slow_reader_gets_the_newest_state_and_disturbs_nobody() -> None
             quotes = wide(80, float(cycle))
             gateway.publish(report(quotes, quotes, offset=cycle))
             assert (await quick.hear())["data"][0]["price"] == cycle
-        slow = next(session for session in gateway.sessions if session._subscriber.late)
+        slow = next(session for session in gateway.sessions if session._subscriber.backlog)
         assert slow._transport.get_write_buffer_size() < 65_536 + 30_000
         messages = await _read_all(reader, lambda found: bool(found) and found[-1]["type"] == "lost")
         newest, lost = messages[-2:]

@@ -126,7 +126,8 @@ class Rest:
     async def symbols(self, _: web.Request) -> web.Response:
         """The universe, and what sources add to it."""
         known = {
-            symbol: Symbol(symbol) for symbol in {*self._service.status().symbols, *self._hub.book.quotes}
+            symbol: Symbol(symbol)
+            for symbol in {*self._service.status().symbols, *self._hub.quote_cache.quotes}
         }
         for one in self._service.members:
             known[one.symbol] = Symbol(one.symbol, one.name or None, one.isin or None, one.as_of.isoformat())
@@ -135,7 +136,7 @@ class Rest:
     async def quotes(self, request: web.Request) -> web.Response:
         """All latest quotes, or those that were asked for; 304 when the client has them."""
         selection = read(request.query, QuoteChoice).selection(self._answers.knows_symbol)
-        known = self._hub.book.quotes
+        known = self._hub.quote_cache.quotes
         names = known if selection.symbols is None else selection.symbols
         fragments = self._hub.current(selection.accepted(names, known))
         body = b'{"position":%b,"market_status":%b,"count":%d,"data":[%b]}' % (

@@ -20,6 +20,7 @@ class Subscriber:
     """
 
     __slots__ = (
+        "backlog",
         "disconnect_when_slow",
         "encoding",
         "evict",
@@ -27,7 +28,6 @@ class Subscriber:
         "group",
         "heartbeat",
         "joined",
-        "late",
         "sent",
         "subscription",
         "transport",
@@ -38,28 +38,28 @@ class Subscriber:
     ) -> None:
         self.transport = transport
         self.encoding = encoding
-        self.evict = evict  # called when it was a laggard for too long, or at once if it wants that
+        self.evict = evict  # called when it was a slow consumer for too long, or at once if it asked for that
         self.disconnect_when_slow = False
-        self.heartbeat: float | None = None  # seconds of silence after which it wants a sign of life
+        self.heartbeat: float | None = None  # seconds of silence after which it wants a heartbeat
         self.sent = 0.0  # the loop's time of the last message to it alone
-        self.gone = False  # it will never join again
+        self.gone = False  # its session ended: it must not join again
         self.subscription: Subscription | None = None
         self.group: Group | None = None
         self.joined = 0  # the cycle whose values it already had when it joined its group
-        self.late: Late | None = None
+        self.backlog: Backlog | None = None
 
 
 class Members:
-    """The sessions that get the same bytes, listed anew only when somebody came or went.
+    """The sessions of a group that get the same bytes; their chunks are rebuilt only after a change.
 
-    Two lists side by side, for whoever writes to thousands: each transport is touched then, no subscriber.
+    A chunk has two parallel lists, so that the hot loop touches transports only, not subscribers.
     """
 
-    __slots__ = ("_listed", "_members")
+    __slots__ = ("_chunks", "_members")
 
     def __init__(self) -> None:
         self._members: dict[Subscriber, None] = {}
-        self._listed: list[Listed] | None = None
+        self._chunks: list[MemberChunk] | None = None
 
     def __len__(self) -> int:
         return len(self._members)
@@ -68,29 +68,28 @@ class Members:
         return subscriber in self._members
 
     def add(self, subscriber: Subscriber) -> None:
-        """It comes."""
         self._members[subscriber] = None
-        self._listed = None
+        self._chunks = None
 
     def remove(self, subscriber: Subscriber) -> None:
-        """It goes. Raises KeyError when it is not here."""
+        """Raises KeyError if it is not a member."""
         del self._members[subscriber]
-        self._listed = None
+        self._chunks = None
 
-    def listed(self, most: int) -> list[Listed]:
-        """Everybody now, so many at a time. The very same object as long as nobody comes or goes."""
-        if self._listed is None:
+    def chunks(self, most: int) -> list[MemberChunk]:
+        """All members in chunks of at most ``most``. Cached, so identity tells whether the membership changed."""
+        if self._chunks is None:
             everyone = list(self._members)
             parts = (everyone[start : start + most] for start in range(0, len(everyone), most))
-            self._listed = [Listed(part, [one.transport for one in part]) for part in parts]
-        return self._listed
+            self._chunks = [MemberChunk(part, [one.transport for one in part]) for part in parts]
+        return self._chunks
 
-    def are(self, listed: list[Listed]) -> bool:
-        """Whether they are still those of a list."""
-        return self._listed is listed
+    def unchanged(self, chunks: list[MemberChunk]) -> bool:
+        """Whether the membership is still that of :meth:`chunks`."""
+        return self._chunks is chunks
 
 
-class Listed(NamedTuple):
+class MemberChunk(NamedTuple):
     """Sessions and their transports, in the same order."""
 
     subscribers: list[Subscriber]
@@ -98,15 +97,15 @@ class Listed(NamedTuple):
 
 
 Newest = dict[tuple[str, ...], SharedMessage]
-"""Messages of which the newest says all, by what they are about: a candle's symbol, an event's service."""
+"""Messages of which only the newest matters, by their subject: a candle's symbol, an event's service."""
 
 
 MAX_ALERTS = 100
-"""So many alerts wait for a laggard, the newest: none says what another one said."""
+"""Alerts that wait for a slow consumer; the oldest are dropped first. Alerts cannot be merged: each is different."""
 
 
-class Late:
-    """What waits for a laggard, and since when: the names of what changed, never a queue of messages but alerts."""
+class Backlog:
+    """What a slow consumer has missed: names of changed symbols, not messages (but alerts), so its size is bounded."""
 
     __slots__ = ("alerts", "missed", "names", "newest", "quotes", "since", "since_text")
 
@@ -120,8 +119,8 @@ class Late:
         self.alerts: deque[SharedMessage] = deque(maxlen=MAX_ALERTS)
 
 
-class Pace:
-    """When a group with ``max_rate`` is written to next, and what changed since it was last."""
+class Throttle:
+    """When a group with ``max_rate`` may be written to next, and which symbols changed since the last write."""
 
     __slots__ = ("due", "interval", "names", "timer", "waiting")
 
@@ -133,36 +132,38 @@ class Pace:
         self.timer: asyncio.TimerHandle | None = None
 
     def take(self) -> dict[str, None]:
-        """The names that waited."""
+        """Remove and return the waiting names."""
         names, self.names = self.names, {}
         self.waiting = False
         self.stop()
         return names
 
     def stop(self) -> None:
-        """No message is due."""
+        """Cancel the timer."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
 
 class Group:
-    """The sessions with one subscription; those with another encoding apart, for they get other bytes."""
+    """The sessions with the same subscription, by encoding: each encoding gets other bytes."""
 
-    __slots__ = ("fence", "intervals", "members", "pace", "selection", "sent", "subscription")
+    __slots__ = ("fence", "intervals", "members", "selection", "sent", "subscription", "throttle")
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
         self.selection = subscription.selection
         self.intervals = subscription.intervals
         self.members: dict[Encoding, Members] = {}
-        self.pace = Pace(subscription.max_rate) if subscription.max_rate and self.selection else None
-        self.fence = 0  # the last cycle that had something for it: who joined since has that already
+        self.throttle = Throttle(subscription.max_rate) if subscription.max_rate and self.selection else None
+        self.fence = (
+            0  # the last cycle with news for it: members that joined later have that from their snapshot
+        )
         self.sent = 0.0  # the loop's time of the last message
 
 
 class Traffic:
-    """What went out, in plain integers: this is counted where every nanosecond counts."""
+    """What was sent, in plain integers: they are counted in the hot loop."""
 
     __slots__ = ("bytes", "conflated", "evicted", "messages")
 

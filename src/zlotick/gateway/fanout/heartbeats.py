@@ -64,7 +64,7 @@ class Heartbeats:
                 continue
             if subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
                 # Who resumes after a position must have all that came before it.
-                waits = group.pace is not None and group.pace.waiting
+                waits = group.throttle is not None and group.throttle.waiting
                 self._send(subscriber, unplaced if waits else placed)
         self._look_later()
 

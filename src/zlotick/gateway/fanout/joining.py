@@ -13,11 +13,11 @@ from zlotick.gateway.protocol.messages import BadMessage, ErrorCode, Gap, Snapsh
 from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Position, now_text
 
-Room = Callable[[], Awaitable[None]]
+Drain = Callable[[], Awaitable[None]]
 """Waits until the subscriber's transport may take more."""
 
 
-class Arrivals:
+class Joining:
     """Lets subscribers in. One at a time for each subscriber: its session sees to that."""
 
     def __init__(self, hub: Hub, read: ReadJournal) -> None:
@@ -36,8 +36,8 @@ class Arrivals:
         except JournalError as error:
             raise BadMessage(ErrorCode.UNAVAILABLE, f"candles: {error}; try again") from error
 
-    async def welcome(
-        self, subscriber: Subscriber, subscription: Subscription, since: Position | None, room: Room
+    async def join(
+        self, subscriber: Subscriber, subscription: Subscription, since: Position | None, drain: Drain
     ) -> None:
         """Send what the subscriber has to know, then join it. Raises :class:`BadMessage` (503), not joined.
 
@@ -47,7 +47,7 @@ class Arrivals:
         selection, moved = subscription.selection, None
         if since is None or selection is None:
             self._snapshot(subscriber, subscription)
-        elif await self._resume(subscriber, subscription, selection, since, room):
+        elif await self._resume(subscriber, subscription, selection, since, drain):
             moved = hub.moved(selection, since)
         if _is_gone(subscriber):
             return
@@ -66,12 +66,12 @@ class Arrivals:
         subscription: Subscription,
         selection: Selection,
         since: Position,
-        room: Room,
+        drain: Drain,
     ) -> bool:
         """What was missed, or a gap and a snapshot: False. Raises :class:`BadMessage` (503)."""
         hub = self._hub
         try:
-            await self._replay(subscriber, selection, since, room)
+            await self._replay(subscriber, selection, since, drain)
         except CannotResume as failure:
             gap = Gap(timestamp=now_text(), from_=since, to=hub.position, reason=failure.reason)
             hub.send(subscriber, gap)
@@ -84,12 +84,14 @@ class Arrivals:
         return True
 
     async def _replay(
-        self, subscriber: Subscriber, selection: Selection, since: Position, room: Room
+        self, subscriber: Subscriber, selection: Selection, since: Position, drain: Drain
     ) -> None:
         """The missed batches, oldest first; whoever is gone meanwhile is sent nothing more."""
         hub = self._hub
         check(since, hub.position)
-        async with aclosing(missed(since.offset, lambda: hub.position, hub.tail, self._read)) as entries:
+        async with aclosing(
+            missed(since.offset, lambda: hub.position, hub.replay_buffer, self._read)
+        ) as entries:
             async for entry in entries:
                 if hub.candles is not None:
                     hub.candles.keep()  # they are not forgotten while it reads
@@ -98,7 +100,7 @@ class Arrivals:
                     return
                 if message is not None:
                     hub.send(subscriber, message)
-                    await room()
+                    await drain()
 
 
 def _is_gone(subscriber: Subscriber) -> bool:

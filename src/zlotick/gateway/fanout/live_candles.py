@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from zlotick.gateway.fanout.frames import SharedMessage
-from zlotick.gateway.fanout.recovery import CHUNK, CannotResume, ReadJournal, Tail, chunk, missed
+from zlotick.gateway.fanout.recovery import CHUNK, CannotResume, ReadJournal, ReplayBuffer, chunk, missed
 from zlotick.gateway.protocol.messages import CandleTold
 from zlotick.market.candles import Candle, Candles, latest_time
 from zlotick.model import Entry, Origin, Position
@@ -28,7 +28,7 @@ KEPT = 600.0
 
 _BEFORE_ALL = datetime.fromtimestamp(0, UTC)  # a clock that closes nothing
 
-Told = list[tuple[tuple[str, str, str], SharedMessage]]
+CandleMessages = list[tuple[tuple[str, str, str], SharedMessage]]
 """Messages with what each is about: interval, symbol and source."""
 
 
@@ -37,13 +37,13 @@ class LiveCandles:
 
     def __init__(
         self,
-        tail: Tail,
+        replay_buffer: ReplayBuffer,
         read: ReadJournal,
         origin: Callable[[], str],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tail = tail
+        self._replay_buffer = replay_buffer
         self._read = read
         self._origin = origin
         self._clock = clock
@@ -64,7 +64,7 @@ class LiveCandles:
             after = 0 if place is None else await self._before_the_day(place.offset)
             candles = self._fresh()
             try:
-                async with aclosing(missed(after, now, self._tail, self._read)) as entries:
+                async with aclosing(missed(after, now, self._replay_buffer, self._read)) as entries:
                     async for entry in entries:
                         candles.update(entry.batch.quotes, _BEFORE_ALL)
                         await asyncio.sleep(0)
@@ -77,7 +77,7 @@ class LiveCandles:
         """They are wanted, or soon will be."""
         self._wanted_at = self._clock()
 
-    def update(self, entry: Entry | None, market_time: datetime, *, wanted: bool = True) -> Told:
+    def update(self, entry: Entry | None, market_time: datetime, *, wanted: bool = True) -> CandleMessages:
         """What a cycle changes, and the market's clock."""
         if wanted:
             self.keep()
@@ -88,7 +88,7 @@ class LiveCandles:
         quotes = entry.batch.quotes if entry else []
         return _told(self._candles.update(quotes, market_time))
 
-    def newest(self) -> Told:
+    def newest(self) -> CandleMessages:
         """Every series as it is now."""
         return [] if self._candles is None else _told(self._candles.newest())
 
@@ -117,7 +117,7 @@ class LiveCandles:
         return Candles(replayed=self._origin() == Origin.REPLAYED)
 
 
-def _told(candles: Iterable[Candle]) -> Told:
+def _told(candles: Iterable[Candle]) -> CandleMessages:
     return [
         (
             (candle.interval, candle.symbol, candle.data_source),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from zlotick.gateway.fanout.frames import Book, Envelope, SharedMessage
-from zlotick.gateway.fanout.standing_changes import Moves
+from zlotick.gateway.fanout.frames import SharedMessage
+from zlotick.gateway.fanout.quote_cache import Envelope, QuoteCache
+from zlotick.gateway.fanout.standing_changes import StandingChanges
 from zlotick.gateway.protocol.subscription import Selection
 from zlotick.model import Position, Standing, StockUpdate
 
@@ -13,14 +14,14 @@ RETURNS = 64
 """So many different returns are remembered with their messages: a thousand clients come back at once, alike."""
 
 
-class Composer:
+class QuoteMessages:
     """The newest quotes, and where the journal was when they came."""
 
     def __init__(
         self, market_status: Callable[[], str], standings: Callable[[], Mapping[str, Standing]]
     ) -> None:
-        self.book = Book()
-        self.moves = Moves()
+        self.quote_cache = QuoteCache()
+        self.standing_changes = StandingChanges()
         self.position: Position | None = None
         self._market_status = market_status
         self._standings = standings
@@ -28,15 +29,15 @@ class Composer:
 
     def update(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
         """Take newer quotes. :meth:`refresh` must follow before anything is composed."""
-        self.book.update(quotes)
+        self.quote_cache.put(quotes)
         self.position = position
         self._returns.clear()
 
     def refresh(self, standings: Mapping[str, Standing] | None = None) -> None:
         """Note what is new and whose standing has changed. None: ask how they are now."""
-        moved = self.book.refresh(self._standings() if standings is None else standings)
+        moved = self.quote_cache.refresh(self._standings() if standings is None else standings)
         if moved:
-            self.moves.note(moved, self.position.offset if self.position else 0)
+            self.standing_changes.note(moved, self.position.offset if self.position else 0)
             self._returns.clear()
 
     def snapshot(self, selection: Selection) -> SharedMessage:
@@ -59,8 +60,8 @@ class Composer:
             return self._all(selection, envelope)
         names = selection.among(changed)
         if selection.filter is not None:
-            names = selection.accepted(names, self.book.quotes)
-        return envelope.around(self.book.fragments(names, selection.fields)) if names else None
+            names = selection.accepted(names, self.quote_cache.quotes)
+        return envelope.around(self.quote_cache.fragments(names, selection.fields)) if names else None
 
     def moved(self, selection: Selection, since: Position) -> SharedMessage | None:
         """The quotes whose standing a client that returns from there may not know; None when it knows them all."""
@@ -69,16 +70,20 @@ class Composer:
         if key not in self._returns:
             if len(self._returns) >= RETURNS:
                 del self._returns[next(iter(self._returns))]
-            names = selection.among(self.moves.since(since.offset, self.book.quotes))
-            fragments = self.book.fragments(selection.accepted(names, self.book.quotes), selection.fields)
+            names = selection.among(self.standing_changes.since(since.offset, self.quote_cache.quotes))
+            fragments = self.quote_cache.fragments(
+                selection.accepted(names, self.quote_cache.quotes), selection.fields
+            )
             self._returns[key] = self._envelope().around(fragments) if fragments else None
         return self._returns[key]
 
     def _all(self, selection: Selection, envelope: Envelope) -> SharedMessage:
         names: Collection[str] | None = selection.symbols
         if selection.filter is not None:
-            names = selection.accepted(self.book.quotes if names is None else names, self.book.quotes)
-        return envelope.around(self.book.fragments(names, selection.fields))
+            names = selection.accepted(
+                self.quote_cache.quotes if names is None else names, self.quote_cache.quotes
+            )
+        return envelope.around(self.quote_cache.fragments(names, selection.fields))
 
     def _envelope(self, *, snapshot: bool = False) -> Envelope:
         return Envelope(position=self.position, market_status=self._market_status(), snapshot=snapshot)

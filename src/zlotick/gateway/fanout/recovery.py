@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Literal
 
 from zlotick.errors import JournalError, ZlotickError
-from zlotick.gateway.fanout.frames import Envelope, SharedMessage, quote_writer
+from zlotick.gateway.fanout.frames import SharedMessage
+from zlotick.gateway.fanout.quote_cache import Envelope, quote_writer
 from zlotick.gateway.protocol.subscription import Selection
 from zlotick.model import FRESH, Entry, Position, Standing
 
@@ -19,12 +20,12 @@ READ_TIMEOUT = 5.0
 # Limits
 CHUNK = 64
 """Entries of one read of the journal."""
-TAIL_ENTRIES = 512
-TAIL_QUOTES = 20_000
+BUFFER_ENTRIES = 512
+BUFFER_QUOTES = 20_000
 """The tail keeps no more than this: about 15 MB."""
 WARM_ENTRIES = 128
 """Of a restart, which is an hour of cycles of 30 seconds."""
-TAIL_MESSAGES = 256
+BUFFER_MESSAGES = 256
 """Encoded batches that are remembered: a thousand clients that return at once want the same ones."""
 
 ReadJournal = Callable[[int, int], Awaitable[list[Entry]]]
@@ -41,7 +42,7 @@ class CannotResume(ZlotickError):
         self.reason: Reason = reason
 
 
-class Tail:
+class ReplayBuffer:
     """The newest entries of the journal, in memory, with no hole between them."""
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Tail:
             self._messages.clear()
         entries.append(entry)
         self._quotes += len(entry.batch.quotes)
-        while len(entries) > 1 and (len(entries) > TAIL_ENTRIES or self._quotes > TAIL_QUOTES):
+        while len(entries) > 1 and (len(entries) > BUFFER_ENTRIES or self._quotes > BUFFER_QUOTES):
             self._quotes -= len(entries.popleft().batch.quotes)
 
     def after(self, offset: int) -> Entry | None:
@@ -77,7 +78,7 @@ class Tail:
         """
         key = (entry.position.offset, selection)
         if key not in self._messages:
-            if len(self._messages) >= TAIL_MESSAGES:
+            if len(self._messages) >= BUFFER_MESSAGES:
                 del self._messages[next(iter(self._messages))]
             self._messages[key] = _message(entry, selection, standings)
         return self._messages[key]
@@ -103,7 +104,7 @@ def check(since: Position, now: Position | None) -> None:
 
 
 async def missed(
-    after: int, now: Callable[[], Position | None], tail: Tail, read: ReadJournal
+    after: int, now: Callable[[], Position | None], replay_buffer: ReplayBuffer, read: ReadJournal
 ) -> AsyncGenerator[Entry, None]:
     """The entries after an offset, oldest first, up to the newest one published, while more are published.
 
@@ -111,7 +112,7 @@ async def missed(
     and gets nothing twice. Raises :class:`CannotResume` at a hole, and JournalError.
     """
     while (place := now()) is not None and after < place.offset:
-        entry = tail.after(after)
+        entry = replay_buffer.after(after)
         found = [entry] if entry is not None else await chunk(read, after)
         if not found or found[0].position.offset != after + 1:
             raise CannotResume("retention")
@@ -124,7 +125,7 @@ async def missed(
             after = entry.position.offset
 
 
-async def warm(tail: Tail, read: ReadJournal, now: Position) -> None:
+async def warm(replay_buffer: ReplayBuffer, read: ReadJournal, now: Position) -> None:
     """Remember the newest entries from before a restart: all its clients return at once. Raises JournalError."""
     after = max(0, now.offset - WARM_ENTRIES)
     while after < now.offset:
@@ -133,7 +134,7 @@ async def warm(tail: Tail, read: ReadJournal, now: Position) -> None:
             return
         for entry in found:
             if entry.position.offset <= now.offset:
-                tail.append(entry)
+                replay_buffer.append(entry)
         after = found[-1].position.offset
 
 

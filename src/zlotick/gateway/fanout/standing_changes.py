@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 
-class Moves:
+class StandingChanges:
     """The changes of standing of this gateway's lifetime: the last one of each symbol."""
 
     def __init__(self) -> None:

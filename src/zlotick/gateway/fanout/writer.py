@@ -1,4 +1,4 @@
-"""Writing to very many sessions without holding the event loop: a stride now, the others in its next turns."""
+"""Batched writing to very many sessions without blocking the event loop: one chunk now, the rest in its next turns."""
 
 from __future__ import annotations
 
@@ -10,39 +10,45 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import msgspec
 
 from zlotick.gateway.fanout.frames import Encoding, SharedMessage
-from zlotick.gateway.fanout.groups import Group, Listed, Members, Newest, Subscriber, Traffic
+from zlotick.gateway.fanout.groups import Group, MemberChunk, Members, Newest, Subscriber, Traffic
 
-STRIDE = 250
-"""Writes between two turns of the event loop: 1 to 3 ms. A longer stride is no faster."""
+CHUNK = 250
+"""Writes between two turns of the event loop: 1 to 3 ms. A longer chunk is not faster."""
 
-EVERYBODY = sys.maxsize
+ALL_MEMBERS = sys.maxsize
 
 
-class Parcel(msgspec.Struct, frozen=True, eq=False):
-    """What one group gets at once, and what of it a member needs to remember that cannot take it now."""
+class Outgoing(msgspec.Struct, frozen=True, eq=False):
+    """One write for a group, and what to keep for members whose buffer is full (slow consumers)."""
 
     messages: Sequence[SharedMessage]
-    fence: int = EVERYBODY  # members that joined in this cycle or later have it already
+    fence: int = (
+        ALL_MEMBERS  # members that joined in this cycle or later have it already, from their snapshot
+    )
     quotes: bool = False
     names: Collection[str] = ()
     newest: Newest = {}
     alert: SharedMessage | None = None
 
     def encoded(self, encoding: Encoding) -> bytes:
-        """The bytes to write: one message is the very object that all groups share."""
+        """The bytes to write. A single message is one object that all groups share: nothing is copied."""
         if len(self.messages) == 1:
             return self.messages[0].encoded(encoding)
         return b"".join(message.encoded(encoding) for message in self.messages)
 
 
-class Strides:
-    """Writes parcels in the order in which they came. ``slow`` is told of each member that could not take one."""
+class GroupWriter:
+    """Writes in the order of the calls; ``slow`` is called for each member whose buffer is full.
+
+    Several iterators of messages may be in progress: a cycle, and events that were published meanwhile. The oldest is
+    always written first, so that a client never receives an older message after a newer one.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         traffic: Traffic,
-        slow: Callable[[Subscriber, Parcel], None],
+        slow: Callable[[Subscriber, Outgoing], None],
         *,
         buffer_bytes: int,
     ) -> None:
@@ -51,62 +57,63 @@ class Strides:
         self._slow = slow
         self._buffer_bytes = buffer_bytes
         self._writing: deque[Iterator[None]] = deque()  # what is being written, oldest first
-        self._next_stride: asyncio.Handle | None = None
+        self._next_chunk: asyncio.Handle | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether something is still being written."""
+        """Whether a write is still in progress."""
         return bool(self._writing)
 
-    def write(self, parcels: Iterable[tuple[Group, Parcel]], *, at_once: bool = True) -> None:
-        """Begin now, or behind what is being written; go on in the next turns of the loop."""
-        self._writing.append(self._portions(parcels))
-        if self._next_stride is None:
+    def write(self, messages: Iterable[tuple[Group, Outgoing]], *, at_once: bool = True) -> None:
+        """Start now, or after what is in progress; continue in the next turns of the loop."""
+        self._writing.append(self._in_chunks(messages))
+        if self._next_chunk is None:
             if at_once:
-                self._write_stride()
+                self._write_chunk()
             else:
-                self._next_stride = self._loop.call_soon(self._write_stride)
+                self._next_chunk = self._loop.call_soon(self._write_chunk)
 
-    def _write_stride(self) -> None:
-        self._next_stride = None
+    def _write_chunk(self) -> None:
+        self._next_chunk = None
         if self._writing and next(self._writing[0], self) is self:
             self._writing.popleft()
         if self._writing:
-            self._next_stride = self._loop.call_soon(self._write_stride)
+            self._next_chunk = self._loop.call_soon(self._write_chunk)
 
     def finish(self) -> None:
-        """A cycle overtakes no other: what is left of the last one goes out first."""
-        if self._next_stride is not None:
-            self._next_stride.cancel()
-            self._next_stride = None
+        """Write everything that is still waiting, without yielding: the next cycle must not overtake this one."""
+        if self._next_chunk is not None:
+            self._next_chunk.cancel()
+            self._next_chunk = None
         while self._writing:
             if next(self._writing[0], self) is self:
                 self._writing.popleft()
 
-    def _portions(self, parcels: Iterable[tuple[Group, Parcel]]) -> Iterator[None]:
-        """Write parcels; yield whenever it is the event loop's turn."""
+    def _in_chunks(self, messages: Iterable[tuple[Group, Outgoing]]) -> Iterator[None]:
+        """Write chunk by chunk; yield to the event loop between two chunks."""
         written, yielded, now = 0, False, self._loop.time()
-        for group, parcel in parcels:
+        for group, outgoing in messages:
             group.sent = now
-            some_have_it = yielded or group.pace is not None  # who joined since this cycle began
+            # After a yield sessions may have joined or left: those have the values of this cycle from their snapshot.
+            some_have_it = yielded or group.throttle is not None
             for encoding, members in list(group.members.items()):
-                listed = members.listed(STRIDE)
-                data = parcel.encoded(encoding) if listed else b""
-                for stride in listed:
-                    if some_have_it or not members.are(listed):
-                        stride = _still_without(stride, members, parcel.fence)
-                    self._write_one(stride, data, parcel)
-                    written += len(stride.transports)
-                    if written >= STRIDE:
+                chunks = members.chunks(CHUNK)
+                data = outgoing.encoded(encoding) if chunks else b""
+                for chunk in chunks:
+                    if some_have_it or not members.unchanged(chunks):
+                        chunk = _still_without(chunk, members, outgoing.fence)
+                    self._write_one(chunk, data, outgoing)
+                    written += len(chunk.transports)
+                    if written >= CHUNK:
                         written, yielded = 0, True
                         yield
                         some_have_it, now = True, self._loop.time()
 
-    def _write_one(self, stride: Listed, data: bytes, parcel: Parcel) -> None:
+    def _write_one(self, chunk: MemberChunk, data: bytes, outgoing: Outgoing) -> None:
         """The hot loop: for each session one size check and one write, nothing else."""
-        limit, ready, gone = self._buffer_bytes, stride.transports, 0
+        limit, ready, gone = self._buffer_bytes, chunk.transports, 0
         if any([one.get_write_buffer_size() > limit for one in ready]):  # noqa: C419  a generator is slower
-            ready = self._set_slow_aside(stride, parcel)
+            ready = self._set_slow_aside(chunk, outgoing)
         for transport in ready:
             try:
                 transport.write(data)
@@ -114,21 +121,21 @@ class Strides:
                 # uvloop, of a transport that closed in this turn: its session ends in the next.
                 gone += 1
         sent, traffic = len(ready) - gone, self._traffic
-        traffic.messages += sent * len(parcel.messages)
+        traffic.messages += sent * len(outgoing.messages)
         traffic.bytes += sent * len(data)
 
-    def _set_slow_aside(self, stride: Listed, parcel: Parcel) -> list[asyncio.WriteTransport]:
-        """Those that can take it; the others are told of."""
+    def _set_slow_aside(self, chunk: MemberChunk, outgoing: Outgoing) -> list[asyncio.WriteTransport]:
+        """The transports that have room; ``slow`` is called for the others."""
         ready = []
-        for subscriber, transport in zip(*stride, strict=True):
+        for subscriber, transport in zip(*chunk, strict=True):
             if transport.get_write_buffer_size() > self._buffer_bytes:
-                self._slow(subscriber, parcel)
+                self._slow(subscriber, outgoing)
             else:
                 ready.append(transport)
         return ready
 
 
-def _still_without(stride: Listed, members: Members, fence: int) -> Listed:
-    """Those that neither left nor joined with these values."""
-    subscribers = [one for one in stride.subscribers if one in members and one.joined < fence]
-    return Listed(subscribers, [one.transport for one in subscribers])
+def _still_without(chunk: MemberChunk, members: Members, fence: int) -> MemberChunk:
+    """The members that are still here and did not join with these values."""
+    subscribers = [one for one in chunk.subscribers if one in members and one.joined < fence]
+    return MemberChunk(subscribers, [one.transport for one in subscribers])

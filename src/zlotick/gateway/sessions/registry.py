@@ -12,7 +12,7 @@ from aiohttp import web
 from zlotick.config import GatewayConfig
 from zlotick.gateway.access.middleware import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.http.routes import refused
 from zlotick.gateway.sessions.handshake import PROTOCOLS, Socket
 from zlotick.gateway.sessions.sse import EventStream
@@ -31,13 +31,13 @@ class Sessions:
     """Everybody who is connected: WebSockets and event streams."""
 
     def __init__(
-        self, config: GatewayConfig, hub: Hub, answers: Answers, arrivals: Arrivals, door: Door
+        self, config: GatewayConfig, hub: Hub, answers: Answers, joining: Joining, door: Door
     ) -> None:
         self.counts = SessionCounts()
         self._config = config
         self._hub = hub
         self._answers = answers
-        self._arrivals = arrivals
+        self._joining = joining
         self._door = door
         self._everybody: set[Session | EventStream] = set()
         self._draining = False
@@ -109,7 +109,7 @@ class Sessions:
             answers=self._answers,
             counts=self.counts,
             admission=admission,
-            arrivals=self._arrivals,
+            joining=self._joining,
         )
         await self._host(session, str(admission.address))
         return socket
@@ -120,7 +120,7 @@ class Sessions:
             config=self._config,
             hub=self._hub,
             answers=self._answers,
-            arrivals=self._arrivals,
+            joining=self._joining,
             admission=admission,
         )
         if await stream.open():
@@ -162,7 +162,7 @@ class Sessions:
         traffic, counts = self._hub.traffic, self.counts
         gauges = {
             "sessions": ("Connected clients: WebSockets and event streams", len(self)),
-            "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.laggards)),
+            "sessions_late": ("Clients whose socket is over its bound now", len(self._hub.slow_consumers)),
         }
         counters = {
             "sessions_opened": ("Clients that connected: WebSockets and event streams", counts.opened),

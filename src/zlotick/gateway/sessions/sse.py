@@ -19,7 +19,7 @@ from zlotick.gateway.access.middleware import Admission
 from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.http.query import Wishes, read
 from zlotick.gateway.http.routes import ROOT, Handler, Route
 from zlotick.gateway.protocol.messages import BadMessage, CloseCode, ErrorCode, Shutdown, error_message
@@ -88,7 +88,7 @@ class EventStream:
         config: GatewayConfig,
         hub: Hub,
         answers: Answers,
-        arrivals: Arrivals,
+        joining: Joining,
         admission: Admission,
     ) -> None:
         """Raises :class:`BadMessage` for what cannot be had."""
@@ -98,7 +98,7 @@ class EventStream:
         self._request = request
         self._config = config
         self._hub = hub
-        self._arrivals = arrivals
+        self._joining = joining
         self._admission = admission
         self._wishes = read(request.query, Wishes).subscribe(request.headers.get("Last-Event-ID"))
         assert admission.identity is not None  # the door asks for a token before it opens a stream
@@ -111,7 +111,7 @@ class EventStream:
 
     async def open(self) -> bool:
         """Answer with the headers; False when there is nobody for what would follow. Raises :class:`BadMessage`."""
-        await self._arrivals.prepare(self._subscription)
+        await self._joining.prepare(self._subscription)
         self._writer = await self.response.prepare(self._request)
         transport = self._request.transport
         if transport is None or self._request.method == "HEAD":
@@ -125,11 +125,11 @@ class EventStream:
 
     async def run(self) -> None:
         """What is known, then what comes, until the connection or the service ends."""
-        subscriber = self._joining
+        subscriber = self._open_subscriber
         try:
             self._admission.begin(self._end)
             self._say(b"retry: %d\n\n" % RECONNECT_MS)
-            await self._arrivals.welcome(subscriber, self._subscription, self._wishes.since, self._room)
+            await self._joining.join(subscriber, self._subscription, self._wishes.since, self._drain)
             await self._ended.wait()
         except BadMessage as bad:
             self._hub.send(subscriber, error_message(bad.code, bad.message))
@@ -141,16 +141,16 @@ class EventStream:
                 asyncio.get_running_loop().call_later(CLOSE_GRACE, subscriber.transport.abort)
 
     @property
-    def _joining(self) -> Subscriber:
+    def _open_subscriber(self) -> Subscriber:
         assert self._subscriber is not None, "open() first"
         return self._subscriber
 
     def keep_alive(self, now: float) -> None:
         """Say something to whoever is silent; let go of whoever is gone."""
-        subscriber = self._joining
+        subscriber = self._open_subscriber
         if subscriber.transport.is_closing():
             self._ended.set()
-        elif now - self._commented >= KEEPALIVE and subscriber.late is None:
+        elif now - self._commented >= KEEPALIVE and subscriber.backlog is None:
             self._commented = now
             self._say(_COMMENT)
 
@@ -159,7 +159,7 @@ class EventStream:
         if not self._ended.is_set():
             self._say(b"retry: %d\n\n" % reconnect_after_ms)
             farewell = Shutdown(timestamp=now_text(), reconnect_after_ms=reconnect_after_ms)
-            self._hub.send(self._joining, farewell)
+            self._hub.send(self._open_subscriber, farewell)
             self._leave()
 
     def abort(self) -> None:
@@ -169,12 +169,12 @@ class EventStream:
             self._request.transport.abort()
 
     def _say(self, data: bytes) -> None:
-        self._hub.write(self._joining, chunk(data) if self._in_chunks else data)
+        self._hub.write(self._open_subscriber, chunk(data) if self._in_chunks else data)
 
     def _end(self, code: CloseCode, reason: str) -> None:
         """The token ended. Who returns with it is refused, and then a browser gives up."""
         log.info("Event stream closed", mark="🔌", session=self.id, code=int(code), reason=reason)
-        self._hub.send(self._joining, error_message(ErrorCode.UNAUTHORIZED, reason))
+        self._hub.send(self._open_subscriber, error_message(ErrorCode.UNAUTHORIZED, reason))
         self._leave()
 
     def _evict(self) -> None:
@@ -183,13 +183,13 @@ class EventStream:
         self.abort()
 
     def _leave(self) -> None:
-        self._hub.dismiss(self._joining)
+        self._hub.dismiss(self._open_subscriber)
         self._ended.set()
 
-    async def _room(self) -> None:
+    async def _drain(self) -> None:
         """Let others run; if too much waits for this client's socket, wait until it has read."""
         await asyncio.sleep(0)
-        if self._joining.transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
+        if self._open_subscriber.transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
             return
         assert self._writer is not None
         try:

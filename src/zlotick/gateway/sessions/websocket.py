@@ -27,7 +27,7 @@ from zlotick.gateway.fanout import frames
 from zlotick.gateway.fanout.frames import PING, PONG, Encoding, close_frame, frame
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.fanout.joining import Arrivals
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.protocol.messages import (
     AnyRequest,
     Auth,
@@ -104,7 +104,7 @@ class Session:
         answers: Answers,
         counts: SessionCounts,
         admission: Admission,
-        arrivals: Arrivals,
+        joining: Joining,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.heard = asyncio.get_running_loop().time()
@@ -119,7 +119,7 @@ class Session:
         self._admission = admission
         self._bucket = TokenBucket(config.requests_per_second, config.requests_burst, self.heard)
         self._rate_refusals = 0
-        self._arrivals = arrivals
+        self._joining = joining
         self._alone = _NOTHING_ASKED  # the last `subscribe`: what of it concerns this session alone
         self._packed = socket.ws_protocol == PACKED
         self._subscriber = Subscriber(
@@ -174,7 +174,7 @@ class Session:
             return False
         if not self.closing and message.type is not WSMsgType.PONG:
             await self._take(message)
-        await self._room()  # for pongs, too: somebody may send a million
+        await self._drain()  # for pongs, too: somebody may send a million
         return True
 
     async def _take(self, message: WSMessage) -> None:
@@ -271,7 +271,7 @@ class Session:
         user = self._admission.identity.user
         subscription = Subscription.of(request, self._answers.knows_symbol, user=user)
         try:
-            await self._arrivals.prepare(subscription)
+            await self._joining.prepare(subscription)
             if self.closing:
                 return
             self._hub.leave(self._subscriber)
@@ -279,7 +279,7 @@ class Session:
             self._confirm(request, subscription.state(request))
             self._subscriber.disconnect_when_slow = request.on_slow == "disconnect"
             self._subscriber.heartbeat = request.heartbeat
-            await self._arrivals.welcome(self._subscriber, subscription, request.since, self._room)
+            await self._joining.join(self._subscriber, subscription, request.since, self._drain)
         except BadMessage as bad:
             raise BadMessage(bad.code, bad.message, request.id) from bad
 
@@ -312,7 +312,7 @@ class Session:
     def _write(self, data: bytes) -> None:
         self._hub.write(self._subscriber, data)
 
-    async def _room(self) -> None:
+    async def _drain(self) -> None:
         """Let others run; if too much waits for this client's socket, wait until it has read."""
         await asyncio.sleep(0)
         if self._transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
@@ -337,7 +337,7 @@ class Session:
     def keep_alive(self, now: float) -> None:
         """Ping a client that has been silent, cut one that does not answer. Slow ones have their own deadline."""
         silent = now - self.heard
-        if self.closing or self._throttled or self._subscriber.late is not None:
+        if self.closing or self._throttled or self._subscriber.backlog is not None:
             return
         if silent > 1.5 * self._config.ping_interval:
             self._counts.unanswered_pings += 1
