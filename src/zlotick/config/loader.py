@@ -1,6 +1,6 @@
 """Load the settings: ``zlotick.toml`` < ``ZLOTICK_SECTION__KEY`` < ``--set section.key=value``.
 
-Every problem of every source goes into one report, with its origin and the nearest name that exists.
+All problems go into one report, each with its origin and the nearest name that exists.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def load(
     *,
     preset: Sequence[str] = (),
 ) -> LoadedSettings:
-    """Read all sources; a later one overrides an earlier one.
+    """Read file, environment and assignments; a later one overrides an earlier one.
 
     ``file`` must exist when given; else ``zlotick.toml`` of the working directory is read if it is there.
     ``overrides`` and ``preset`` are texts ``section.key=value``. ``preset`` holds a command's own defaults (the demo's):
