@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from bs4 import BeautifulSoup
 from tests.providers.web.gpw_page import page, stock
+from tests.providers.web.reading import read_gpw
 
 from zlotick.config import UniverseConfig
 from zlotick.market.universe import load
-from zlotick.providers.web.gpw import parse
 from zlotick.providers.web.html_reader import tables_of
 
 ROWS = 372
@@ -26,10 +26,10 @@ OBSERVED = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)
 def main() -> None:
     universe = load(UniverseConfig())
     body = _body(sorted(universe.symbols))
-    quotes = parse(body, "utf-8", universe.symbols, OBSERVED)
+    quotes = read_gpw(body, "utf-8", universe.symbols, OBSERVED).quotes
     assert len(quotes) == len(universe.symbols), len(quotes)
     assert len(_with_soup(body)) == ROWS
-    ours = _times(lambda: parse(body, "utf-8", universe.symbols, OBSERVED), 100)
+    ours = _times(lambda: read_gpw(body, "utf-8", universe.symbols, OBSERVED).quotes, 100)
     bare = statistics.median(_times(lambda: tables_of(body.decode()), 100))
     soup = _times(lambda: _with_soup(body), 5)
     p50, other = statistics.median(ours), statistics.median(soup)

@@ -10,17 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
+from tests.providers.web.reading import read_bankier
 from tests.providers.web.stub import Reply, Seen
 
 from zlotick.config import BankierConfig, UniverseConfig
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import WARSAW
-from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Validator
 from zlotick.model import StaleReason, StockUpdate
 from zlotick.providers.base import Web
-from zlotick.providers.web.bankier import BankierProvider, read, tickers
+from zlotick.providers.web.bankier import BankierProvider, tickers
 
 DESCRIBED = (Path(__file__).parent / "pages" / "bankier.html").read_bytes()
 BY_NAME = {"11BIT": "11B", "BIOTON": "BIO", "ATAL": "1AT"}
@@ -52,12 +52,12 @@ def _cells(given: dict[str, str]) -> list[str]:
 
 
 def quotes(*rows: tuple[str, dict[str, str]], at: datetime = WEDNESDAY) -> list[StockUpdate]:
-    return read(page(*rows), "utf-8", BY_NAME, AnswerTiming(at)).quotes
+    return read_bankier(page(*rows), "utf-8", BY_NAME, at).quotes
 
 
 def refusal(body: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        read(body, "utf-8", BY_NAME, AnswerTiming(WEDNESDAY))
+        read_bankier(body, "utf-8", BY_NAME, WEDNESDAY)
     return caught.value
 
 
@@ -74,7 +74,7 @@ class TestContract(WebProviderContract):
 
 class TestWhatItSays:
     def test_the_page_as_it_was_described(self) -> None:
-        found = read(DESCRIBED, "utf-8", BY_NAME, AnswerTiming(WEDNESDAY))
+        found = read_bankier(DESCRIBED, "utf-8", BY_NAME, WEDNESDAY)
         assert found.skipped == []
         assert found.quotes == [
             StockUpdate(
@@ -129,7 +129,7 @@ class TestWhatItSays:
         "text", ["2026-11-18 16:30", "2026-11-31 12:00", "2026-11-17", "wczoraj", "2026-11-14 03:00"]
     )
     def test_a_time_that_cannot_be_is_passed_over(self, text: str) -> None:
-        found = read(page(("ATAL", {"Czas": text}), ("11BIT", {})), "utf-8", BY_NAME, AnswerTiming(WEDNESDAY))
+        found = read_bankier(page(("ATAL", {"Czas": text}), ("11BIT", {})), "utf-8", BY_NAME, WEDNESDAY)
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert [one.symbol for one in found.skipped] == ["1AT"]
 
@@ -140,14 +140,12 @@ class TestWhatItSays:
 
     @pytest.mark.parametrize("head", ["thead", ""])
     def test_the_header_may_stand_among_the_rows(self, head: str) -> None:
-        assert read(page(("ATAL", {}), head=head), "utf-8", BY_NAME, AnswerTiming(WEDNESDAY)).quotes
+        assert read_bankier(page(("ATAL", {}), head=head), "utf-8", BY_NAME, WEDNESDAY).quotes
 
     @pytest.mark.parametrize("link", ["http://[::1", "", "?x=1", "javascript:void(0)"])
     def test_a_link_that_names_nobody_is_nobody(self, link: str) -> None:
         body = page(("ATAL", {}), ("11BIT", {})).replace(b"/x.html?symbol=ATAL", link.encode())
-        assert [quote.symbol for quote in read(body, "utf-8", BY_NAME, AnswerTiming(WEDNESDAY)).quotes] == [
-            "11B"
-        ]
+        assert [quote.symbol for quote in read_bankier(body, "utf-8", BY_NAME, WEDNESDAY).quotes] == ["11B"]
 
 
 class TestRefusals:
@@ -162,7 +160,7 @@ class TestRefusals:
         assert refusal(page(("X", {}))).reason is RefusalReason.NO_DATA
 
     def test_no_trade_yet(self) -> None:
-        found = read(page(("ATAL", {"Kurs": "-", "Czas": "-"})), "utf-8", BY_NAME, AnswerTiming(WEDNESDAY))
+        found = read_bankier(page(("ATAL", {"Kurs": "-", "Czas": "-"})), "utf-8", BY_NAME, WEDNESDAY)
         assert (list(found.quotes), found.quotes.absent["1AT"]) == ([], StaleReason.NOT_TRADED)
 
     def test_unreadable_rows(self) -> None:
@@ -220,7 +218,7 @@ class TestFuzz:
 
     def quotes_or_a_refusal(self, body: bytes, observed: datetime) -> None:
         try:
-            found = read(body, "utf-8", BY_NAME, AnswerTiming(observed))
+            found = read_bankier(body, "utf-8", BY_NAME, observed)
         except Refusal:
             return
         assert all(quote.timestamp <= (quote.received_at or "") for quote in found.quotes)

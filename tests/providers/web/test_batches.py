@@ -1,4 +1,4 @@
-"""Portion after portion: pauses between, a "no" in the middle loses nothing and is told once."""
+"""Batch after batch: pauses between, a "no" in the middle loses nothing and is told once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.model import StockUpdate
-from zlotick.providers.web.batches import Portions
+from zlotick.providers.web.batches import Batches
 
 
 def quote(symbol: str) -> StockUpdate:
@@ -18,70 +18,70 @@ def quote(symbol: str) -> StockUpdate:
 
 
 class Source:
-    """Gives a quote of each portion, unless told to refuse it."""
+    """Gives a quote of each batch, unless told to refuse it."""
 
     def __init__(self, **refuses: RefusalReason) -> None:
         self.refuses = refuses
         self.asked: list[str] = []
 
-    async def __call__(self, portion: str) -> list[StockUpdate]:
-        self.asked.append(portion)
-        if reason := self.refuses.get(portion):
-            raise Refusal(reason, f"no {portion}")
-        return [quote(portion)]
+    async def __call__(self, batch: str) -> list[StockUpdate]:
+        self.asked.append(batch)
+        if reason := self.refuses.get(batch):
+            raise Refusal(reason, f"no {batch}")
+        return [quote(batch)]
 
 
-async def got(portions: Portions, source: Source, asked: str = "ABC") -> str:
-    return "".join(quote.symbol for quote in await portions.ask(asked, source))
+async def got(batches: Batches, source: Source, asked: str = "ABC") -> str:
+    return "".join(quote.symbol for quote in await batches.ask(asked, source))
 
 
-async def test_all_portions_in_order() -> None:
-    assert await got(Portions(0), Source()) == "ABC"
+async def test_all_batches_in_order() -> None:
+    assert await got(Batches(0), Source()) == "ABC"
 
 
-async def test_a_portion_without_data_is_passed_over() -> None:
-    assert await got(Portions(0), Source(B=RefusalReason.NO_DATA)) == "AC"
+async def test_a_batch_without_data_is_passed_over() -> None:
+    assert await got(Batches(0), Source(B=RefusalReason.NO_DATA)) == "AC"
 
 
 async def test_nothing_at_all_is_a_refusal() -> None:
     source = Source(A=RefusalReason.NO_DATA, B=RefusalReason.NO_DATA)
     with pytest.raises(Refusal, match="no_data: no B"):
-        await got(Portions(0), source, "AB")
+        await got(Batches(0), source, "AB")
     with pytest.raises(Refusal, match="no_data"):
-        await got(Portions(0), source, "")
+        await got(Batches(0), source, "")
 
 
 async def test_a_no_at_the_start_is_told_at_once() -> None:
     source = Source(A=RefusalReason.CHALLENGE)
     with pytest.raises(Refusal, match="challenge: no A"):
-        await got(Portions(0), source)
+        await got(Batches(0), source)
     assert source.asked == ["A"]
 
 
 async def test_a_no_in_the_middle_keeps_what_came_and_is_told_next_time_without_asking() -> None:
-    source, portions = Source(B=RefusalReason.RATE_LIMITED), Portions(0)
-    assert await got(portions, source) == "A"
+    source, batches = Source(B=RefusalReason.RATE_LIMITED), Batches(0)
+    assert await got(batches, source) == "A"
     assert source.asked == ["A", "B"]
     with pytest.raises(Refusal, match="rate_limited: no B"):
-        await got(portions, source)
+        await got(batches, source)
     assert source.asked == ["A", "B"]
     source.refuses = {}
-    assert await got(portions, source) == "ABC"
+    assert await got(batches, source) == "ABC"
 
 
-async def test_it_pauses_between_portions_only() -> None:
+async def test_it_pauses_between_batches_only() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
-    await got(Portions(0.05), Source())
+    await got(Batches(0.05), Source())
     assert 0.1 <= loop.time() - started < 0.15 + 1  # a busy machine may be late, never early
     started = loop.time()
-    await got(Portions(30), Source(), "A")
+    await got(Batches(30), Source(), "A")
     assert loop.time() - started < 5
 
 
 async def test_a_pause_can_be_cancelled() -> None:
     source = Source()
-    task = asyncio.create_task(got(Portions(60), source))
+    task = asyncio.create_task(got(Batches(60), source))
     while not source.asked:
         await asyncio.sleep(0)
     task.cancel()

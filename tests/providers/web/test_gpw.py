@@ -15,6 +15,7 @@ from tests.providers.web import gpw_page
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
 from tests.providers.web.gpw_page import COLUMNS, PRICE, page, stock, without_a_trade
+from tests.providers.web.reading import read_gpw
 from tests.providers.web.stub import Reply, Seen
 
 from zlotick.config import GpwConfig, UniverseConfig
@@ -26,7 +27,7 @@ from zlotick.market.validation import Reason, Validator
 from zlotick.model import StaleReason, StockUpdate, utc_text
 from zlotick.providers.base import RawAnswer, Web
 from zlotick.providers.web import gpw
-from zlotick.providers.web.gpw import GpwProvider, parse
+from zlotick.providers.web.gpw import GpwProvider
 
 DESCRIBED = (Path(__file__).parent / "pages" / "gpw.html").read_bytes()
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "samples" / "gpw_quotations_constructed.html"
@@ -37,12 +38,12 @@ WEDNESDAY = datetime(2026, 11, 18, 16, 0, tzinfo=WARSAW)  # in a session
 
 
 def read(*stocks: gpw_page.Stock, at: datetime = WEDNESDAY, **more: Any) -> list[StockUpdate]:
-    return parse(page(stocks).encode(), "utf-8", SYMBOLS, at, isin=ISIN, **more)
+    return read_gpw(page(stocks).encode(), "utf-8", SYMBOLS, at, isin=ISIN, **more).quotes
 
 
 def refusal(body: bytes | str, charset: str = "utf-8") -> Refusal:
     with pytest.raises(Refusal) as caught:
-        parse(body if isinstance(body, bytes) else body.encode(), charset, SYMBOLS, WEDNESDAY)
+        read_gpw(body if isinstance(body, bytes) else body.encode(), charset, SYMBOLS, WEDNESDAY)
     return caught.value
 
 
@@ -61,7 +62,7 @@ class TestContract(WebProviderContract):
 
 class TestWhatItSays:
     def test_the_page_as_it_was_described(self) -> None:
-        quotes = parse(DESCRIBED, "UTF-8", SYMBOLS, WEDNESDAY, isin=ISIN)
+        quotes = read_gpw(DESCRIBED, "UTF-8", SYMBOLS, WEDNESDAY, isin=ISIN).quotes
         assert quotes == [
             StockUpdate(
                 timestamp="2026-11-18T14:44:03.000Z",
@@ -102,7 +103,9 @@ class TestWhatItSays:
     @pytest.mark.skipif(not SAMPLE.exists(), reason="the shared samples are not here")
     def test_the_shared_sample(self) -> None:
         universe = load(UniverseConfig())
-        quotes = parse(SAMPLE.read_bytes(), "utf-8", universe.symbols, WEDNESDAY, isin=universe.isin)
+        quotes = read_gpw(
+            SAMPLE.read_bytes(), "utf-8", universe.symbols, WEDNESDAY, isin=universe.isin
+        ).quotes
         assert len(quotes) == 78
         accepted, rejected = Validator(universe.symbols, 50).check(quotes, WEDNESDAY)
         assert (accepted, rejected) == (quotes, [])
@@ -139,13 +142,13 @@ class TestWhatItSays:
     def test_two_rows_that_contradict_each_other_give_no_quote(self) -> None:
         """The first of them was taken, so the order of the page decided which number was right."""
         rows = [stock("ABC"), stock("ABC", price="10,3000"), stock("11B")]
-        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
+        found = read_gpw(page(rows).encode(), "utf-8", SYMBOLS, WEDNESDAY)
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert found.quotes.absent["ABC"] is StaleReason.UNREADABLE
 
     def test_a_row_that_contradicts_its_own_percent_gives_no_quote(self) -> None:
         rows = [stock("ABC", before="20,5000", percent="2,50"), stock("11B"), stock("BIO")]
-        found = gpw.read(page(rows).encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
+        found = read_gpw(page(rows).encode(), "utf-8", SYMBOLS, WEDNESDAY)
         assert [quote.symbol for quote in found.quotes] == ["11B", "BIO"]
         assert "contradicts itself" in found.skipped[0].why
 
@@ -187,7 +190,7 @@ class TestColumns:
         Random(seed).shuffle(columns)
         columns[5:5] = COLUMNS[15:21]
         body = page([stock("ABC", volume="77")], columns).encode()
-        (quote,) = parse(body, "utf-8", SYMBOLS, WEDNESDAY)
+        (quote,) = read_gpw(body, "utf-8", SYMBOLS, WEDNESDAY).quotes
         assert (quote.symbol, quote.price, quote.volume, quote.open) == ("ABC", 10.25, 77, 10.1)
 
     @pytest.mark.parametrize("header", ["Skrót", "Kurs odn.", PRICE, "Waluta", "ISIN", "Wol. obr. - skumul."])
@@ -209,18 +212,18 @@ class TestColumns:
         body = page([stock("ABC"), stock("11B")]).replace(
             "<tbody>", '<tbody><tr><td colspan="26">x</td></tr>'
         )
-        assert len(parse(body.encode(), "utf-8", SYMBOLS, WEDNESDAY)) == 2
+        assert len(read_gpw(body.encode(), "utf-8", SYMBOLS, WEDNESDAY).quotes) == 2
 
     def test_other_tables_on_the_page_do_not_matter(self) -> None:
         body = "<table><thead><tr><th>a</th></tr></thead></table><table></table>" + page([stock("ABC")])
-        assert len(parse(body.encode(), "utf-8", SYMBOLS, WEDNESDAY)) == 1
+        assert len(read_gpw(body.encode(), "utf-8", SYMBOLS, WEDNESDAY).quotes) == 1
 
 
 class TestText:
     @pytest.mark.parametrize("charset", ["iso-8859-2", "windows-1250", "cp1250", "UTF-8", "utf8"])
     def test_the_charset_is_the_header_s(self, charset: str) -> None:
         body = page([stock("ABC", name="ŻÓŁĆ")]).encode(charset)
-        assert [quote.symbol for quote in parse(body, charset, SYMBOLS, WEDNESDAY)] == ["ABC"]
+        assert [quote.symbol for quote in read_gpw(body, charset, SYMBOLS, WEDNESDAY).quotes] == ["ABC"]
 
     def test_a_wrong_charset_is_a_refusal_not_garbage(self) -> None:
         assert refusal(page([stock("ABC")]).encode("cp1250"), "utf-8").reason is RefusalReason.FORMAT_CHANGED
@@ -230,7 +233,7 @@ class TestText:
     )
     def test_a_strange_charset_is_read_as_utf_8(self, charset: str) -> None:
         body = page([stock("ABC", name="\\ud800")]).encode()
-        assert len(parse(body, charset, SYMBOLS, WEDNESDAY)) == 1
+        assert len(read_gpw(body, charset, SYMBOLS, WEDNESDAY).quotes) == 1
 
 
 class TestNoData:
@@ -244,7 +247,7 @@ class TestNoData:
     def test_no_trade_yet(self) -> None:
         """No quote, but an answer: it was a refusal, and then every stock looked abandoned."""
         body = page([without_a_trade("ABC"), without_a_trade("11B")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
+        found = read_gpw(body, "utf-8", SYMBOLS, WEDNESDAY)
         assert not found.quotes
         missing = dict.fromkeys(("1AT", "BIO"), StaleReason.MISSING)
         assert found.quotes.absent == dict.fromkeys(("ABC", "11B"), StaleReason.NOT_TRADED) | missing
@@ -254,7 +257,7 @@ class TestNoData:
         body = page(
             [stock("ABC", time="14:05:00", open="-", volume="0") | {"Liczba transakcji": "-"}, stock("11B")]
         )
-        found = gpw.read(body.encode(), "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
+        found = read_gpw(body.encode(), "utf-8", SYMBOLS, WEDNESDAY)
         assert [quote.symbol for quote in found.quotes] == ["11B"]
         assert found.quotes.absent["ABC"] is StaleReason.NOT_TRADED
 
@@ -299,7 +302,7 @@ class TestCells:
         ],
     )
     def test_a_row_with_an_unreadable_cell_is_passed_over(self, cell: str, text: str) -> None:
-        found = gpw.read(
+        found = read_gpw(
             page([stock("ABC", **{cell: text}), stock("11B"), stock("BIO")]).encode(),
             "utf-8",
             SYMBOLS,
@@ -312,14 +315,14 @@ class TestCells:
 
     def test_another_isin_is_another_share(self) -> None:
         body = page([stock("11B", "PL0000000000"), stock("BIO", ISIN["BIO"]), stock("1AT", "-")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY), isin=ISIN)
+        found = read_gpw(body, "utf-8", SYMBOLS, WEDNESDAY, isin=ISIN)
         assert [quote.symbol for quote in found.quotes] == ["BIO", "1AT"]
         assert "PL0000000000" in found.skipped[0].why
         assert ISIN["11B"] in found.skipped[0].why
 
     def test_another_currency_is_no_quote_of_ours(self) -> None:
         body = page([stock("ABC", currency="EUR"), stock("11B")]).encode()
-        found = gpw.read(body, "utf-8", SYMBOLS, AnswerTiming(WEDNESDAY))
+        found = read_gpw(body, "utf-8", SYMBOLS, WEDNESDAY)
         assert [quote.symbol for quote in found.quotes] == ["11B"]
 
     async def test_what_is_passed_over_is_logged_once(self) -> None:
@@ -425,7 +428,7 @@ class TestFuzz:
 
     def quotes_or_a_refusal(self, body: bytes, charset: str = "utf-8") -> None:
         try:
-            quotes = parse(body, charset, SYMBOLS, WEDNESDAY, isin=ISIN)
+            quotes = read_gpw(body, charset, SYMBOLS, WEDNESDAY, isin=ISIN).quotes
         except Refusal:
             return
         accepted, rejected = Validator(SYMBOLS, 50).check(quotes, WEDNESDAY)
@@ -496,7 +499,7 @@ class TestFuzz:
     def test_any_cells_at_any_time(self, rows: list[dict[str, str]], observed: datetime) -> None:
         body = page([stock("ABC", **cells) for cells in rows]).encode()
         try:
-            quotes = parse(body, "utf-8", SYMBOLS, observed)
+            quotes = read_gpw(body, "utf-8", SYMBOLS, observed).quotes
         except Refusal:
             return
         for quote in quotes:

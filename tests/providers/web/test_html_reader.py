@@ -154,7 +154,7 @@ class TestOffTheLoop:
         """It was read on the event loop: while a page was parsed there was no WebSocket, no health answer and no
         clean end, and ``providers.timeout`` could not fire."""
         module = import_module(f"zlotick.providers.web.{name}")
-        read = "listing" if listing else "read"
+        read = "listing" if listing else "parse"
 
         def slow(*args: Any, **more: Any) -> Any:
             assert gate.wait(30), "the loop did not go on"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
+from tests.providers.web.reading import read_stooq
 from tests.providers.web.stub import Reply, Seen, StubSource, csv_page
 
 from zlotick.config import StooqConfig
@@ -25,7 +26,7 @@ from zlotick.model import StockUpdate
 from zlotick.providers.base import Web
 from zlotick.providers.web import stooq
 from zlotick.providers.web.client import HttpWeb
-from zlotick.providers.web.stooq import StooqProvider, parse
+from zlotick.providers.web.stooq import StooqProvider
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=WARSAW)
@@ -48,7 +49,7 @@ def table(*lines: str, header: str = POLISH) -> bytes:
 
 def refusal(body: bytes | str) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        parse(body.encode() if isinstance(body, str) else body, NOON)
+        read_stooq(body.encode() if isinstance(body, str) else body, NOON)
     return caught.value
 
 
@@ -94,7 +95,7 @@ class TestContract(WebProviderContract):
 
 class TestWhatItSays:
     def test_a_polish_table(self) -> None:
-        assert parse(table(f"{PKN},87.00", header=f"{POLISH},Odniesienie"), NOON) == [
+        assert read_stooq(table(f"{PKN},87.00", header=f"{POLISH},Odniesienie"), NOON) == [
             StockUpdate(
                 timestamp="2026-11-24T10:43:53.000Z",
                 symbol="PKN",
@@ -115,8 +116,8 @@ class TestWhatItSays:
         ]
 
     def test_both_domains_say_the_same(self) -> None:
-        polish = parse(table(PKN, CDR), NOON)
-        assert polish == parse(table(PKN, CDR, header=ENGLISH), NOON)
+        polish = read_stooq(table(PKN, CDR), NOON)
+        assert polish == read_stooq(table(PKN, CDR, header=ENGLISH), NOON)
         assert [quote.symbol for quote in polish] == ["PKN", "CDR"]
         assert polish[0].previous_close is None
         assert polish[0].change is None
@@ -124,17 +125,19 @@ class TestWhatItSays:
     def test_columns_may_come_in_any_order(self) -> None:
         header = "Symbol,Prev,Volume,Close,Low,High,Open,Time,Date,Name,Turnover"
         row = "PKN,87,1634376,86.91,86.36,88.26,87.42,11:43:53,2026-11-24,ORLEN,5"
-        as_asked = parse(table(f"{PKN},87", header=f"{ENGLISH},Prev"), NOON)
-        assert parse(table(row, header=header), NOON) == as_asked
+        as_asked = read_stooq(table(f"{PKN},87", header=f"{ENGLISH},Prev"), NOON)
+        assert read_stooq(table(row, header=header), NOON) == as_asked
 
     def test_an_unknown_column_is_no_previous_close_unless_it_stands_in_its_place(self) -> None:
         header, row = "Symbol,Date,Time,Close,Mystery", "PKN,2026-11-24,11:43:53,86.91,87"
-        assert parse(table(row, header=header), NOON)[0].previous_close is None
-        named = parse(table(f"{PKN},ORLEN", header=f"{POLISH},Nazwa"), NOON)
+        assert read_stooq(table(row, header=header), NOON)[0].previous_close is None
+        named = read_stooq(table(f"{PKN},ORLEN", header=f"{POLISH},Nazwa"), NOON)
         assert named[0].previous_close is None
 
     def test_what_it_does_not_know_is_none(self) -> None:
-        quote = parse(table("PKN,2026-11-24,11:43:53,B/D,B/D,N/D,86.91,7,N/D", header=f"{POLISH},x"), NOON)[0]
+        quote = read_stooq(
+            table("PKN,2026-11-24,11:43:53,B/D,B/D,N/D,86.91,7,N/D", header=f"{POLISH},x"), NOON
+        )[0]
         assert (quote.open, quote.high, quote.low, quote.volume, quote.previous_close) == (
             None,
             None,
@@ -145,21 +148,21 @@ class TestWhatItSays:
         assert quote.price == 86.91
 
     def test_unknown_symbols_are_left_out(self) -> None:
-        quotes = parse(table("DUMMY" + ",B/D" * 7, PKN, "NONE" + ",N/D" * 7), NOON)
+        quotes = read_stooq(table("DUMMY" + ",B/D" * 7, PKN, "NONE" + ",N/D" * 7), NOON)
         assert [quote.symbol for quote in quotes] == ["PKN"]
 
     def test_times_are_warsaws_in_summer_too(self) -> None:
-        quote = parse(table("PKN,2026-07-21,17:04:53,87.42,88.26,86.36,86.91,1634376"), NOON)[0]
+        quote = read_stooq(table("PKN,2026-07-21,17:04:53,87.42,88.26,86.36,86.91,1634376"), NOON)[0]
         assert quote.timestamp == "2026-07-21T15:04:53.000Z"
         assert quote.market_status == "after_hours"
 
     def test_a_byte_order_mark_and_bare_line_ends_are_read(self) -> None:
         plain = table(PKN).replace(b"\r\n", b"\n")
-        assert parse(b"\xef\xbb\xbf" + plain, NOON) == parse(table(PKN), NOON)
+        assert read_stooq(b"\xef\xbb\xbf" + plain, NOON) == read_stooq(table(PKN), NOON)
 
     def test_a_price_of_zero_is_for_validation_to_judge(self) -> None:
         zero = CDR.replace("248", "0")
-        quotes = parse(table(PKN, zero, PKN), NOON)
+        quotes = read_stooq(table(PKN, zero, PKN), NOON)
         assert [quote.symbol for quote in quotes] == ["PKN", "CDR"]  # the very same row is one quote
         accepted, rejected = Validator(None, 50).check(quotes, NOON)
         assert [quote.price for quote in accepted] == [86.91]
@@ -225,7 +228,7 @@ class TestWhatItRefuses:
         assert refusal(KEY_WALL).reason is RefusalReason.API_KEY
 
     def test_a_table_that_mentions_a_captcha_is_a_table(self) -> None:
-        assert parse(table(PKN + ",captcha", header=f"{POLISH},Nazwa"), NOON)
+        assert read_stooq(table(PKN + ",captcha", header=f"{POLISH},Nazwa"), NOON)
 
     @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
     def test_anything_else_is_a_typed_refusal(self, body: bytes) -> None:
@@ -249,7 +252,7 @@ class TestWhatItRefuses:
     def test_any_table_gives_quotes_or_a_refusal(self, header: list[str], rows: list[list[str]]) -> None:
         body = table(*map(",".join, rows), header=",".join(["Symbol", *header]))
         try:
-            quotes = parse(body, NOON)
+            quotes = read_stooq(body, NOON)
         except Refusal:
             return
         accepted, rejected = Validator(None, 50).check(quotes, NOON)
@@ -261,7 +264,7 @@ class TestWhatItRefuses:
         for _ in range(data.draw(st.integers(1, 4))):
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
         try:
-            quotes = parse(bytes(body), NOON)
+            quotes = read_stooq(bytes(body), NOON)
         except Refusal:
             return
         Validator(frozenset({"PKN", "CDR"}), 50).check(quotes, NOON)
@@ -288,7 +291,7 @@ class TestSamples:
         assert refusal((SAMPLES / name).read_bytes()).reason is reason
 
     def test_a_polish_quote(self) -> None:
-        (quote,) = parse((SAMPLES / "stooq_ql_pl.csv").read_bytes(), NOON)
+        (quote,) = read_stooq((SAMPLES / "stooq_ql_pl.csv").read_bytes(), NOON)
         assert (quote.symbol, quote.price, quote.volume) == ("PKN", 86.91, 1634376)
         assert quote.timestamp == "2025-07-21T15:04:53.000Z"
 

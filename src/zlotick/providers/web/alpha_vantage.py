@@ -29,12 +29,12 @@ from zlotick.market.calendar import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_now, utc_time
 from zlotick.providers.base import Capabilities, ProviderSetup, StockDataProvider, Web
-from zlotick.providers.web import html_table
 from zlotick.providers.web.budget import DailyBudget
 from zlotick.providers.web.client import require_ok
-from zlotick.providers.web.html_table import Row
 from zlotick.providers.web.json_body import read_json
+from zlotick.providers.web.page_quotes import quote
 from zlotick.providers.web.provider import WebProvider, web_of
+from zlotick.providers.web.rows import StockRow
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
@@ -249,8 +249,10 @@ def parse(
     final = datetime.combine(day, FINAL, WARSAW)
     if observed < final:
         raise _NoClose(f"the close of {ticker} on {day} is not final before {FINAL:%H:%M}", final - observed)
-    row = Row(
+    close = datetime.combine(day, CLOSE, WARSAW)
+    row = StockRow(
         symbol=ticker,
+        at=close,
         price=_price("price", told.price),
         previous_close=_price("previous close", told.previous_close) if told.previous_close else None,
         open=_price("open", told.open) if told.open else None,
@@ -258,9 +260,8 @@ def parse(
         low=_price("low", told.low) if told.low else None,
         volume=_volume(told.volume) if told.volume else None,
     )
-    close = datetime.combine(day, CLOSE, WARSAW)
-    quote = html_table.quote(row, close, observed, AlphaVantageProvider.name, 0, calendar)
-    return [msgspec.structs.replace(quote, delay_seconds=None)]
+    made = quote(row, close, observed, AlphaVantageProvider.name, 0, calendar)
+    return [msgspec.structs.replace(made, delay_seconds=None)]
 
 
 def _refusal(message: str) -> Refusal:

@@ -19,21 +19,20 @@ from importlib.resources import files
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from zlotick.market.calendar import GPW, WARSAW, Calendar
-from zlotick.market.dating import AnswerTiming
+from zlotick.market.calendar import WARSAW
 from zlotick.market.universe import Universe
-from zlotick.model import StockUpdate
-from zlotick.providers.base import Capabilities
-from zlotick.providers.web import html_table
-from zlotick.providers.web.client import charset_of, evidence, require_ok
-from zlotick.providers.web.html_reader import Row as RawRow
-from zlotick.providers.web.html_table import FirstSeen, Reading, Source, Table, Texts, Told, Unreadable
+from zlotick.providers.base import Capabilities, Quotes
+from zlotick.providers.web.cells import RowError, Unreadable, clock_time, count, if_readable, number
+from zlotick.providers.web.client import charset_of, require_ok
+from zlotick.providers.web.html_reader import RawRow
+from zlotick.providers.web.html_table import Table, Texts, find_table
 from zlotick.providers.web.provider import WebProvider
+from zlotick.providers.web.rows import PageRows, SkippedRow, StockRow, stock_row
 
 PATH = "/gielda/notowania/akcje"
 DELAY = 900  # what public feeds of GPW lag by; the page itself does not say
 
-# Our word for a column, and its header in lower case without spaces.
+# Our name for a column, and its header in lower case without spaces.
 _COLUMNS = {
     "name": "spółka|nazwa|walor",
     "price": r"kurs(\(zł\))?",
@@ -43,7 +42,7 @@ _COLUMNS = {
     "low": r"min\.?",
     "time": "czas|data|aktualizacja",
 }
-# They only say more of a row: whether it was traded, and whether it contradicts itself.
+# Only to check a row: whether it was traded, and whether it contradicts itself.
 _OPTIONAL = {
     "percent": r"(zm\.|zmiana)(\(%\)|%|procentowa)|%",
     "trades": r"(liczbatransakcji|transakcje|l\.trans\.|transakcji)",
@@ -53,8 +52,8 @@ _DATED = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T](.*)")
 
 def _short_names() -> Mapping[str, str]:
     """The packaged short names by ticker."""
-    source = files("zlotick.providers.web") / "gpw_short_names.csv"
-    rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
+    packaged = files("zlotick.providers.web") / "gpw_short_names.csv"
+    rows = csv.DictReader(packaged.read_text(encoding="utf-8").splitlines())
     return {row["symbol"]: row["gpw_short_name"] for row in rows}
 
 
@@ -75,23 +74,12 @@ class BankierProvider(WebProvider):
         floor_seconds=30.0,
     )
 
-    async def fetch_data(self) -> list[StockUpdate]:
+    async def fetch_data(self) -> Quotes:
         """The quotes of the universe. Raises Refusal."""
         answer = await self._web.get(PATH)
-        found = await self._off_the_loop(
-            partial(
-                read,
-                require_ok(answer),
-                charset_of(answer),
-                tickers(self._universe),
-                evidence(answer),
-                calendar=self._calendar,
-                recorded=self.recorded,
-                first_seen=self._first_seen,
-            )
-        )
-        self._report.tell(found.skipped)
-        return found.quotes
+        by_name = tickers(self._universe)
+        read = partial(parse, require_ok(answer), charset_of(answer), by_name)
+        return await self._page_quotes(answer, read, set(by_name.values()))
 
 
 def tickers(universe: Universe) -> dict[str, str]:
@@ -100,30 +88,23 @@ def tickers(universe: Universe) -> dict[str, str]:
     return packaged | {name.upper(): symbol for symbol, name in universe.names.items()}
 
 
-def read(
-    body: bytes,
-    charset: str,
-    by_name: Mapping[str, str],
-    answer: AnswerTiming,
-    *,
-    calendar: Calendar = GPW,
-    recorded: Mapping[str, StockUpdate] | None = None,
-    first_seen: FirstSeen | None = None,
-) -> Reading:
-    """What the page says of the stocks in ``by_name`` (ticker by short name). Pure.
+def parse(body: bytes, charset: str, by_name: Mapping[str, str]) -> PageRows:
+    """The rows of the stocks in ``by_name`` (ticker by short name). Pure.
 
-    ``recorded``: the last recorded quotes. Raises Refusal: challenge, format_changed (names the column), no_data, stale.
+    Raises Refusal: challenge, format_changed (names the column).
     """
-    table = html_table.find_table(body, charset, _COLUMNS, _OPTIONAL, of_class="m-quotes-data-table")
-    rows: list[tuple[str, Texts]] = []
+    table = find_table(body, charset, _COLUMNS, _OPTIONAL, of_class="m-quotes-data-table")
+    rows: list[StockRow | SkippedRow] = []
     times: list[time] = []
-    for row in table.rows("name", "time"):
-        name = _short_name(table, row)
-        if name in by_name and (texts := table.texts(row)):
-            rows.append((by_name[name], texts))
-        times += _time_of_day(table.text(row, "time"))
-    source = Source(BankierProvider.name, answer, calendar, recorded or {}, DELAY, first_seen)
-    return html_table.reading(rows, _told, source, symbols=set(by_name.values()), times=times)
+    for raw in table.rows("name", "time"):
+        name = _short_name(table, raw)
+        if name in by_name and (texts := table.texts(raw)):
+            try:
+                rows.append(_row(by_name[name], texts))
+            except RowError as error:
+                rows.append(SkippedRow.of(by_name[name], error))
+        times += _time_of_day(table.text(raw, "time"))
+    return PageRows(rows, times)
 
 
 def _short_name(table: Table, row: RawRow) -> str:
@@ -140,14 +121,14 @@ def _time_of_day(text: str) -> list[time]:
     try:
         traded_at = _traded_at(text)
     except Unreadable:
-        return []  # it is told with its row
+        return []  # reported with its row
     return [traded_at] if isinstance(traded_at, time) else []
 
 
 def _traded_at(text: str) -> time | datetime | None:
     """A time of day, or the moment when the cell has the day too; None for no value. Raises Unreadable."""
     dated = _DATED.fullmatch(text)
-    clock = html_table.clock_time(dated[2] if dated else text)
+    clock = clock_time(dated[2] if dated else text)
     if dated is None or clock is None:
         return clock
     try:
@@ -156,20 +137,19 @@ def _traded_at(text: str) -> time | datetime | None:
         raise Unreadable(f"{text[:40]!a} is not a day and a time such as 2026-06-26 17:04") from None
 
 
-def _told(symbol: str, texts: Texts) -> Told:
-    """What the row says. Raises Untraded or Unreadable."""
+def _row(symbol: str, texts: Texts) -> StockRow:
+    """Raises RowError."""
     price, change, opened, high, low = (
-        html_table.number(texts[word].removesuffix("zł").rstrip())
-        for word in ("price", "change", "open", "high", "low")
+        number(texts[word].removesuffix("zł").rstrip()) for word in ("price", "change", "open", "high", "low")
     )
-    return html_table.told(
+    return stock_row(
         symbol,
-        _traded_at(texts["time"]),
-        price,
+        price=price,
         previous_close=None if change is None or price is None else price - change,
         open=opened,
         high=high,
         low=low,
-        trades=html_table.if_readable(html_table.count, texts.get("trades")),
-        percent=html_table.if_readable(html_table.number, texts.get("percent")),
+        at=_traded_at(texts["time"]),
+        trades=if_readable(count, texts.get("trades")),
+        percent=if_readable(number, texts.get("percent")),
     )

@@ -1,4 +1,4 @@
-"""Asking a source that does not tell everything in one request: one portion after another, with pauses."""
+"""Asking a source that does not tell everything in one request: one batch after another, with pauses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TypeVar
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.model import StockUpdate
 
-Portion = TypeVar("Portion")
+Batch = TypeVar("Batch")
 
 
-class Portions:
-    """Asks for portions, ``pause`` seconds apart.
+class Batches:
+    """Asks for batches, ``pause`` seconds apart.
 
-    A portion without data (``no_data``) is passed over. Any other "no" ends the round: what came before it counts,
+    A batch without data (``no_data``) is passed over. Any other "no" ends the round: what came before it counts,
     and the "no" is told at the next round instead of asking a source that just refused.
     """
 
@@ -24,19 +24,19 @@ class Portions:
         self._held: Refusal | None = None
 
     async def ask(
-        self, portions: Iterable[Portion], ask: Callable[[Portion], Awaitable[list[StockUpdate]]]
+        self, batches: Iterable[Batch], ask: Callable[[Batch], Awaitable[list[StockUpdate]]]
     ) -> list[StockUpdate]:
-        """The quotes of all portions, at least one. Raises Refusal."""
+        """The quotes of all batches, at least one. Raises Refusal."""
         if self._held:
             held, self._held = self._held, None
             raise held
         quotes: list[StockUpdate] = []
         nothing = Refusal(RefusalReason.NO_DATA, "none of the symbols is asked of this source")
-        for number, portion in enumerate(portions):
+        for number, batch in enumerate(batches):
             if number:
                 await asyncio.sleep(self._pause)
             try:
-                quotes += await ask(portion)
+                quotes += await ask(batch)
             except Refusal as refusal:
                 if refusal.reason is RefusalReason.NO_DATA:
                     nothing = refusal

@@ -28,7 +28,7 @@ _CELLS = frozenset({"td", "th"})
 
 
 @dataclass(slots=True)
-class Row:
+class RawRow:
     """The texts of its cells; by their place the few spans (columns, rows), and where the first link of a cell leads.
 
     An object for each cell would be 10,000 a page: they wake the garbage collector, which holds the event loop up.
@@ -45,19 +45,19 @@ class RawTable:
     """A table's own rows by where they stand; a table within a cell is one of its own."""
 
     classes: frozenset[str]
-    head: list[Row] = field(default_factory=list)
-    body: list[Row] = field(default_factory=list)
+    head: list[RawRow] = field(default_factory=list)
+    body: list[RawRow] = field(default_factory=list)
     begin: int | None = None  # the first piece of text of the open cell
     _section: str = ""
-    _row: Row | None = None
+    _row: RawRow | None = None
 
     def section(self, tag: str) -> None:
         """Rows are of this section from here on."""
         self._row, self._section = None, tag
 
-    def new_row(self) -> Row:
+    def new_row(self) -> RawRow:
         """A row begins."""
-        self._row = Row()
+        self._row = RawRow()
         if self._section != "tfoot":
             (self.head if self._section == "thead" else self.body).append(self._row)
         return self._row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -14,9 +14,10 @@ from zlotick.errors import Refusal, RefusalReason
 from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import utc_now
-from zlotick.providers.base import ProviderSetup, StockDataProvider, Web
-from zlotick.providers.web.client import HttpWeb
-from zlotick.providers.web.html_table import FirstSeen, Report
+from zlotick.providers.base import ProviderSetup, Quotes, RawAnswer, StockDataProvider, Web
+from zlotick.providers.web.client import HttpWeb, evidence
+from zlotick.providers.web.page_quotes import FirstSeen, PageContext, SkippedLog, quotes_of
+from zlotick.providers.web.rows import PageRows
 from zlotick.version import __version__
 
 T = TypeVar("T")
@@ -52,9 +53,25 @@ class WebProvider(StockDataProvider):
         self._web = web
         self._clock = clock
         self._calendar = calendar
-        self._report = Report(self.name)
+        self._skipped_log = SkippedLog(self.name)
         self._first_seen = FirstSeen()
         self._reading: asyncio.Future[Any] | None = None
+
+    async def _page_quotes(
+        self, answer: RawAnswer, parse: Callable[[], PageRows], symbols: Collection[str]
+    ) -> Quotes:
+        """The quotes of a page whose rows ``parse`` returns; both in a thread. Raises Refusal."""
+        context = PageContext(
+            self.name,
+            evidence(answer),
+            self._calendar,
+            self.recorded,
+            self.delay_seconds,
+            self._first_seen,
+        )
+        found = await self._off_the_loop(lambda: quotes_of(parse(), context, symbols=symbols))
+        self._skipped_log.log(found.skipped)
+        return found.quotes
 
     async def _off_the_loop(self, read: Callable[[], T]) -> T:
         """What ``read`` makes of an answer, in a thread: whatever a source sends, the event loop goes on.

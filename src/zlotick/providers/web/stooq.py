@@ -12,7 +12,7 @@ Warsaw's, prices have a decimal point, and ``B/D`` or ``N/D`` is what it does no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import partial
@@ -25,11 +25,12 @@ from zlotick.market.calendar import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
 from zlotick.providers.base import Capabilities, Quotes, RawAnswer, Web
-from zlotick.providers.web import html_table
-from zlotick.providers.web.batches import Portions
+from zlotick.providers.web.batches import Batches
+from zlotick.providers.web.cells import RowError, Unreadable
 from zlotick.providers.web.client import evidence, is_challenge, require_ok
-from zlotick.providers.web.html_table import Foreign, Reading, Skipped, Source, Told, Unreadable
+from zlotick.providers.web.page_quotes import PageContext, PageQuotes, quotes_of
 from zlotick.providers.web.provider import WebProvider
+from zlotick.providers.web.rows import Foreign, PageRows, SkippedRow, StockRow, stock_row
 
 DELAY = 900
 PATH = "/q/l/"
@@ -116,8 +117,8 @@ class StooqProvider(WebProvider):
         calendar: Calendar = GPW,
     ) -> None:
         super().__init__(config, universe, web, clock=clock, calendar=calendar)
-        self._portions = Portions(_PAUSE)
-        self._skipped: list[Skipped] = []
+        self._batches = Batches(_PAUSE)
+        self._skipped: list[SkippedRow] = []
         self._absent: dict[str, StaleReason] = {}
 
     async def fetch_data(self) -> list[StockUpdate]:
@@ -127,14 +128,14 @@ class StooqProvider(WebProvider):
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
         """The quotes of some symbols. Raises Refusal.
 
-        The universe is always parted in the same way and asked by whole portions: the requests stay the same from
+        The universe is always parted in the same way and asked by whole batches: the requests stay the same from
         cycle to cycle, so that a recording can answer them.
         """
         symbols = sorted(self._universe.symbols | wanted)
-        portions = [symbols[start : start + _AT_ONCE] for start in range(0, len(symbols), _AT_ONCE)]
+        batches = [symbols[start : start + _AT_ONCE] for start in range(0, len(symbols), _AT_ONCE)]
         self._skipped, self._absent = [], {}
-        quotes = await self._portions.ask(filter(wanted.intersection, portions), self._ask)
-        self._report.tell(self._skipped)
+        quotes = await self._batches.ask(filter(wanted.intersection, batches), self._ask)
+        self._skipped_log.log(self._skipped)
         return Quotes([quote for quote in quotes if quote.symbol in wanted], absent=self._absent)
 
     async def _ask(self, symbols: Sequence[str]) -> list[StockUpdate]:
@@ -158,15 +159,23 @@ def _body(answer: RawAnswer) -> bytes:
     return require_ok(answer)
 
 
-def parse(body: bytes, observed: datetime, *, calendar: Calendar = GPW) -> list[StockUpdate]:
-    """The quotes of :func:`read`, without what it passed over."""
-    return read(body, dating.AnswerTiming(observed), calendar=calendar).quotes
-
-
 def read(
     body: bytes, answer: dating.AnswerTiming, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
-) -> Reading:
-    """What a table says; symbols that the source does not know are left out. Pure.
+) -> PageQuotes:
+    """The quotes of the symbols; without any, of the whole table. Pure. Raises Refusal."""
+    context = PageContext(StooqProvider.name, answer, calendar, {}, DELAY)
+    page = parse(body, symbols)
+    try:
+        return quotes_of(page, context, symbols=symbols)
+    except Refusal as refusal:
+        if refusal.reason is RefusalReason.NO_DATA:
+            detail = "Stooq knows none of the stocks that were asked for"
+            raise Refusal(RefusalReason.NO_DATA, detail) from None
+        raise
+
+
+def parse(body: bytes, symbols: Collection[str] = ()) -> PageRows:
+    """The rows of the symbols. Pure.
 
     Raises Refusal for everything else: only a text that begins with the table's header is one.
     """
@@ -176,25 +185,18 @@ def read(
         raise _refusal(body) or other
     header, *lines = text.splitlines()
     columns = _columns(header.split(","))
-    place = columns.index("symbol")
-    rows = [(cells[place].strip().upper(), cells) for line in lines if len(cells := line.split(",")) > place]
-
-    def told_of(symbol: str, cells: Sequence[str]) -> Told:
-        if len(cells) != len(columns):
-            raise Unreadable(f"the row has {len(cells)} cells, its header {len(columns)}")
-        return _told(symbol, dict(zip(columns, map(str.strip, cells), strict=True)))
-
-    source = Source(StooqProvider.name, answer, calendar, {}, DELAY)
-    try:
-        asked = frozenset(symbols)  # whatever else is listed would be told in the log, line by line
-        wanted = [row for row in rows if (row[0] in asked if asked else row[0])]
-        return html_table.reading(wanted, told_of, source, symbols=symbols)
-    except Refusal as refusal:
-        if refusal.reason is RefusalReason.NO_DATA:
-            raise Refusal(
-                RefusalReason.NO_DATA, "Stooq knows none of the stocks that were asked for"
-            ) from None
-        raise
+    place, asked = columns.index("symbol"), frozenset(symbols)
+    rows: list[StockRow | SkippedRow] = []
+    for line in lines:
+        cells = [cell.strip() for cell in line.split(",")]
+        symbol = cells[place].upper() if len(cells) > place else ""
+        if not (symbol in asked if asked else symbol):
+            continue  # whatever else is listed would be logged, line by line
+        try:
+            rows.append(_row(symbol, columns, cells))
+        except RowError as error:
+            rows.append(SkippedRow.of(symbol, error))
+    return PageRows(rows)
 
 
 def _refusal(body: bytes) -> Refusal | None:
@@ -226,15 +228,18 @@ def _columns(header: Sequence[str]) -> list[str]:
     return columns
 
 
-def _told(symbol: str, cells: Mapping[str, str]) -> Told:
-    """What a row says. Raises Untraded, Unreadable, or Foreign for a symbol that the source does not know."""
+def _row(symbol: str, columns: Sequence[str], texts: Sequence[str]) -> StockRow:
+    """Raises RowError; Foreign for a symbol that Stooq does not know."""
+    if len(texts) != len(columns):
+        raise Unreadable(f"the row has {len(texts)} cells, its header {len(columns)}")
+    cells = dict(zip(columns, texts, strict=True))
     price = _price(cells["close"])
     if price is None or cells["date"] in _UNKNOWN or cells["time"] in _UNKNOWN:
         raise Foreign("Stooq does not know it", StaleReason.MISSING)
-    return html_table.told(
+    return stock_row(
         symbol,
-        _moment(cells["date"], cells["time"]),
-        price,
+        at=_moment(cells["date"], cells["time"]),
+        price=price,
         previous_close=_price(cells.get("previous_close", "")),
         open=_price(cells.get("open", "")),
         high=_price(cells.get("high", "")),

@@ -25,12 +25,12 @@ from zlotick.market.calendar import GPW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_now, utc_time
 from zlotick.providers.base import Capabilities, RawAnswer, Web
-from zlotick.providers.web import html_table
-from zlotick.providers.web.batches import Portions
+from zlotick.providers.web.batches import Batches
 from zlotick.providers.web.client import require_ok
-from zlotick.providers.web.html_table import Row
 from zlotick.providers.web.json_body import read_json
+from zlotick.providers.web.page_quotes import quote
 from zlotick.providers.web.provider import WebProvider
+from zlotick.providers.web.rows import StockRow
 
 DELAY = 900
 PATH = "/v8/finance/chart/"
@@ -66,7 +66,7 @@ class YahooProvider(WebProvider):
     ) -> None:
         super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._max_symbols = config.max_symbols
-        self._portions = Portions(config.pause)
+        self._batches = Batches(config.pause)
         self._turns: dict[str, int] = {}  # grows with each question: who was asked when
 
     async def fetch_data(self) -> list[StockUpdate]:
@@ -76,7 +76,7 @@ class YahooProvider(WebProvider):
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
         """The next few of the wanted. Raises Refusal."""
         waiting = sorted(wanted, key=lambda ticker: (self._turns.get(ticker, 0), ticker))
-        return await self._portions.ask(waiting[: self._max_symbols], self._ask)
+        return await self._batches.ask(waiting[: self._max_symbols], self._ask)
 
     async def _ask(self, ticker: str) -> list[StockUpdate]:
         self._turns[ticker] = max(self._turns.values(), default=0) + 1
@@ -139,8 +139,10 @@ def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = 
         raise Refusal(RefusalReason.NO_DATA, f"Yahoo tells another paper than {ticker}.WA in PLN: {told}")
     if meta.regular_market_price is None or meta.regular_market_time is None:
         raise Refusal(RefusalReason.NO_DATA, f"Yahoo has no price of {ticker}.WA")
-    row = Row(
+    moment = _moment(meta.regular_market_time)
+    row = StockRow(
         symbol=ticker,
+        at=moment,
         price=_rounded(meta.regular_market_price),
         previous_close=_price(meta.chart_previous_close),
         open=None,
@@ -148,14 +150,13 @@ def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = 
         low=_price(meta.regular_market_day_low),
         volume=_volume(meta.regular_market_volume),
     )
-    moment = _moment(meta.regular_market_time)
     try:
         dating.check_trade(moment, observed, calendar)
     except dating.Undated as no:
         raise Refusal(
             RefusalReason.NO_DATA, f"Yahoo's last trade of {ticker}.WA cannot be used: {no}"
         ) from None
-    return [html_table.quote(row, moment, observed, YahooProvider.name, DELAY, calendar)]
+    return [quote(row, moment, observed, YahooProvider.name, DELAY, calendar)]
 
 
 def _refusal(error: _Error, ticker: str) -> Refusal:
