@@ -61,9 +61,9 @@ def pages() -> dict[str, str]:
 def config_page() -> Iterator[str]:
     """Every option by section."""
     yield from ("# Settings", "", NOTE, "")
-    yield "`zlotick config init` writes `zlotick.toml` with all of these; `zlotick config show` says what holds, and why."
-    yield "Stronger than the file is the environment, strongest is `--set gateway.port=9765`. A list in a variable or"
-    yield "after `--set` is JSON. A secret may stay in a file: its variable with `_FILE` behind it names the file."
+    yield "`zlotick config init` writes `zlotick.toml` with all of these; `zlotick config show` shows what applies, and where each value comes from."
+    yield "The environment overrides the file; `--set gateway.port=9765` overrides both. A list in a variable or"
+    yield "after `--set` is JSON. A secret may stay in a file: its variable with the suffix `_FILE` names that file."
     for section, about in sections().items():
         options = [option for option in describe() if option.name.rpartition(".")[0] == section]
         if options:
@@ -113,7 +113,7 @@ def cli_page() -> Iterator[str]:
     # cyclopts takes a piece of `python -m pytest` for the command's name.
     text = re.sub(r"^(zlotick .*?) -m \w+", r"\1", text, flags=re.MULTILINE)
     yield from ("# Commands", "", NOTE, "")
-    yield "Exit codes: 0 done, 1 what was asked about is not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C."
+    yield "Exit codes: 0 done, 1 the thing checked is not well, 2 wrong usage or settings, 3 cannot run, 130 Ctrl+C."
     yield ""
     yield text[text.index("## Table of Contents") :].replace("## Table of Contents", "## All of them", 1)
 

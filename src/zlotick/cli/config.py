@@ -25,8 +25,8 @@ config = App(
     name="config",
     help_epilogue="""Begin with:  zlotick config init
 
-Settings come from zlotick.toml; stronger is the environment, such as
-ZLOTICK_GATEWAY__PORT=9765; strongest is --set gateway.port=9765.
+Settings come from zlotick.toml; the environment overrides it, such as
+ZLOTICK_GATEWAY__PORT=9765; --set gateway.port=9765 overrides both.
 
 A password can stay in a file of its own:
 ZLOTICK_QUESTDB__PASSWORD_FILE=/run/secrets/questdb""",
@@ -41,7 +41,7 @@ def show(
 ) -> None:
     """Show every option, its value, and where the value comes from. Secrets are shown as ***.
 
-    What the service would use here and now, and what would change with another port:
+    What the service would use now, and what would change with another port:
 
         zlotick config show
         zlotick config show --set gateway.port=9765
@@ -81,7 +81,7 @@ def init(
 ) -> None:
     """Write a settings file with every option, its meaning and its default, all commented out.
 
-    Then remove the # before an option to change it:
+    Remove the # before an option to change it:
 
         zlotick config init
     """

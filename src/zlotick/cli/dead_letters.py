@@ -13,7 +13,7 @@ from zlotick.telemetry.marks import shown
 
 def dead_letters(
     *,
-    resend: Annotated[bool, Parameter(help="Offer them to their databases again.")] = False,
+    resend: Annotated[bool, Parameter(help="Send them to their databases again.")] = False,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
     """List the rows that a database refused for good, or send them again after the cause is fixed.

@@ -66,10 +66,10 @@ def check(
 ) -> int:
     """Compare the configured list with what the exchange lists: one request to its quotation page.
 
-    Exit code 1 when a stock was renamed, delisted, or is another security now: it would get no quotes, or wrong ones.
+    Exit code 1 when a stock was renamed, delisted, or is another security now: such a stock gets no quotes, or wrong ones.
     Whether a stock still belongs to its index is not on that page.
 
-    What changed, and the same list brought up to date:
+    What changed, and a corrected list:
 
         zlotick universe check
         zlotick universe check --save mine.csv

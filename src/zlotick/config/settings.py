@@ -25,7 +25,7 @@ ServerMode = Literal["auto", "embedded", "external", "off"]
 
 _MODE = (
     "auto: use the server at the configured address, else start one; embedded: always start one; "
-    "external: never start one; off: do without"
+    "external: never start one; off: use none"
 )
 
 
@@ -83,8 +83,8 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
             extra={WORDS: "a number and DAYS, WEEKS, MONTHS or YEARS, such as '2 YEARS', or empty"},
         ),
     ] = ""
-    jar_path: Annotated[Path | None, Meta(description="a questdb.jar already here (no download)")] = None
-    java_path: Annotated[Path | None, Meta(description="a java already here (17 to 25)")] = None
+    jar_path: Annotated[Path | None, Meta(description="an existing questdb.jar (no download)")] = None
+    java_path: Annotated[Path | None, Meta(description="an existing java (17 to 25)")] = None
 
     def __post_init__(self) -> None:
         self.password = keep_secret(self.password)
@@ -113,21 +113,23 @@ class PocketbaseConfig(Dataclassed, msgspec.Struct):
 class GatewayConfig(msgspec.Struct, kw_only=True):
     """The WebSocket and HTTP server."""
 
-    host: Annotated[Name, Meta(description="address to listen on; loopback unless told otherwise")] = (
-        "localhost"
-    )
+    host: Annotated[Name, Meta(description="address to listen on; loopback by default")] = "localhost"
     port: Annotated[Port, Meta(description="one port for WebSocket and HTTP")] = 8765
     workers: Annotated[
         int, Meta(ge=1, le=64, description="processes that share the port (Linux); 1: the service's own")
     ] = 1
     max_sessions: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="connections at once; one more gets 503")
+        int, Meta(ge=1, le=1_000_000, description="connections at once; further ones get 503")
     ] = 20_000
     max_message_bytes: Annotated[int, Meta(ge=256, le=16_777_216, description="largest client message")] = (
         16_384
     )
     session_buffer_bytes: Annotated[
-        int, Meta(ge=4096, description="what may wait for one client's socket; above it values are conflated")
+        int,
+        Meta(
+            ge=4096,
+            description="data that may wait for one client (slow consumer); above it only the newest values are kept",
+        ),
     ] = 65_536
     slow_timeout: Annotated[
         float, Meta(gt=0, description="seconds that a slow client may stay above session_buffer_bytes")
@@ -161,7 +163,7 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
         float, Meta(gt=0, description="new connections a second from one address (not loopback)")
     ] = 10
     requests_per_second: Annotated[
-        float, Meta(gt=0, description="messages a second from one client; beyond them it gets error 429")
+        float, Meta(gt=0, description="messages a second from one client; further ones get error 429")
     ] = 10
     requests_burst: Annotated[
         int, Meta(ge=1, description="messages at once from a client that has been quiet")
@@ -196,9 +198,7 @@ class UniverseConfig(msgspec.Struct, kw_only=True):
     """Which stocks are followed."""
 
     index: Annotated[Literal["swig80", "wig20", "mwig40"], Meta(description="the packaged index")] = "swig80"
-    file: Annotated[Path | None, Meta(description="a CSV of your own instead (symbol,name,isin,as_of)")] = (
-        None
-    )
+    file: Annotated[Path | None, Meta(description="your own CSV instead (symbol,name,isin,as_of)")] = None
     extra: Annotated[list[str], Meta(description="further tickers to accept")] = []
 
 
