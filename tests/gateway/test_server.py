@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +11,10 @@ import pytest
 import websockets
 from tests.factories import quote, report
 from tests.gateway.serving import Service, connected, serving, until
+from tests.servers import free_ports
 
+from zlotick.config import GatewayConfig
+from zlotick.gateway import Gateway
 from zlotick.gateway.api import board as dashboard
 from zlotick.model import Position
 
@@ -77,6 +81,31 @@ async def test_restored_values_are_served_before_the_first_cycle() -> None:
     known = {"ABS": quote("ABS", 12.5)}, Position("e1", 7)
     async with serving(known=known) as gateway, connected(gateway) as client:
         assert [found["price"] for found in await client.subscribe()] == [12.5]
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+
+    async def stuck() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("zlotick.gateway.server.Dashboard.load", stuck)
+    before = asyncio.all_tasks()
+    port = free_ports(1)[0]
+    config = GatewayConfig(host="127.0.0.1", port=port, auth="tokens")
+    starting = asyncio.create_task(Gateway(config, Service(home=tmp_path)).start())
+    async with asyncio.timeout(30):
+        await reached.wait()
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("127.0.0.1", port))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    socket.create_server(("127.0.0.1", port)).close()
+    assert asyncio.all_tasks() == before
 
 
 async def test_one_session_too_many_gets_503_and_room_is_given_back() -> None:

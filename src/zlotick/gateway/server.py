@@ -46,8 +46,8 @@ FIRST_REQUEST_TIMEOUT = 5.0
 """Seconds until a connection that sends no (further) request is closed. Does not apply after the upgrade."""
 
 BODY_TIMEOUT = 0.5
-"""Seconds for which the body of an answered request is still read, and thrown away: no resource takes one. Without
-them a client might not see the answer; aiohttp's own 10 s are a gigabyte of an endless one."""
+"""Seconds for which the body of an answered request is still read and discarded; no resource takes one. Without this
+a client might not see the answer; in aiohttp's default of 10 s an endless body would be a gigabyte."""
 
 
 class Gateway:
@@ -65,43 +65,62 @@ class Gateway:
 
         Raises :class:`zlotick.errors.GatewayError`, with nothing left open, when it cannot.
         """
-        config = self._config
-        if problem := exposure(config):
-            raise GatewayError(f"gateway.host '{config.host}': {problem}")
-        async with contextlib.AsyncExitStack() as undo:  # of a start that fails half-way
-            certificate = await asyncio.to_thread(_certificate, config)
-            door = Door(config, _guard(config, self._service, self._local_token))
-            if door.guard:
-                await door.guard.start()
-                undo.push_async_callback(door.guard.stop)
-            shared = config.workers > 1
-            sockets = await asyncio.to_thread(listening_sockets, config.host, config.port, shared=shared)
-            for listener in sockets:
-                undo.callback(listener.close)
-            hub = self._hub()
-            await self._restore(hub, quotes or {}, position)
-            answers = Answers(self._service, hub)
-            sessions = Sessions(config, hub, answers, Joining(hub, self._service.read_journal), door)
-            runner = _runner(_application(answers, hub, door, sessions, await Dashboard.load()))
-            await runner.setup()
-            undo.push_async_callback(runner.cleanup)
-            assert runner.server is not None  # setup() made it
-            running = RunningGateway(
-                config=config,
-                port=sockets[0].getsockname()[1],
-                service=self._service,
-                certificate=certificate,
-                door=door,
-                hub=hub,
-                answers=answers,
-                sessions=sessions,
-                entrance=Entrance(config, runner.server),
-                runner=runner,
-                servers=[await _serve(runner.server, listener, certificate) for listener in sockets],
-            )
+        if problem := exposure(self._config):
+            raise GatewayError(f"gateway.host '{self._config.host}': {problem}")
+        async with contextlib.AsyncExitStack() as undo:  # of a start that fails or is cancelled half-way
+            running = await self._listen(undo, quotes or {}, position)
             undo.pop_all()
         running.open()
         return running
+
+    async def _listen(
+        self, undo: contextlib.AsyncExitStack, quotes: Mapping[str, StockUpdate], position: Position | None
+    ) -> RunningGateway:
+        config, service = self._config, self._service
+        certificate = await asyncio.to_thread(_certificate, config)
+        door = await self._door(undo)
+        # Before the journal is read: a taken port is the most frequent error.
+        sockets = await self._sockets(undo)
+        hub = self._hub()
+        await self._restore(hub, quotes, position)
+        answers = Answers(service, hub)
+        sessions = Sessions(config, hub, answers, Joining(hub, service.read_journal), door)
+        runner = _runner(_application(answers, hub, door, sessions, await Dashboard.load()))
+        await runner.setup()
+        undo.push_async_callback(runner.cleanup)
+        assert runner.server is not None  # setup() made it
+        entrance, servers = Entrance(config, runner.server), []
+        for listener in sockets:
+            servers.append(await _serve(runner.server, listener, certificate))
+            undo.callback(servers[-1].close)
+        return RunningGateway(
+            config=config,
+            port=sockets[0].getsockname()[1],
+            service=service,
+            certificate=certificate,
+            door=door,
+            hub=hub,
+            answers=answers,
+            sessions=sessions,
+            entrance=entrance,
+            runner=runner,
+            servers=servers,
+        )
+
+    async def _door(self, undo: contextlib.AsyncExitStack) -> Door:
+        guard = _guard(self._config, self._service, self._local_token)
+        if guard:
+            await guard.start()
+            undo.push_async_callback(guard.stop)
+        return Door(self._config, guard)
+
+    async def _sockets(self, undo: contextlib.AsyncExitStack) -> list[socket.socket]:
+        config = self._config
+        shared = config.workers > 1
+        sockets = await asyncio.to_thread(listening_sockets, config.host, config.port, shared=shared)
+        for listener in sockets:
+            undo.callback(listener.close)
+        return sockets
 
     def _hub(self) -> Hub:
         service, replay_buffer = self._service, ReplayBuffer()
@@ -120,7 +139,7 @@ class Gateway:
         hub.restore(quotes, position)
         try:
             await warm(hub.replay_buffer, self._service.read_journal, position)
-        except JournalError as error:  # the clients will hear of it, if it lasts
+        except JournalError as error:  # clients that resume get an error, if it lasts
             log.warning("Journal not read at the start", mark="❌", error=str(error))
 
 

@@ -21,7 +21,7 @@ import websockets
 from structlog.testing import capture_logs
 from tests.factories import alert, quote, report
 from tests.gateway.access.test_tls import Files
-from tests.gateway.serving import SYMBOLS, Client, Service, until
+from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, until
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
@@ -423,6 +423,14 @@ async def test_a_new_certificate_reaches_every_worker(tmp_path: Path, lines: Lin
             return {line["worker"] for line in lines if line["event"] == "TLS certificate reloaded"}
 
         await until(lambda: told() == {1, 2})
+
+
+async def test_a_status_arrives_as_it_was_sent() -> None:
+    service = Service(next_cycle=now_text(), alerts=[], pocketbase_url="http://localhost:8090")
+    sent = ipc.StatusNow(ipc.Now(service.status(), {"ABS": SILENT}, {1: 3, 2: 4}))
+    reader = asyncio.StreamReader()
+    reader.feed_data(ipc.to_frame(sent))
+    assert await ipc.from_owner(reader) == sent
 
 
 def test_numbers_of_several_are_sums_by_name_and_labels() -> None:
