@@ -11,7 +11,8 @@ from tests.factories import quote
 from tests.stores.questdb.samples import drop_schema, viewed
 
 from zlotick.config import QuestDBConfig, ReplayConfig
-from zlotick.market.candles import INTERVALS, Candle, Candles, Ohlc
+from zlotick.market.candles import INTERVALS, Candle, Candles
+from zlotick.market.ohlc import Ohlc
 from zlotick.model import StockUpdate, utc_text, utc_time
 from zlotick.providers.replay.provider import ReplayProvider
 from zlotick.stores.questdb import QuestDBConnector

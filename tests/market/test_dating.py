@@ -8,15 +8,9 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.dating import (
-    AnswerTiming,
-    PageEvidence,
-    Trade,
-    Undated,
-    check_trade_time,
-    date_trades,
-)
+from zlotick.market.dating import PageEvidence, Trade, Undated, check_trade_time, date_trades
 from zlotick.market.trading_hours import trading_time
 from zlotick.model import StockUpdate, utc_text
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
+from zlotick.market.ohlc import Ohlc, SessionFigures, joined
 from zlotick.model import StockUpdate, utc_text, utc_time
 
 INTERVALS = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86400}
@@ -47,56 +47,6 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     closed: bool  # the end of the bucket has passed
     correction: bool  # sent again because a trade arrived after it was closed
     data_source: str
-
-
-class SessionFigures(NamedTuple):
-    """The session's figures as quotes report them: for each figure, the newest reported value."""
-
-    open: float | None = None
-    high: float | None = None
-    low: float | None = None
-    volume: int | None = None  # cumulative
-
-    def then(self, later: SessionFigures) -> SessionFigures:
-        """Merge with later figures; a later known value wins."""
-        return SessionFigures(
-            self.open if later.open is None else later.open,
-            self.high if later.high is None else later.high,
-            self.low if later.low is None else later.low,
-            self.volume if later.volume is None else later.volume,
-        )
-
-
-class Ohlc(NamedTuple):
-    """Open, high, low and close of a span of time, with what its quotes reported of the session."""
-
-    open: float
-    high: float
-    low: float
-    close: float
-    reported: SessionFigures
-    ticks: int = 1
-
-    def then(self, later: Ohlc) -> Ohlc:
-        """Merge with the span that follows."""
-        return Ohlc(
-            self.open,
-            max(self.high, later.high),
-            min(self.low, later.low),
-            later.close,
-            self.reported.then(later.reported),
-            self.ticks + later.ticks,
-        )
-
-    def of_session(self) -> Ohlc:
-        """The daily bar: widened by the session's reported open, high and low; observed prices stay within it."""
-        reported = self.reported
-        opened = self.open if reported.open is None else reported.open
-        return self._replace(
-            open=opened,
-            high=max(self.high, opened, self.high if reported.high is None else reported.high),
-            low=min(self.low, opened, self.low if reported.low is None else reported.low),
-        )
 
 
 class Candles:
@@ -160,7 +110,7 @@ class _Minute:
             self._bar = tick if self._bar is None else self._bar.then(tick)
         else:
             self._ticks = dict(sorted({**self._ticks, timestamp: tick}.items()))
-            self._bar = _joined(self._ticks.values())
+            self._bar = joined(self._ticks.values())
         return True
 
     def bar(self) -> Ohlc:
@@ -258,7 +208,7 @@ class _Series:
         self._minutes[minute].add(timestamp, tick)
         for bucket in self._buckets.values():
             bucket.before = self._volume_before(bucket.start)
-            bucket.earlier = _joined(self._bars(bucket.start, self._last))
+            bucket.earlier = joined(self._bars(bucket.start, self._last))
         yield from (candle for candle in self._since(minute) if candle not in before)
 
     def _since(self, minute: int) -> Iterator[Candle]:
@@ -267,7 +217,7 @@ class _Series:
             first = minute - minute % width
             starts = {start - start % width for start in self._minutes if start >= first}
             for start in sorted(starts):
-                bar = _joined(self._bars(start, start + width))
+                bar = joined(self._bars(start, start + width))
                 if bar is not None:
                     yield self._candle(interval, start, bar, self._volume_before(start))
 
@@ -276,7 +226,7 @@ class _Series:
 
     def _volume_before(self, start: int) -> int:
         """The day's cumulative volume at a moment."""
-        day = _joined(self._bars(self._day, start))
+        day = joined(self._bars(self._day, start))
         return (day.reported.volume or 0) if day else 0
 
     def _of_newest(self, interval: str) -> Candle:
@@ -310,10 +260,3 @@ class _Series:
 def latest_time(quotes: Iterable[StockUpdate]) -> str:
     """The latest time stamp of some quotes."""
     return max(quote.timestamp for quote in quotes)
-
-
-def _joined(bars: Iterable[Ohlc]) -> Ohlc | None:
-    whole: Ohlc | None = None
-    for bar in bars:
-        whole = bar if whole is None else whole.then(bar)
-    return whole

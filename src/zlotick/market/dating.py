@@ -23,6 +23,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import WARSAW, Calendar, in_warsaw
 from zlotick.market.trading_hours import (
     CLOSE,
@@ -35,9 +36,6 @@ from zlotick.market.trading_hours import (
     trading_time,
 )
 from zlotick.model import StockUpdate, utc_time
-
-MAX_SKEW = timedelta(minutes=2)
-"""Two clocks that differ by more than this are a fault that has to be reported."""
 
 MAX_COPY_AGE = timedelta(minutes=10)
 """The most trading time that may have passed since a cached copy was made."""
@@ -53,43 +51,6 @@ LATE_SHARE = 10
 
 _TOLERANCE = timedelta(seconds=30)  # two correct clocks may differ by this much
 _OTHER_PROVIDER = 0.005  # another provider's price of the same trade may differ by this share
-
-
-class AnswerTiming(NamedTuple):
-    """The timing of an answer: its clocks, its age, when its content first appeared. All times are aware."""
-
-    observed: datetime  # our clock when it came
-    server_time: datetime | None = None  # the provider's clock at that moment; None: not sent
-    age: timedelta = timedelta()  # of a cached copy
-    modified: datetime | None = None  # when the page last changed
-    first_seen: datetime | None = (
-        None  # when an answer had this very content for the first time, by :attr:`told_at`
-    )
-
-    @property
-    def told_at(self) -> datetime:
-        """When it arrived, by the provider's clock if known: ours may have been changed since."""
-        return self.server_time or self.observed
-
-    @property
-    def skew(self) -> timedelta | None:
-        """Our clock minus the provider's."""
-        return None if self.server_time is None else self.observed - self.server_time
-
-    @property
-    def clocks_differ(self) -> bool:
-        """Whether the two clocks differ by more than :data:`MAX_SKEW`."""
-        return self.skew is not None and abs(self.skew) > MAX_SKEW
-
-    def made_at(self, clock: datetime) -> datetime:
-        """When the copy was made, at the latest, if ``clock`` is right."""
-        made = clock - self.age
-        return made if self.modified is None else min(made, self.modified)
-
-    def content_made_at(self, clock: datetime) -> datetime:
-        """When its content was made, at the latest: an unchanged page has nothing newer than its first appearance."""
-        made = self.made_at(clock)
-        return made if self.first_seen is None else min(made, self.first_seen + (clock - self.told_at))
 
 
 class Trade(NamedTuple):

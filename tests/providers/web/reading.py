@@ -6,8 +6,8 @@ from collections.abc import Mapping, MutableMapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import GPW, Calendar
-from zlotick.market.dating import AnswerTiming
 from zlotick.model import StockUpdate
 from zlotick.providers.web import bankier, gpw, stooq
 from zlotick.providers.web.page_quotes import FirstSeen, PageContext, PageQuotes, quotes_of

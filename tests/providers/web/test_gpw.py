@@ -20,8 +20,8 @@ from tests.providers.web.stub import Reply, Seen
 
 from zlotick.config import GpwConfig, UniverseConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import WARSAW, Calendar
-from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe, load
 from zlotick.market.validation import Reason, Validator
 from zlotick.model import StaleReason, StockUpdate, utc_text

@@ -18,8 +18,8 @@ from tests.providers.web.stub import Reply, Seen, StubSource, csv_page
 
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import WARSAW
-from zlotick.market.dating import AnswerTiming
 from zlotick.market.universe import Universe
 from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate

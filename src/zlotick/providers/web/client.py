@@ -20,7 +20,7 @@ from yarl import URL
 from zlotick.config import Secret, WebProviderConfig
 from zlotick.connections.proxy import proxy_for
 from zlotick.errors import ConfigError, Refusal, RefusalReason
-from zlotick.market import dating
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.model import utc_now, utc_text, utc_time
 from zlotick.providers.base import NoAnswer, Observer, RawAnswer
 
@@ -180,7 +180,7 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     return body
 
 
-def evidence(answer: RawAnswer) -> dating.AnswerTiming:
+def evidence(answer: RawAnswer) -> AnswerTiming:
     """When an answer was made and came, by our clock and by its headers (RFC 9110 and 9111)."""
     observed = utc_time(answer.received_at)
     told = answer.headers.get("age", "").strip()
@@ -189,7 +189,7 @@ def evidence(answer: RawAnswer) -> dating.AnswerTiming:
     if date is not None:
         # A cache passes the first server's Date on, or sets its own: the reading nearer to our clock is meant.
         date = min(date, date + age, key=lambda moment: abs(observed - moment))
-    return dating.AnswerTiming(observed, date, age, _http_date(answer, "last-modified"))
+    return AnswerTiming(observed, date, age, _http_date(answer, "last-modified"))
 
 
 def _http_date(answer: RawAnswer, name: str) -> datetime | None:

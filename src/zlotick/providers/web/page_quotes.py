@@ -14,9 +14,10 @@ import structlog
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.market import dating
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.arithmetic import change_of
 from zlotick.market.calendar import WARSAW, Calendar, in_warsaw
-from zlotick.market.dating import AnswerTiming, Trade, Undated
+from zlotick.market.dating import Trade, Undated
 from zlotick.model import StaleReason, StockUpdate, utc_text, utc_time
 from zlotick.providers.base import Quotes
 from zlotick.providers.web.rows import PageRows, SkippedRow, StockRow

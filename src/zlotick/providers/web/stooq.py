@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
-from zlotick.market import dating
+from zlotick.market.answer_timing import AnswerTiming
 from zlotick.market.calendar import GPW, WARSAW, Calendar
 from zlotick.market.universe import Universe
 from zlotick.model import StaleReason, StockUpdate, utc_now
@@ -160,7 +160,7 @@ def _body(answer: RawAnswer) -> bytes:
 
 
 def read(
-    body: bytes, answer: dating.AnswerTiming, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
+    body: bytes, answer: AnswerTiming, *, calendar: Calendar = GPW, symbols: Collection[str] = ()
 ) -> PageQuotes:
     """The quotes of the symbols; without any, of the whole table. Pure. Raises Refusal."""
     context = PageContext(StooqProvider.name, answer, calendar, {}, DELAY)
