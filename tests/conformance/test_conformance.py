@@ -44,7 +44,7 @@ from zlotick.gateway.protocol.events import event
 from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.handshake import Socket
 from zlotick.gateway.sessions.websocket import Session, SessionCounts
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.gateway.workers.ipc import StatusNow
 from zlotick.gateway.workers.supervisor import RunningWorkers, Workers
 from zlotick.model import Alert, CycleReport, Position, Standing, StockUpdate, utc_time
@@ -130,7 +130,7 @@ class InProcess(Server):
             replay_buffer=replay_buffer,
             candles=LiveCandles(replay_buffer, service.read_journal, lambda: service.status().origin),
         )
-        self._answers = Answers(service, hub)
+        self._reporter = StatusReporter(service, hub)
         self._joining_hub = Joining(hub, service.read_journal)
         self._door = Door(self._config, None)
         super().__init__(self, hub)
@@ -138,7 +138,7 @@ class InProcess(Server):
         self.publish_alert = hub.publish_alert
 
     def publish(self, report: CycleReport) -> None:
-        self._answers.note(report)
+        self._reporter.note(report)
         self._hub.publish(report)
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
@@ -154,19 +154,19 @@ class InProcess(Server):
             deflate=False,
             config=self._config,
             hub=self._hub,
-            answers=self._answers,
+            reporter=self._reporter,
             counts=SessionCounts(),
             admission=Admission(self._door, ipaddress.ip_address("127.0.0.1"), None, EVERYBODY),
             joining=self._joining_hub,
         )
-        self._answers.sessions += 1
+        self._reporter.sessions += 1
         talking = asyncio.create_task(session.run())
         try:
             yield line
         finally:
             line.said.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))
             await talking
-            self._answers.sessions -= 1
+            self._reporter.sessions -= 1
 
 
 @contextlib.asynccontextmanager

@@ -36,7 +36,7 @@ from zlotick.gateway.service import Service
 from zlotick.gateway.sessions.handshake import share_deflate
 from zlotick.gateway.sessions.registry import Sessions
 from zlotick.gateway.sessions.sse import stream_route
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.model import Alert, CycleReport, Position, StockUpdate
 from zlotick.telemetry.metrics import Source
 
@@ -83,9 +83,9 @@ class Gateway:
         sockets = await self._sockets(undo)
         hub = self._hub()
         await self._restore(hub, quotes, position)
-        answers = Answers(service, hub)
-        sessions = Sessions(config, hub, answers, Joining(hub, service.read_journal), door)
-        runner = _runner(_application(answers, hub, door, sessions, await Dashboard.load()))
+        reporter = StatusReporter(service, hub)
+        sessions = Sessions(config, hub, reporter, Joining(hub, service.read_journal), door)
+        runner = _runner(_application(reporter, hub, door, sessions, await Dashboard.load()))
         await runner.setup()
         undo.push_async_callback(runner.cleanup)
         assert runner.server is not None  # setup() made it
@@ -100,7 +100,7 @@ class Gateway:
             certificate=certificate,
             door=door,
             hub=hub,
-            answers=answers,
+            reporter=reporter,
             sessions=sessions,
             entrance=entrance,
             runner=runner,
@@ -153,7 +153,7 @@ class RunningGateway:
     certificate: Certificate | None
     door: Door
     hub: Hub
-    answers: Answers
+    reporter: StatusReporter
     sessions: Sessions
     entrance: Entrance
     runner: web.AppRunner
@@ -212,7 +212,7 @@ class RunningGateway:
 
     def publish(self, report: CycleReport) -> None:
         """Send one cycle to every session."""
-        self.answers.note(report)
+        self.reporter.note(report)
         self.hub.publish(report)
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
@@ -273,12 +273,12 @@ async def _serve(
 
 
 def _application(
-    answers: Answers, hub: Hub, door: Door, sessions: Sessions, board: Dashboard
+    reporter: StatusReporter, hub: Hub, door: Door, sessions: Sessions, board: Dashboard
 ) -> web.Application:
     """What answers which path."""
-    api = HttpApi(answers)
-    routes = [*api.routes(), *Rest(answers, hub).routes(), stream_route(sessions.stream)]
-    routes += Documents(routes, answers.service.version).routes()
+    api = HttpApi(reporter)
+    routes = [*api.routes(), *Rest(reporter, hub).routes(), stream_route(sessions.stream)]
+    routes += Documents(routes, reporter.service.version).routes()
 
     async def root(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":

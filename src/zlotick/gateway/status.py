@@ -29,7 +29,7 @@ JOURNAL_TIMEOUT = 2.0
 """Seconds to wait for the journal; after that a report is sent without it."""
 
 
-class Answers:
+class StatusReporter:
     """Makes the messages about the service: the greeting, the status report, the facts of its health."""
 
     def __init__(self, service: Service, hub: Hub) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from zlotick.gateway.api.responses import HealthReport, Live, Ready
 from zlotick.gateway.http.routes import NEVER_STORED, Handler, Route, json, refused
 from zlotick.gateway.protocol.messages import Providers, shown
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.model import Origin
 from zlotick.telemetry.health import Health, assess
 from zlotick.telemetry.metrics import CONTENT_TYPE
@@ -25,10 +25,10 @@ _ORIGINS = {
 
 
 class HttpApi:
-    """The plain HTTP answers."""
+    """Health, metrics and the page without a board."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, reporter: StatusReporter) -> None:
+        self._reporter = reporter
 
     def routes(self) -> list[Route]:
         """Everything but ``/``, which is also the WebSocket. Probes may add parameters of their own."""
@@ -46,30 +46,30 @@ class HttpApi:
 
     async def ready(self, _: web.Request) -> web.Response:
         """200, or 503 with the reasons."""
-        health = assess(await self._answers.health_facts())
+        health = assess(await self._reporter.health_facts())
         return json(health, _code(health))
 
     async def health(self, _: web.Request) -> web.Response:
         """The whole report."""
-        facts = await self._answers.health_facts()
+        facts = await self._reporter.health_facts()
         health = assess(facts)
-        status = msgspec.to_builtins(await self._answers.status())
+        status = msgspec.to_builtins(await self._reporter.status())
         status.pop("type")
         report = {**msgspec.to_builtins(health), "facts": msgspec.to_builtins(facts), "status": status}
         return json(report, _code(health))
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus text of everything that was registered."""
-        text = await self._answers.service.metrics_text()
+        text = await self._reporter.service.metrics_text()
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **NEVER_STORED})
 
     async def providers(self, _: web.Request) -> web.Response:
         """The scoreboard: how each source is, in the order of asking."""
-        return json(self._answers.providers())
+        return json(self._reporter.providers())
 
     async def page(self, request: web.Request) -> web.Response:
         """A page for people who open the port in a browser, where the board was not built."""
-        now = self._answers.service.status()
+        now = self._reporter.service.status()
         text = _PAGE.format(
             origin=html.escape(_ORIGINS[now.origin]),
             delay=f", {now.delay_seconds} seconds behind the exchange" if now.delay_seconds else "",
@@ -77,7 +77,7 @@ class HttpApi:
             market=html.escape(now.market_status),
             interval=f"{now.update_interval:g}",
             url=html.escape(f"{'wss' if request.secure else 'ws'}://{request.host}"),
-            version=html.escape(self._answers.service.version),
+            version=html.escape(self._reporter.service.version),
         )
         return web.Response(text=text, content_type="text/html", headers=NEVER_STORED)
 

@@ -28,7 +28,7 @@ from zlotick.gateway.http.routes import JSON, ROOT, Route, json
 from zlotick.gateway.protocol.alerts import alert_told, may_see
 from zlotick.gateway.protocol.messages import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.protocol.subscription import unknown_symbol
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.market.calendar import session_date
 from zlotick.market.queries import History, HistoryQuery, Replay
 from zlotick.market.universe import TICKER
@@ -47,11 +47,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Rest:
-    """The answers. They need the hub for quotes and the service for everything else."""
+    """The resources. Quotes come from the hub, everything else from the service."""
 
-    def __init__(self, answers: Answers, hub: Hub) -> None:
-        self._answers = answers
-        self._service = answers.service
+    def __init__(self, reporter: StatusReporter, hub: Hub) -> None:
+        self._reporter = reporter
+        self._service = reporter.service
         self._hub = hub
         self._places = Places()
 
@@ -104,7 +104,7 @@ class Rest:
 
     async def status(self, _: web.Request) -> web.Response:
         """The same report as on the socket."""
-        return json(await self._answers.status())
+        return json(await self._reporter.status())
 
     async def market(self, _: web.Request) -> web.Response:
         """The market at the moment its quotes are from."""
@@ -135,7 +135,7 @@ class Rest:
 
     async def quotes(self, request: web.Request) -> web.Response:
         """All latest quotes, or those that were asked for; 304 when the client has them."""
-        selection = read(request.query, QuoteChoice).selection(self._answers.knows_symbol)
+        selection = read(request.query, QuoteChoice).selection(self._reporter.knows_symbol)
         known = self._hub.quote_cache.quotes
         names = known if selection.symbols is None else selection.symbols
         fragments = self._hub.current(selection.accepted(names, known))
@@ -236,8 +236,8 @@ class Rest:
         return symbol
 
     def _check(self, symbol: str) -> None:
-        if not self._answers.knows_symbol(symbol):
-            told = unknown_symbol(symbol, self._answers.knows_symbol)
+        if not self._reporter.knows_symbol(symbol):
+            told = unknown_symbol(symbol, self._reporter.knows_symbol)
             raise BadMessage(ErrorCode.NOT_FOUND, f"{told}; /api/v1/symbols lists them")
 
 

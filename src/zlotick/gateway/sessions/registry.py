@@ -17,7 +17,7 @@ from zlotick.gateway.http.routes import refused
 from zlotick.gateway.sessions.handshake import PROTOCOLS, Socket
 from zlotick.gateway.sessions.sse import EventStream
 from zlotick.gateway.sessions.websocket import Session, SessionCounts
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.telemetry.metrics import Sample, Samples
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -31,12 +31,12 @@ class Sessions:
     """Everybody who is connected: WebSockets and event streams."""
 
     def __init__(
-        self, config: GatewayConfig, hub: Hub, answers: Answers, joining: Joining, door: Door
+        self, config: GatewayConfig, hub: Hub, reporter: StatusReporter, joining: Joining, door: Door
     ) -> None:
         self.counts = SessionCounts()
         self._config = config
         self._hub = hub
-        self._answers = answers
+        self._reporter = reporter
         self._joining = joining
         self._door = door
         self._everybody: set[Session | EventStream] = set()
@@ -84,7 +84,7 @@ class Sessions:
     ) -> web.StreamResponse:
         if self._draining:
             return refused(503, "the server is stopping; come back in a moment")
-        if len(self) + self._answers.service.status().other_sessions >= self._config.max_sessions:
+        if len(self) + self._reporter.service.status().other_sessions >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         admission = request[ADMISSION]
         with self._door.place(admission):
@@ -106,7 +106,7 @@ class Sessions:
             deflate=bool(socket.compress),  # agreed on, not only asked for
             config=self._config,
             hub=self._hub,
-            answers=self._answers,
+            reporter=self._reporter,
             counts=self.counts,
             admission=admission,
             joining=self._joining,
@@ -119,7 +119,7 @@ class Sessions:
             request,
             config=self._config,
             hub=self._hub,
-            answers=self._answers,
+            reporter=self._reporter,
             joining=self._joining,
             admission=admission,
         )
@@ -130,14 +130,14 @@ class Sessions:
     async def _host(self, session: Session | EventStream, remote: str) -> None:
         what = "WebSocket client" if isinstance(session, Session) else "Event stream"
         self._everybody.add(session)
-        self._answers.sessions = len(self)
+        self._reporter.sessions = len(self)
         self.counts.opened += 1
         log.info(f"{what} connected", mark="🔌", session=session.id, remote=remote)
         try:
             await session.run()
         finally:
             self._everybody.discard(session)
-            self._answers.sessions = len(self)
+            self._reporter.sessions = len(self)
             log.info(f"{what} disconnected", mark="🔌", session=session.id)
 
     # Keeping alive

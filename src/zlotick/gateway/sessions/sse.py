@@ -24,7 +24,7 @@ from zlotick.gateway.http.query import Wishes, read
 from zlotick.gateway.http.routes import ROOT, Handler, Route
 from zlotick.gateway.protocol.messages import BadMessage, CloseCode, ErrorCode, Shutdown, error_message
 from zlotick.gateway.protocol.subscription import Subscription
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.model import now_text
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -87,7 +87,7 @@ class EventStream:
         *,
         config: GatewayConfig,
         hub: Hub,
-        answers: Answers,
+        reporter: StatusReporter,
         joining: Joining,
         admission: Admission,
     ) -> None:
@@ -102,7 +102,9 @@ class EventStream:
         self._admission = admission
         self._wishes = read(request.query, Wishes).subscribe(request.headers.get("Last-Event-ID"))
         assert admission.identity is not None  # the door asks for a token before it opens a stream
-        self._subscription = Subscription.of(self._wishes, answers.knows_symbol, user=admission.identity.user)
+        self._subscription = Subscription.of(
+            self._wishes, reporter.knows_symbol, user=admission.identity.user
+        )
         self._in_chunks = request.version >= HttpVersion11
         self._ended = asyncio.Event()
         self._commented = asyncio.get_running_loop().time()

@@ -50,7 +50,7 @@ from zlotick.gateway.protocol.messages import (
 )
 from zlotick.gateway.protocol.subscription import NOTHING, Subscription
 from zlotick.gateway.sessions.handshake import PACKED, Socket
-from zlotick.gateway.status import Answers
+from zlotick.gateway.status import StatusReporter
 from zlotick.model import now_text, utc_text
 
 log = structlog.stdlib.get_logger("zlotick.gateway")
@@ -101,7 +101,7 @@ class Session:
         deflate: bool,
         config: GatewayConfig,
         hub: Hub,
-        answers: Answers,
+        reporter: StatusReporter,
         counts: SessionCounts,
         admission: Admission,
         joining: Joining,
@@ -114,7 +114,7 @@ class Session:
         self._writer = writer
         self._config = config
         self._hub = hub
-        self._answers = answers
+        self._reporter = reporter
         self._counts = counts
         self._admission = admission
         self._bucket = TokenBucket(config.requests_per_second, config.requests_burst, self.heard)
@@ -154,7 +154,7 @@ class Session:
     def _greet(self) -> None:
         """Say hello, and who we think it is; one that has not said it yet has a moment to do so."""
         auth = "required" if self._admission.required else "none"
-        self.send(msgspec.structs.replace(self._answers.connection(self.id), auth=auth))
+        self.send(msgspec.structs.replace(self._reporter.connection(self.id), auth=auth))
         self._admission.begin(self.close)
         if self._admission.identity is None:
             loop, wait = asyncio.get_running_loop(), self._config.auth_timeout
@@ -234,7 +234,7 @@ class Session:
             case Ping():
                 self.send(Pong(timestamp=now_text(), id=request.id))
             case Status():
-                self.send(await self._answers.status(request.id))
+                self.send(await self._reporter.status(request.id))
             case Auth():
                 await self._authenticate(request)
 
@@ -269,7 +269,7 @@ class Session:
         """Leave the old subscription, confirm the new one, and become live in it."""
         assert self._admission.identity is not None
         user = self._admission.identity.user
-        subscription = Subscription.of(request, self._answers.knows_symbol, user=user)
+        subscription = Subscription.of(request, self._reporter.knows_symbol, user=user)
         try:
             await self._joining.prepare(subscription)
             if self.closing:
