@@ -179,7 +179,7 @@ class Idle:
 
 
 def free_port() -> int:
-    """One that nobody uses now."""
+    """A free one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

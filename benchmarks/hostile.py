@@ -45,7 +45,9 @@ def main() -> None:
             f"  {name:14} p50 {p50:6.1f} ms, p99 {p99:6.1f} ms, max {1000 * max(delays):6.1f} ms ({len(delays)})"
         )
     ratio = statistics.quantiles(busy, n=100)[98] / statistics.quantiles(quiet, n=100)[98]
-    print(f"  p99 to the quiet one {ratio:.1f} (target {TARGET_RATIO:g}), {pages} pages were read meanwhile")
+    print(
+        f"  p99 to the quiet one {ratio:.1f} (target {TARGET_RATIO:g}), {pages} pages were read during that"
+    )
 
 
 async def _run() -> tuple[list[float], list[float], int]:

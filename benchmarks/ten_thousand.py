@@ -41,7 +41,7 @@ def main() -> None:
         print(f"zlotick status with {CLIENTS} clients, of which {DEAF} never read:\n")
         print(shown)
         print(
-            f"\nit answered in {crowded:.2f} s; with nobody there in {alone:.2f} s; ratio {crowded / alone:.2f}. "
+            f"\nit answered in {crowded:.2f} s; without clients in {alone:.2f} s; ratio {crowded / alone:.2f}. "
             f"Of the clients {late:.0f} are late: newest values wait for them, no messages"
         )
 
@@ -104,7 +104,7 @@ def _clients(ready: Bench, port: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def _wait_for_the_deaf(clients: subprocess.Popen[str], port: int) -> float:
-    """Until the service has noticed them all: the kernel hides the first messages that nobody reads."""
+    """Until the service has noticed them all: the kernel buffers the first messages that are not read."""
     deadline = time.monotonic() + LATE_WITHIN
     late = 0.0
     while late < DEAF and time.monotonic() < deadline:
