@@ -1,7 +1,7 @@
 # Two commands for a fresh machine with git, make and Python 3.11+: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-BOARD := hatch_build.py $(shell git ls-files dashboard/src dashboard/package-lock.json clients/js/src 2>/dev/null)
+BOARD := hatch_build.py $(shell git ls-files board/src board/package-lock.json clients/js/src 2>/dev/null)
 
 .PHONY: demo run test quick check bench docs install clean
 demo: .venv/installed          ## the main job: a recorded session through the whole pipeline
@@ -24,7 +24,7 @@ docs: .venv/dev                ## the reference, made from the code
 	$(BIN)/python docs/generate.py
 install: .venv/installed
 clean:                           ## all that was built or installed here; data/ and zlotick.toml stay
-	rm -rf .venv build dist clients/js/dist dashboard/node_modules src/zlotick/gateway/api/static
+	rm -rf .venv build dist clients/js/dist board/node_modules src/zlotick/gateway/api/static
 
 .venv/installed: pyproject.toml constraints.txt $(BOARD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zlotick needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }

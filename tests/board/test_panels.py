@@ -27,7 +27,7 @@ from zlotick.providers import StockDataProvider
 from zlotick.service.manager import RealTimeStreamManager
 from zlotick.stores.questdb import QuestDBConnector
 
-BOARD = Path(__file__).parents[2] / "dashboard"
+BOARD = Path(__file__).parents[2] / "board"
 NOON = datetime(2025, 4, 30, 10, tzinfo=UTC)  # 12:00 in Warsaw, a session
 
 

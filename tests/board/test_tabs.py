@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, Route, expect
-from tests.dashboard.test_board import QUOTES, Board, Changeable
+from tests.board.test_board import QUOTES, Board, Changeable
 from tests.factories import report
 from tests.gateway.serving import serving
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
-from tests.dashboard.test_board import QUOTES, Board, Changeable, board
+from tests.board.test_board import QUOTES, Board, Changeable, board
 from tests.factories import quote
 
 from zlotick.model import ConnectionStatus, StockUpdate, utc_text

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import WSMsgType, web
 from playwright.async_api import Page, expect
-from tests.dashboard.test_board import QUOTES, Board, Changeable
+from tests.board.test_board import QUOTES, Board, Changeable
 from tests.factories import report
 from tests.gateway.serving import serving
 

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from msgspec import structs
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, expect
-from tests.dashboard.conftest import ROOT
+from tests.board.conftest import ROOT
 from tests.factories import quote, report
 from tests.gateway.serving import SILENT, serving
 from tests.gateway.serving import Service as Answers
@@ -35,7 +35,7 @@ from zlotick.model import (
     StockUpdate,
 )
 
-AXE = ROOT / "dashboard/node_modules/axe-core/axe.min.js"
+AXE = ROOT / "board/node_modules/axe-core/axe.min.js"
 LABEL = {"price": "last", "change": "change", "change_percent": "percent", "volume": "volume"}
 
 
