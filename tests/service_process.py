@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 from tests.servers import CACHE, free_ports, questdb_jar
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Secret
@@ -92,9 +94,12 @@ class ServiceProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
         for name in ("questdb", "pocketbase"):
-            pid = self.pid_of(name)
-            if pid:
-                os.kill(pid, signal.SIGKILL)
+            with suppress(psutil.Error):
+                server = psutil.Process(self.pid_of(name) or 0)
+                if any(
+                    str(self.home) in part for part in server.cmdline()
+                ):  # the pid may be another's by now
+                    server.kill()
 
     def pid_of(self, name: str) -> int | None:
         """The process of an embedded server, by its pid file."""

@@ -28,7 +28,14 @@ def test_loopback(host: str, address: str | None) -> None:
 
 
 def test_a_free_port_is_free() -> None:
-    require_free("questdb.port", "localhost", free_ports(1)[0], "remedy")
+    def is_free(port: int) -> bool:
+        try:
+            require_free("questdb.port", "localhost", port, "remedy")
+        except EmbeddedError:
+            return False
+        return True
+
+    assert any(map(is_free, free_ports(10)))  # another process may take one of them just now
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
