@@ -33,8 +33,8 @@ class ServiceProcess:
         self.gateway, self.questdb, self.questdb_http, self.pocketbase = free_ports(4)
         self.home = folder / "data" / "test"
         self.output = folder / "output.txt"
-        self._command = [sys.executable, "-m", "zlotick", command, *options]
-        self._env = os.environ | {
+        self.command = [sys.executable, "-m", "zlotick", command, *options]
+        self.env = os.environ | {
             "ZLOTICK_SERVICE__DATA_DIR": str(folder / "data"),
             "ZLOTICK_SERVICE__PROFILE": "test",
             "ZLOTICK_PROVIDERS__ORDER": "[]",  # no test asks the world
@@ -45,18 +45,18 @@ class ServiceProcess:
             "PYTHONUTF8": "1",
         }
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def set(self, option: str, value: str) -> None:
         """One option by environment variable, such as ``service.update_interval``."""
-        self._env["ZLOTICK_" + option.upper().replace(".", "__")] = value
+        self.env["ZLOTICK_" + option.upper().replace(".", "__")] = value
 
     def start(self, stdin: int = subprocess.DEVNULL, umask: int = -1) -> None:
         assert allowed, "a test that starts zlotick has the marker `slow`"
         with self.output.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._env,
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.env,
                 cwd=self._folder,
                 stdin=stdin,
                 stdout=output,
@@ -73,13 +73,13 @@ class ServiceProcess:
             servers.symlink_to(CACHE, target_is_directory=True)
 
     def signal(self, number: signal.Signals) -> None:
-        assert self._process
-        self._process.send_signal(number)
+        assert self.process
+        self.process.send_signal(number)
 
     def wait(self, within: float = 30) -> int:
         """The exit code."""
-        assert self._process
-        return self._process.wait(within)
+        assert self.process
+        return self.process.wait(within)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -87,7 +87,7 @@ class ServiceProcess:
 
     def end(self) -> None:
         """Whatever state the test left: nothing stays behind, embedded servers neither."""
-        if self._process and self._process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.signal(signal.SIGTERM)
             try:
                 self.wait()
@@ -128,9 +128,9 @@ class ServiceProcess:
         deadline = time.monotonic() + within
         status: Status = {}
         while time.monotonic() < deadline:
-            assert self._process
-            if self._process.poll() is not None:
-                raise AssertionError(f"zlotick ended with {self._process.returncode}:\n{self.said()[-3000:]}")
+            assert self.process
+            if self.process.poll() is not None:
+                raise AssertionError(f"zlotick ended with {self.process.returncode}:\n{self.said()[-3000:]}")
             try:
                 status = await self.status()
                 if condition(status):

@@ -26,7 +26,7 @@ def beside(
     service: ServiceProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Command:
     """Runs commands with the service's settings."""
-    for name, value in service._env.items():
+    for name, value in service.env.items():
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> Ended:

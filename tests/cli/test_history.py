@@ -154,7 +154,7 @@ def test_a_terminal_gets_a_table_in_warsaw_time(service: ServiceProcess) -> None
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "zlotick", "candles", "ABS", *DAY],
-        env=service._env,
+        env=service.env,
         cwd=service.output.parent,
         stdout=theirs,
         stderr=subprocess.PIPE,

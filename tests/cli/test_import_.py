@@ -257,7 +257,7 @@ def test_a_stop_in_the_middle_leaves_no_server_behind(tmp_path: Path, start: str
     """In the background of a script the shell ignores SIGINT for us, and SIGTERM was ignored with it."""
     service = ServiceProcess(tmp_path, "import", str(many_days(tmp_path / "bars.csv", 600)))
     if start == "in the background":
-        service._command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *service._command]
+        service.command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *service.command]
     service.share_the_jar()
     service.start()
     try:
@@ -283,7 +283,7 @@ def test_beside_a_running_service_its_server_is_used(tmp_path: Path) -> None:
     service.start()
     try:
         asyncio.run(service.until(lambda status: offset(status) >= 2))
-        done = run_import(service._env, many_days(tmp_path / "bars.csv", 3))
+        done = run_import(service.env, many_days(tmp_path / "bars.csv", 3))
         assert done.returncode == 0, done.stderr
         config = service.questdb_config()
         [answer] = ask(config, "SELECT count() AS rows FROM stock_data WHERE data_source = 'import-1d'")

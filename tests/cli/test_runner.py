@@ -24,7 +24,7 @@ def zlotick(service: ServiceProcess, *arguments: str) -> subprocess.CompletedPro
     """Run another command with the same settings; its output as text."""
     return subprocess.run(
         [sys.executable, "-m", "zlotick", *arguments],
-        env=service._env,
+        env=service.env,
         cwd=service.output.parent,
         capture_output=True,
         text=True,
@@ -273,7 +273,7 @@ def test_a_second_ctrl_c_stops_at_once(service: ServiceProcess) -> None:
 
 def test_the_guide_s_entry_point_runs_the_service(service: ServiceProcess) -> None:
     root = Path(__file__).parents[2]
-    service._command[1:4] = [str(root / "realtime_data_stream.py")]
+    service.command[1:4] = [str(root / "realtime_data_stream.py")]
     service.start()
     asyncio.run(service.until(lambda status: offset(status) >= 1))
     service.signal(signal.SIGTERM)

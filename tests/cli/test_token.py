@@ -107,7 +107,7 @@ class Guarded(ServiceProcess):
         command = [sys.executable, "-m", "zlotick", *arguments]
         return subprocess.run(
             command,
-            env=self._env,
+            env=self.env,
             cwd=self.output.parent,
             capture_output=True,
             text=True,
@@ -200,7 +200,7 @@ def test_beyond_this_machine_it_does_not_start_by_accident(tmp_path: Path) -> No
         assert service.wait() == cli.WRONG_USAGE
         for remedy in ("zlotick token create", "gateway.tls_certificate", "--insecure"):
             assert remedy in service.said()
-        service._command.append("--insecure")
+        service.command.append("--insecure")
         service.start()
         until_said(service, "Press Ctrl+C to stop.")
         service.signal(signal.SIGTERM)

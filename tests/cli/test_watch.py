@@ -39,7 +39,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     service.set("providers.replay.loop", "true")
     service.set("providers.replay.speed", "3600")
     service.set("service.update_interval", "0.5")
-    service._env["XDG_CONFIG_HOME"] = str(folder / "config")
+    service.env["XDG_CONFIG_HOME"] = str(folder / "config")
     service.start()
     try:
         # A replay tells its ticks one after another: all 78 have traded after a few cycles.
@@ -101,7 +101,7 @@ def test_a_pipe_gets_a_line_for_each_change_until_it_has_enough(service: Service
     script = f'"{sys.executable}" -m zlotick watch --json ABS | head -n 3'
     shell = subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],
-        env=service._env,
+        env=service.env,
         cwd=service.output.parent,
         capture_output=True,
         text=True,
@@ -131,8 +131,8 @@ class Terminal:
     """``zlotick watch`` in a pseudo-terminal of 80 columns and 24 lines."""
 
     def __init__(self, service: ServiceProcess, *arguments: str, **env: str) -> None:
-        self._command = [sys.executable, "-m", "zlotick", "watch", *arguments]
-        self._env = service._env | {"TERM": "xterm-256color", **env}
+        self.command = [sys.executable, "-m", "zlotick", "watch", *arguments]
+        self.env = service.env | {"TERM": "xterm-256color", **env}
         self._folder = service.output.parent
         self.seen = ""
 
@@ -142,7 +142,7 @@ class Terminal:
         self.modes = termios.tcgetattr(theirs)
         self._theirs = theirs
         self.process = subprocess.Popen(
-            self._command, env=self._env, cwd=self._folder, stdin=theirs, stdout=theirs, stderr=theirs,
+            self.command, env=self.env, cwd=self._folder, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         return self
@@ -203,7 +203,7 @@ def test_the_table_is_live_and_leaves_the_terminal_as_it_was(
         assert terminal.wait() == 0
         assert terminal.restored()
     assert "Traceback" not in terminal.seen
-    kept = Path(service._env["XDG_CONFIG_HOME"]) / "zlotick" / "watchlist"
+    kept = Path(service.env["XDG_CONFIG_HOME"]) / "zlotick" / "watchlist"
     assert kept.read_text() == "11B\n"
     kept.unlink()
 

@@ -192,7 +192,7 @@ class Real(Server):
 
     async def _forget(self, until: int) -> None:
         """The journal's entries up to an offset."""
-        self._gateway.hub.tail._entries.clear()
+        self._gateway.hub.replay_buffer.clear()
         kept = [entry for entry in self._service.entries if entry.position.offset > until]
         self._service.entries = kept
 

@@ -436,7 +436,7 @@ class Play:
 
     async def _forget(self, what: Any) -> None:
         assert self._server.hub is not None
-        self._server.hub.replay_buffer._entries.clear()
+        self._server.hub.replay_buffer.clear()
         if what != "memory":
             kept = [entry for entry in self._service.entries if entry.position.offset > what]
             self._service.entries = kept

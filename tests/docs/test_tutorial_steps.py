@@ -27,12 +27,12 @@ class Reader(ServiceProcess):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        del self._env["ZLOTICK_SERVICE__PROFILE"]  # the page exports it
+        del self.env["ZLOTICK_SERVICE__PROFILE"]  # the page exports it
         self.set("providers.order", '["simulator"]')
-        self._env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def first_terminal(self, command: str) -> None:
-        self._command = [sys.executable, "-m", "zlotick", command]
+        self.command = [sys.executable, "-m", "zlotick", command]
         self.home = self._folder / "data" / {"serve": "default"}.get(command, command)
         self.share_the_jar()
         self.output.write_text("")
@@ -43,8 +43,8 @@ class Reader(ServiceProcess):
         deadline = time.monotonic() + within
         while text not in self.said():
             assert time.monotonic() < deadline, self.said()[-3000:]
-            assert self._process
-            assert self._process.poll() is None, self.said()[-3000:]
+            assert self.process
+            assert self.process.poll() is None, self.said()[-3000:]
             time.sleep(0.05)
 
     def ctrl_c(self) -> None:
@@ -59,7 +59,7 @@ class Reader(ServiceProcess):
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self._folder,
-            env=self._env,
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=90,

@@ -28,13 +28,13 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
 
 def workers_of(service: ServiceProcess) -> set[int]:
     """The service's processes that serve the gateway."""
-    assert service._process
+    assert service.process
     found = set()
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and b"zlotick.gateway.workers.worker" in (entry / "cmdline").read_bytes():
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(stat[1]) == service._process.pid and stat[0] != "Z":
+                if int(stat[1]) == service.process.pid and stat[0] != "Z":
                     found.add(int(entry.name))
         except OSError:  # it ended while we looked
             continue

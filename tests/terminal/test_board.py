@@ -14,10 +14,12 @@ from tests.terminal.market import MARKET, URL, arrival, feed, quote, state, told
 from textual.color import Color
 from textual.pilot import Pilot
 from textual.strip import Strip
+from textual.widgets import Input
 
 from zlotick.client import Message, RealtimeStreamClient, StreamRefused
 from zlotick.terminal.board import FRAME, Board
 from zlotick.terminal.feed import Refused
+from zlotick.terminal.table import MarketTable
 from zlotick.terminal.view import View
 from zlotick.terminal.watchlist import Watchlist
 
@@ -78,8 +80,12 @@ def same_as_snapshot(board: Board, name: str) -> None:
     assert screen(board) == file.read_text(encoding="utf-8")
 
 
+def table_of(board: Board) -> MarketTable:
+    return board.query_one(MarketTable)
+
+
 def order(board: Board) -> list[str | None]:
-    return [row.key.value for row in board._table.ordered_rows]
+    return [row.key.value for row in table_of(board).ordered_rows]
 
 
 async def until(pilot: Pilot[None], condition: Any) -> None:
@@ -108,7 +114,7 @@ async def test_while_it_reconnects_the_old_values_stay() -> None:
 async def test_only_what_changed_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(*arrival())
     async with showing(script) as (board, pilot):
-        table = board._table
+        table = table_of(board)
         written: list[tuple[str, str]] = []
         update = table.update_cell
 
@@ -126,14 +132,14 @@ async def test_only_what_changed_is_written(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_keys_sort_reverse_and_keep_the_cursor_on_its_stock() -> None:
     async with showing(Script(*arrival())) as (board, pilot):
         await pilot.press("down", "down")
-        assert board._table.symbol == "PXM"
+        assert table_of(board).symbol == "PXM"
         for _ in range(4):
             await pilot.press("s")
         assert order(board) == ["ABS", "PXM", "11B"]
         assert "%▼" in screen(board)
         await pilot.press("r")
         assert order(board) == ["11B", "PXM", "ABS"]
-        assert board._table.symbol == "PXM"
+        assert table_of(board).symbol == "PXM"
 
 
 async def test_at_the_top_one_watches_who_leads() -> None:
@@ -144,7 +150,7 @@ async def test_at_the_top_one_watches_who_leads() -> None:
         await until(pilot, lambda: "ABS " in screen(board))
         script.say(updates(MARKET[0], quote("11B", 240.0, change_percent=7.1), MARKET[2]))
         await until(pilot, lambda: "240.00" in screen(board))
-        assert board._table.symbol == "11B"
+        assert table_of(board).symbol == "11B"
 
 
 async def test_new_values_move_the_rows_of_the_sorted_column() -> None:
@@ -162,7 +168,7 @@ async def test_search_narrows_while_it_is_typed_and_escape_ends_it() -> None:
         assert order(board) == ["PXM"]
         await pilot.press("enter")
         assert "search 'pol', 1 of 3 stocks" in screen(board)
-        assert not board._ask.display
+        assert not board.query_one(Input).display
         await pilot.press("escape")
         assert order(board) == ["11B", "ABS", "PXM"]
 

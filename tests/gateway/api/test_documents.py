@@ -161,7 +161,7 @@ async def test_every_answer_is_what_the_document_says() -> None:
         with pytest.raises(ValidationError):
             check(document, {"$ref": "#/components/schemas/Quote"}, {"symbol": "ABS"})
         for path in ("/health", "/health/live", "/health/ready"):
-            async with caller._http.get(f"http://127.0.0.1:{caller.gateway.port}{path}") as response:
+            async with caller.http.get(f"http://127.0.0.1:{caller.gateway.port}{path}") as response:
                 schema = document["paths"][path]["get"]["responses"][str(response.status)]["content"]
                 check(document, schema["application/json"]["schema"], await response.json())
 

@@ -90,7 +90,7 @@ class Caller:
     """Asks one gateway."""
 
     def __init__(self, http: aiohttp.ClientSession, gateway: RunningGateway) -> None:
-        self._http = http
+        self.http = http
         self.gateway = gateway
         self.url = f"http://127.0.0.1:{gateway.port}/api/v1"
 
@@ -98,7 +98,7 @@ class Caller:
     async def answer(
         self, path: str, method: str = "GET", **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._http.request(method, f"{self.url}{path}", **options) as response:
+        async with self.http.request(method, f"{self.url}{path}", **options) as response:
             yield response
 
     async def get(self, path: str, **params: str) -> tuple[int, Any]:
@@ -492,7 +492,7 @@ def test_whatever_is_asked_the_answer_is_json_of_a_documented_code(
     async def ask() -> None:
         async with calling(Stored(shelf=Shelf(rows=1))) as caller:
             url = URL(caller.url + path, encoded=True).joinpath(symbol.replace("/", "") or "-")
-            async with caller._http.get(url.with_query(params)) as response:
+            async with caller.http.get(url.with_query(params)) as response:
                 assert response.status in (200, 404, 422)
                 if response.status != 200:
                     assert (await response.json())["error"]["code"] == response.status

@@ -174,7 +174,7 @@ async def test_a_dropped_view_is_503_with_the_reason_until_the_next_look(
     """A dropped view stayed away for ever, and its candles were 503 "try again in a moment", whatever the moment."""
     await connector.insert_batch([numbered(0)])
     await viewed(connector)
-    await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
+    await connector.http.execute("DROP MATERIALIZED VIEW candles_1m")
     code, said = await caller.refusal("/candles/ABS?interval=1m")
     assert (code, said) == (503, "QuestDB has no candles_1m just now: zlotick makes it again within a minute")
     assert (await caller.get("/candles/ABS", interval="5m"))[1]["count"] == 1

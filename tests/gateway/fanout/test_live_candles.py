@@ -38,7 +38,7 @@ async def test_candles_that_begin_late_know_the_day_from_the_journal(most: int) 
         stamp = f"2025-04-30T{7 + minute // 60:02}:{minute % 60:02}:05.000Z"
         stage.trade("ABS", timestamp=stamp, volume=minute)
     assert stage.hub.candles is not None
-    stage.hub.replay_buffer._entries.clear()  # as after a restart
+    stage.hub.replay_buffer.clear()  # as after a restart
     starting = asyncio.create_task(stage.hub.candles.start(lambda: stage.hub.position))
     await asyncio.sleep(0)
     stage.trade("ABS", timestamp="2025-04-30T10:20:30.000Z", volume=250)  # while it reads
@@ -61,7 +61,7 @@ async def test_candles_begin_with_what_retention_left() -> None:
     stage = Stage()
     for second in range(10, 30):
         stage.trade("ABS", timestamp=f"2025-04-30T07:00:{second}.000Z")
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
     stage.entries = stage.entries[15:]
     assert stage.hub.candles is not None
     await asyncio.gather(*(stage.hub.candles.start(lambda: stage.hub.position) for _ in range(3)))
@@ -100,7 +100,7 @@ async def test_candles_that_begin_late_in_a_loop_know_the_present_round_only(mos
         for minute in (0, 20, 40):
             stage.trade("ABS", timestamp=f"2025-04-30T07:{minute:02}:05.000Z", volume=minute)
     stage.trade("ABS", timestamp="2025-04-30T07:00:05.000Z", volume=7)
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
     assert stage.hub.candles is not None
     await stage.hub.candles.start(lambda: stage.hub.position)
     wire, _ = stage.join(Subscription(channels=("candles:1h",)))

@@ -114,7 +114,7 @@ async def test_older_batches_come_from_the_journal_while_new_ones_are_recorded()
     stage = Stage()
     for _ in range(200):
         stage.trade("ABS")
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
     arriving = asyncio.create_task(resumed(stage, 0))
     for _ in range(50):
         entry = stage.record("ACG")  # durable, so the journal gives it
@@ -131,7 +131,7 @@ async def test_what_is_recorded_but_not_yet_published_comes_live_and_once() -> N
     stage = Stage()
     for _ in range(3):
         stage.trade("ABS")
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
     entry = stage.record("ACG")
     wire = await resumed(stage, 0)
     assert offsets(wire) == [1, 2, 3]
@@ -152,7 +152,7 @@ async def test_what_cannot_be_replayed_is_a_gap_and_a_snapshot(offset: int, epoc
     stage = Stage()
     for _ in range(10):
         stage.trade("ABS")
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
     stage.entries = stage.entries[5:]
     wire = await resumed(stage, offset, epoch=epoch)
     gap, snapshot, end = wire.read
@@ -181,7 +181,7 @@ async def test_a_failing_journal_is_told_and_nobody_joins() -> None:
     stage = Stage()
     for _ in range(3):
         stage.trade("ABS")
-    stage.hub.replay_buffer._entries.clear()
+    stage.hub.replay_buffer.clear()
 
     async def broken(_: int, __: int) -> list[Entry]:
         raise JournalError("the disk is gone")

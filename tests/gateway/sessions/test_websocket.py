@@ -19,9 +19,7 @@ from tests.gateway.serving import SILENT, SYMBOLS, Client, Service, connected, s
 
 from zlotick.errors import JournalError
 from zlotick.gateway.fanout.frames import TEXT, plain
-from zlotick.gateway.protocol.subscription import Subscription
 from zlotick.gateway.server import RunningGateway
-from zlotick.gateway.sessions.websocket import Session
 from zlotick.model import StaleReason, Standing, StockUpdate
 
 QUOTES = {symbol: quote(symbol) for symbol in SYMBOLS}
@@ -324,6 +322,10 @@ async def test_a_connection_that_never_asks_anything_is_closed(monkeypatch: pyte
 # Too slow, too much
 
 
+def subscribed(gateway: RunningGateway) -> int:
+    return sum(session.subscriber.subscription is not None for session in gateway.sessions)
+
+
 def wide(count: int, price: float) -> dict[str, StockUpdate]:
     return {f"S{number:05}": quote(f"S{number:05}", price) for number in range(count)}
 
@@ -351,13 +353,13 @@ async def test_a_slow_reader_gets_the_newest_state_and_disturbs_nobody() -> None
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
         await quick.subscribe()
-        await until(lambda: len(gateway.hub._groups[Subscription()].members.get(plain, ())) == 1)
+        await until(lambda: subscribed(gateway) == 2)
         for cycle in range(1, 301):
             quotes = wide(80, float(cycle))
             gateway.publish(report(quotes, quotes, offset=cycle))
             assert (await quick.hear())["data"][0]["price"] == cycle
-        slow = next(session for session in gateway.sessions if session._subscriber.backlog)
-        assert slow._transport.get_write_buffer_size() < 65_536 + 30_000
+        slow = next(session for session in gateway.sessions if session.subscriber.backlog)
+        assert slow.subscriber.transport.get_write_buffer_size() < 65_536 + 30_000
         messages = await _read_all(reader, lambda found: bool(found) and found[-1]["type"] == "lost")
         newest, lost = messages[-2:]
         assert {found["price"] for found in newest["data"]} == {300.0}
@@ -375,7 +377,7 @@ async def test_a_reader_that_stays_slow_is_closed_with_4001() -> None:
     async with serving(slow_timeout=0.3) as gateway:
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: bool(gateway.hub._groups))
+        await until(lambda: subscribed(gateway) == 1)
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
         await until(lambda: gateway.hub.traffic.evicted == 1)
@@ -390,7 +392,7 @@ async def test_a_reader_that_never_reads_is_cut_in_the_end() -> None:
     async with serving(slow_timeout=0.3) as gateway:
         _, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: bool(gateway.hub._groups))
+        await until(lambda: subscribed(gateway) == 1)
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
         await until(lambda: not gateway.sessions)
@@ -405,9 +407,9 @@ async def test_requests_without_reading_are_throttled_and_closed() -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         _, writer = await raw(gateway, receive_buffer=16_384)
         flood = asyncio.create_task(_flood(writer, masked(b'{"type":"subscribe"}') * 100, 100))
-        await until(lambda: any(session._throttled for session in gateway.sessions))
-        slow = next(session for session in gateway.sessions if session._throttled)
-        assert slow._transport.get_write_buffer_size() < 65_536 + 60_000
+        await until(lambda: any(session.throttled for session in gateway.sessions))
+        slow = next(session for session in gateway.sessions if session.throttled)
+        assert slow.subscriber.transport.get_write_buffer_size() < 65_536 + 60_000
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
         await until(lambda: len(gateway.sessions) == 1)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
@@ -446,7 +448,7 @@ async def test_ping_frames_without_reading_are_bounded_too() -> None:
     async with serving(slow_timeout=0.5) as gateway:
         _, writer = await raw(gateway, receive_buffer=4096)
         flood = asyncio.create_task(_flood(writer, masked(b"x" * 125, 0x9) * 1000, 1000))
-        await until(lambda: any(session._throttled for session in gateway.sessions))
+        await until(lambda: any(session.throttled for session in gateway.sessions))
         await until(lambda: not gateway.sessions)
         flood.cancel()
         await asyncio.wait([flood])
@@ -461,13 +463,13 @@ async def test_a_slow_reader_resumes_within_its_bound_and_misses_nothing() -> No
         await quick.subscribe(mode="changes")
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe","mode":"changes","since":{"epoch":"e1","offset":0}}'))
-        await until(lambda: any(session._throttled for session in gateway.sessions))
-        slow = next(session for session in gateway.sessions if session._throttled)
+        await until(lambda: any(session.throttled for session in gateway.sessions))
+        slow = next(session for session in gateway.sessions if session.throttled)
         for offset in range(101, 111):  # goes on meanwhile
             quotes = wide(80, float(offset))
             gateway.publish(report(quotes, quotes, offset=offset))
             assert (await quick.hear())["position"]["offset"] == offset
-            assert slow._transport.get_write_buffer_size() < 65_536 + 30_000
+            assert slow.subscriber.transport.get_write_buffer_size() < 65_536 + 30_000
         messages = await _read_all(reader, lambda found: bool(found) and found[-1]["type"] == "snapshot_end")
         assert [one["position"]["offset"] for one in messages[2:-1]] == list(range(1, 111))
         gateway.publish(report({"ABS": quote("ABS")}, ["ABS"], offset=111))
@@ -495,7 +497,7 @@ async def test_on_slow_disconnect_closes_with_4001_as_soon_as_it_is_late() -> No
     async with serving() as gateway:
         reader, writer = await raw(gateway, receive_buffer=16_384)
         writer.write(masked(b'{"type":"subscribe","on_slow":"disconnect"}'))
-        await until(lambda: bool(gateway.hub._groups))
+        await until(lambda: subscribed(gateway) == 1)
         for cycle in range(60):
             gateway.publish(report(wide(80, float(cycle)), offset=cycle))
         assert gateway.hub.traffic.evicted == 1
@@ -628,9 +630,9 @@ async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nob
         await neighbour.subscribe()
         _, writer = await raw(gateway)
         writer.write(masked(b'{"type":"subscribe"}'))
-        await until(lambda: sum(map(_subscribed, gateway.sessions)) == 2)
-        doomed = next(session for session in gateway.sessions if session._subscriber.encoding is plain)
-        doomed._transport.abort()
+        await until(lambda: subscribed(gateway) == 2)
+        doomed = next(session for session in gateway.sessions if session.subscriber.encoding is plain)
+        doomed.subscriber.transport.abort()
         offset = 0
         while len(gateway.sessions) == 2:
             gateway.publish(report(QUOTES, SYMBOLS, offset=offset))
@@ -639,10 +641,6 @@ async def test_a_connection_that_ends_between_two_turns_of_the_loop_disturbs_nob
         for expected in range(offset):
             assert (await neighbour.hear())["position"]["offset"] == expected
         writer.close()
-
-
-def _subscribed(session: Session) -> bool:
-    return session._subscriber.subscription is not None
 
 
 async def test_messagepack_says_the_same_as_json() -> None:

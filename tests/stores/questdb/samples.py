@@ -31,18 +31,18 @@ async def viewed(connector: QuestDBConnector) -> None:
 
 async def drop_schema(connector: QuestDBConnector) -> None:
     for name in CREATE_VIEWS:
-        await connector._http.execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
-    await connector._http.execute("DROP TABLE IF EXISTS stock_data")
+        await connector.http.execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}")
+    await connector.http.execute("DROP TABLE IF EXISTS stock_data")
 
 
 def counted(connector: QuestDBConnector) -> list[int]:
     """The number of lines in each request that the connector sends from now on."""
     bodies: list[int] = []
-    post = connector._http._post
+    post = connector.http._post
 
     async def counting(lines: Sequence[bytes]) -> BadLine | None:
         bodies.append(len(lines))
         return await post(lines)
 
-    connector._http._post = counting  # type: ignore[method-assign]
+    connector.http._post = counting  # type: ignore[method-assign]
     return bodies

@@ -151,7 +151,7 @@ quotes_of_any_kind = st.builds(
 async def test_every_quote_comes_back_as_it_went_in(
     connector: QuestDBConnector, quotes: list[StockUpdate]
 ) -> None:
-    await connector._http.execute("DROP TABLE IF EXISTS stock_data")
+    await connector.http.execute("DROP TABLE IF EXISTS stock_data")
     await connector.connect()
     assert await connector.insert_batch(quotes) == []
     expected = {(quote.timestamp, quote.symbol, quote.data_source): quote for quote in quotes}
@@ -193,8 +193,8 @@ async def test_a_type_changed_under_the_writer_blames_the_table_not_the_rows(
     connector: QuestDBConnector,
 ) -> None:
     await connector.connect()
-    await connector._http.execute("ALTER TABLE stock_data DROP COLUMN delay_seconds")
-    await connector._http.execute("ALTER TABLE stock_data ADD COLUMN delay_seconds BOOLEAN")
+    await connector.http.execute("ALTER TABLE stock_data DROP COLUMN delay_seconds")
+    await connector.http.execute("ALTER TABLE stock_data ADD COLUMN delay_seconds BOOLEAN")
     await applied(connector)
     with pytest.raises(Fatal, match="column delay_seconds: type BOOLEAN, needed INT"):
         await connector.deliver([entry(1, *(quote(f"S{number}", delay_seconds=900) for number in range(20)))])
@@ -203,13 +203,13 @@ async def test_a_type_changed_under_the_writer_blames_the_table_not_the_rows(
 
 async def test_a_table_dropped_under_the_writer_is_made_anew(connector: QuestDBConnector) -> None:
     await connector.connect()
-    await connector._http.execute("DROP TABLE stock_data")
+    await connector.http.execute("DROP TABLE stock_data")
     with pytest.raises(Transient, match="table does not exist"):
         await connector.insert_batch([quote()])
     await connector.insert_batch([quote()])
     assert await stored(connector) == [quote()]
     # Dropped while idle: nothing may go to the dropped table over the kept connection.
-    await connector._http.execute("DROP TABLE stock_data")
+    await connector.http.execute("DROP TABLE stock_data")
     await connector.connect()
     await connector.insert_batch([quote()])
     assert await stored(connector) == [quote()]

@@ -120,7 +120,7 @@ async def test_the_real_server_gives_poison_lines_back_and_keeps_the_rest(
     }
     for place, line in poison.items():
         lines[place] = line
-    refused = await connector._http.write(lines)
+    refused = await connector.http.write(lines)
     assert set(refused) == set(poison)
     assert "volume" in refused[40]
     await applied(connector)
@@ -135,7 +135,7 @@ async def test_more_poison_than_one_body_may_have(connector: QuestDBConnector) -
     assert len(bad) > BAD_LINES_IN_A_BODY
     for place in bad:
         lines[place] = b"stock_data,symbol=X,data_source=replay price=abc 1746003600123000\n"
-    assert set(await connector._http.write(lines)) == bad
+    assert set(await connector.http.write(lines)) == bad
     await applied(connector)
     [row] = await connector.execute_query("SELECT count() AS n FROM stock_data")
     assert row["n"] == 200 - len(bad)

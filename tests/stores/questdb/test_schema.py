@@ -35,7 +35,7 @@ KEYED = "TIMESTAMP(timestamp) PARTITION BY DAY WAL DEDUP UPSERT KEYS(timestamp, 
 
 
 async def columns(connector: QuestDBConnector) -> dict[str, str]:
-    rows = await connector._http.execute("SELECT \"column\", type FROM table_columns('stock_data')")
+    rows = await connector.http.execute("SELECT \"column\", type FROM table_columns('stock_data')")
     return {row["column"]: row["type"] for row in rows}
 
 
@@ -43,7 +43,7 @@ async def views_settle(connector: QuestDBConnector) -> dict[str, str]:
     """The status of each view, once none is being refreshed."""
     deadline = time.monotonic() + 60
     while True:
-        found = {row["view_name"]: row["view_status"] for row in await connector._http.execute(VIEWS)}
+        found = {row["view_name"]: row["view_status"] for row in await connector.http.execute(VIEWS)}
         if "refreshing" not in found.values() or time.monotonic() > deadline:
             return found
         await asyncio.sleep(0.02)
@@ -65,7 +65,7 @@ async def test_twice_is_once(connector: QuestDBConnector) -> None:
 
     async def recording(sql: str) -> list[dict[str, Any]]:
         statements.append(sql)
-        return await connector._http.execute(sql)
+        return await connector.http.execute(sql)
 
     with capture_logs() as logs:
         await ensure_schema(recording)
@@ -75,7 +75,7 @@ async def test_twice_is_once(connector: QuestDBConnector) -> None:
 
 
 async def test_a_missing_column_is_added_and_filled(connector: QuestDBConnector) -> None:
-    await connector._http.execute(
+    await connector.http.execute(
         f"CREATE TABLE stock_data (timestamp TIMESTAMP, symbol SYMBOL, data_source SYMBOL, price DOUBLE) {KEYED}"
     )
     await connector.insert_batch([quote(volume=1204, delay_seconds=900)])
@@ -105,10 +105,10 @@ async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(
     connector: QuestDBConnector,
 ) -> None:
     """Rows and candle views of before stay as they are: their labels are unknown, not guessed."""
-    await connector._http.execute(CREATE_TABLE.replace(",\n  origin SYMBOL,\n  review SYMBOL", ""))
+    await connector.http.execute(CREATE_TABLE.replace(",\n  origin SYMBOL,\n  review SYMBOL", ""))
     for create in CREATE_VIEWS.values():
-        await connector._http.execute(create)
-    await connector._http.write([encode(quote(price=500.0, origin=None, review=None))])
+        await connector.http.execute(create)
+    await connector.http.write([encode(quote(price=500.0, origin=None, review=None))])
     await viewed(connector)
     await connector.insert_batch([quote(timestamp="2025-04-30T07:01:00.000Z", review=Review.CONFIRMED)])
     await viewed(connector)
@@ -125,7 +125,7 @@ async def test_a_table_of_zlotick_0_1_gets_the_labels_and_keeps_its_rows(
 
 
 async def test_deduplication_is_switched_on(connector: QuestDBConnector) -> None:
-    await connector._http.execute(CREATE_TABLE.partition("DEDUP")[0])
+    await connector.http.execute(CREATE_TABLE.partition("DEDUP")[0])
     await connector.insert_batch([quote()])
     await connector.insert_batch([quote()])
     await applied(connector)
@@ -146,27 +146,27 @@ async def test_deduplication_is_switched_on(connector: QuestDBConnector) -> None
 async def test_what_only_the_owner_may_mend_is_fatal(
     connector: QuestDBConnector, table: str, words: str
 ) -> None:
-    await connector._http.execute(table)
+    await connector.http.execute(table)
     with pytest.raises(Fatal, match=f"table stock_data.*{words}.*(rename|run)"):
         await connector.connect()
 
 
 async def test_a_table_in_the_place_of_a_view_is_fatal(connector: QuestDBConnector) -> None:
-    await connector._http.execute("CREATE TABLE candles_1h (timestamp TIMESTAMP) TIMESTAMP(timestamp)")
+    await connector.http.execute("CREATE TABLE candles_1h (timestamp TIMESTAMP) TIMESTAMP(timestamp)")
     try:
         with pytest.raises(Fatal, match="if a table has the name candles_1h, rename it"):
             await connector.connect()
     finally:
-        await connector._http.execute("DROP TABLE candles_1h")
+        await connector.http.execute("DROP TABLE candles_1h")
 
 
 async def test_a_view_with_another_text_is_rebuilt(connector: QuestDBConnector) -> None:
     await connector.ensure_schema()
-    await connector._http.execute("DROP MATERIALIZED VIEW candles_1h")
+    await connector.http.execute("DROP MATERIALIZED VIEW candles_1h")
     other = CREATE_VIEWS["candles_1h"].replace("max(price) AS high", "min(price) AS high")
-    await connector._http.execute(other)
+    await connector.http.execute(other)
     await connector.ensure_schema()
-    texts = {row["view_name"]: row["view_sql"] for row in await connector._http.execute(VIEWS)}
+    texts = {row["view_name"]: row["view_sql"] for row in await connector.http.execute(VIEWS)}
     assert "max(price) AS high" in texts["candles_1h"]
 
 
@@ -181,8 +181,8 @@ OLD_DAY_VIEW = """CREATE MATERIALIZED VIEW candles_1d WITH BASE stock_data REFRE
 async def with_the_old_day_view(connector: QuestDBConnector) -> None:
     """An installation as the first versions made it, with a quote of a day of its own."""
     await connector.insert_batch([quote(price=512.5, open=510.0, high=515.0, low=508.0)])
-    await connector._http.execute("DROP MATERIALIZED VIEW candles_1d")
-    await connector._http.execute(OLD_DAY_VIEW)
+    await connector.http.execute("DROP MATERIALIZED VIEW candles_1d")
+    await connector.http.execute(OLD_DAY_VIEW)
     await viewed(connector)
 
 
@@ -205,7 +205,7 @@ async def test_candles_whose_quotes_a_ttl_dropped_are_copied_before_a_rebuild(
     connector: QuestDBConnector,
 ) -> None:
     await with_the_old_day_view(connector)
-    execute = connector._http.execute
+    execute = connector.http.execute
     await execute("ALTER TABLE stock_data SET TTL 1 DAY")
     await connector.insert_batch([quote(timestamp=now_text())])
     await viewed(connector)
@@ -223,7 +223,7 @@ async def test_candles_whose_quotes_a_ttl_dropped_are_copied_before_a_rebuild(
 async def test_a_view_that_is_gone_comes_back_with_the_next_look(connector: QuestDBConnector) -> None:
     """Candles answered 503 for ever after a view was dropped: absent views were created at a connect only."""
     await connector.insert_batch([quote()])
-    await connector._http.execute("DROP MATERIALIZED VIEW candles_1m")
+    await connector.http.execute("DROP MATERIALIZED VIEW candles_1m")
     await connector.deliver([])  # a delivery with nothing to do looks behind the port
     await viewed(connector)
     assert len(await connector.execute_query("SELECT * FROM candles_1m")) == 1
@@ -238,7 +238,7 @@ async def test_a_table_that_stands_still_is_told_again_of_what_it_has_not_applie
 
     async def behind(sql: str) -> list[dict[str, Any]]:
         asked.append(sql)
-        rows = await connector._http.execute(sql)
+        rows = await connector.http.execute(sql)
         return [row | {"lag": 1} if row.get("name") == "stock_data" else row for row in rows]
 
     await applied(connector)
@@ -252,7 +252,7 @@ async def test_a_table_that_stands_still_is_told_again_of_what_it_has_not_applie
 async def test_a_table_that_is_gone_is_noticed_by_the_next_look(connector: QuestDBConnector) -> None:
     """A dropped table stayed away until the next write, and what it had held until for ever."""
     await connector.insert_batch([quote()])
-    await connector._http.execute("DROP TABLE stock_data")
+    await connector.http.execute("DROP TABLE stock_data")
     with pytest.raises(TableAbsent, match="QuestDB has no stock_data any more"):
         await connector.deliver([])
     await connector.connect()
@@ -266,7 +266,7 @@ async def test_an_invalid_view_is_refreshed(connector: QuestDBConnector, harm: s
     old = quote(timestamp="2025-04-29T09:00:00.000Z")
     await connector.insert_batch([old, quote()])
     await applied(connector)
-    await connector._http.execute(harm)
+    await connector.http.execute(harm)
     deadline = time.monotonic() + 60
     while set((await views_settle(connector)).values()) != {"invalid"}:
         assert time.monotonic() < deadline
@@ -287,15 +287,15 @@ async def test_an_invalid_view_is_refreshed(connector: QuestDBConnector, harm: s
 async def test_a_ttl_is_set_only_when_asked_for(connector: QuestDBConnector) -> None:
     kept = "SELECT ttlValue, ttlUnit FROM tables() WHERE table_name = 'stock_data'"
     await connector.ensure_schema()
-    assert (await connector._http.execute(kept))[0]["ttlValue"] == 0
+    assert (await connector.http.execute(kept))[0]["ttlValue"] == 0
     limited = QuestDBConnector(msgspec.structs.replace(connector.config, ttl="200 YEARS"))
     await limited.ensure_schema()
     await applied(limited)
-    assert await limited._http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
+    assert await limited.http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
     await limited.close()
     with capture_logs() as logs:
         await connector.ensure_schema()
-    assert await connector._http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
+    assert await connector.http.execute(kept) == [{"ttlValue": 200, "ttlUnit": "YEAR"}]
     assert [(entry["log_level"], entry["ttl"]) for entry in logs] == [("warning", "200 YEAR")]
 
 
@@ -308,7 +308,7 @@ async def test_what_a_full_disk_suspended_is_seen_and_resumed(
     connector = QuestDBConnector(server.config)
     await connector.insert_batch([quote()])
     await applied(connector)
-    await connector._http.execute("ALTER TABLE stock_data SUSPEND WAL WITH 28, 'No space left'")
+    await connector.http.execute("ALTER TABLE stock_data SUSPEND WAL WITH 28, 'No space left'")
     await connector.insert_batch([quote("ABE")])  # acknowledged, but not applied
     health = await connector.health()
     assert not health.healthy

@@ -54,13 +54,17 @@ class ReplayBuffer:
         """Remember the next entry, and forget the oldest ones."""
         entries = self._entries
         if entries and entry.position.offset != entries[-1].position.offset + 1:
-            entries.clear()
-            self._quotes = 0
-            self._messages.clear()
+            self.clear()
         entries.append(entry)
         self._quotes += len(entry.batch.quotes)
         while len(entries) > 1 and (len(entries) > BUFFER_ENTRIES or self._quotes > BUFFER_QUOTES):
             self._quotes -= len(entries.popleft().batch.quotes)
+
+    def clear(self) -> None:
+        """Forget all, as after a restart."""
+        self._entries.clear()
+        self._quotes = 0
+        self._messages.clear()
 
     def after(self, offset: int) -> Entry | None:
         """The entry that follows an offset, if it is here."""

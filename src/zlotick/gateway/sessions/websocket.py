@@ -122,11 +122,11 @@ class Session:
         self._joining = joining
         self._alone = _NOTHING_ASKED  # the last `subscribe`: what of it concerns this session alone
         self._packed = socket.ws_protocol == PACKED
-        self._subscriber = Subscriber(
+        self.subscriber = Subscriber(
             transport, encoding=_encoding(packed=self._packed, deflate=deflate), evict=self._evict
         )
         self._bad_messages = 0
-        self._throttled = False
+        self.throttled = False  # it has to read before it is answered
         self._cut: asyncio.TimerHandle | None = None
         self._unauthenticated: asyncio.TimerHandle | None = None
         socket.on_violation = self._answer_violation
@@ -140,7 +140,7 @@ class Session:
             while await self._next():
                 self.heard = loop.time()
         finally:
-            self._hub.dismiss(self._subscriber)
+            self._hub.dismiss(self.subscriber)
             self._admission.over()
             if self._unauthenticated is not None:
                 self._unauthenticated.cancel()
@@ -258,9 +258,9 @@ class Session:
 
     def _change_user(self, identity: Identity) -> None:
         """A token of somebody else: the alerts are somebody else's, too."""
-        subscription = self._subscriber.subscription
+        subscription = self.subscriber.subscription
         if subscription is not None and subscription.user != subscription.of_user(identity.user).user:
-            self._hub.change(self._subscriber, subscription.of_user(identity.user))
+            self._hub.change(self.subscriber, subscription.of_user(identity.user))
 
     def _give_up_on_auth(self) -> None:
         self.close(CloseCode.AUTH_TIMEOUT, "no token came")
@@ -274,23 +274,23 @@ class Session:
             await self._joining.prepare(subscription)
             if self.closing:
                 return
-            self._hub.leave(self._subscriber)
+            self._hub.leave(self.subscriber)
             self._alone = request
             self._confirm(request, subscription.state(request))
-            self._subscriber.disconnect_when_slow = request.on_slow == "disconnect"
-            self._subscriber.heartbeat = request.heartbeat
-            await self._joining.join(self._subscriber, subscription, request.since, self._drain)
+            self.subscriber.disconnect_when_slow = request.on_slow == "disconnect"
+            self.subscriber.heartbeat = request.heartbeat
+            await self._joining.join(self.subscriber, subscription, request.since, self._drain)
         except BadMessage as bad:
             raise BadMessage(bad.code, bad.message, request.id) from bad
 
     def _unsubscribe(self, request: Unsubscribe) -> None:
-        old = self._subscriber.subscription or NOTHING
+        old = self.subscriber.subscription or NOTHING
         left = old.without(request)
         if left is None:
-            self._hub.leave(self._subscriber)
+            self._hub.leave(self.subscriber)
             self._confirm(request, SubscriptionState(channels=[]))
         else:
-            self._hub.change(self._subscriber, left)
+            self._hub.change(self.subscriber, left)
             self._confirm(request, left.state(self._alone))
 
     def _confirm(self, request: Subscribe | Unsubscribe, state: SubscriptionState) -> None:
@@ -307,17 +307,17 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Write one message to this client alone."""
-        self._hub.send(self._subscriber, message)
+        self._hub.send(self.subscriber, message)
 
     def _write(self, data: bytes) -> None:
-        self._hub.write(self._subscriber, data)
+        self._hub.write(self.subscriber, data)
 
     async def _drain(self) -> None:
         """Let others run; if too much waits for this client's socket, wait until it has read."""
         await asyncio.sleep(0)
         if self._transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
             return
-        self._throttled = True
+        self.throttled = True
         try:
             async with asyncio.timeout(self._config.slow_timeout):
                 await self._writer.drain()
@@ -327,7 +327,7 @@ class Session:
         except ConnectionError:
             return  # it went away instead; the next receive says so
         finally:
-            self._throttled = False
+            self.throttled = False
 
     def _evict(self) -> None:
         self.close(CloseCode.SLOW_CONSUMER, "slow consumer")
@@ -337,7 +337,7 @@ class Session:
     def keep_alive(self, now: float) -> None:
         """Ping a client that has been silent, cut one that does not answer. Slow ones have their own deadline."""
         silent = now - self.heard
-        if self.closing or self._throttled or self._subscriber.backlog is not None:
+        if self.closing or self.throttled or self.subscriber.backlog is not None:
             return
         if silent > 1.5 * self._config.ping_interval:
             self._counts.unanswered_pings += 1
@@ -350,7 +350,7 @@ class Session:
         if self.closing:
             return
         self.closing = True
-        self._hub.dismiss(self._subscriber)
+        self._hub.dismiss(self.subscriber)
         self._write(close_frame(code, reason))
         log.info("WebSocket client closed", mark="🔌", session=self.id, code=int(code), reason=reason)
         self._cut = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._transport.abort)
@@ -364,7 +364,7 @@ class Session:
     def abort(self) -> None:
         """Cut the connection at once."""
         self.closing = True
-        self._hub.dismiss(self._subscriber)
+        self._hub.dismiss(self.subscriber)
         self._transport.abort()
 
     def _confirm_close(self, message: WSMessage) -> None:
@@ -381,7 +381,7 @@ class Session:
         if self.closing or self._transport.is_closing():
             return
         self.closing = True
-        self._hub.dismiss(self._subscriber)
+        self._hub.dismiss(self.subscriber)
         if code == CloseCode.TOO_BIG:
             self._counts.bad_messages += 1
             text = f"message over {self._config.max_message_bytes} bytes"

@@ -77,7 +77,7 @@ class QuestDBConnector:
         self.max_entries = max_entries
         self._max_rows = max_rows
         self._rows = max_rows  # in one request just now
-        self._http = QuestDBHttp(self.config, timeout=timeout, connect_timeout=connect_timeout)
+        self.http = QuestDBHttp(self.config, timeout=timeout, connect_timeout=connect_timeout)
         self._queries = QuestDBQueries(
             self.config, timeout=timeout, connect_timeout=connect_timeout, max_connections=max_connections
         )
@@ -92,14 +92,14 @@ class QuestDBConnector:
         self.monitor.begin()
         with self._watched():
             # On a kept connection the server holds on to a table that was dropped, and takes rows for it.
-            await self._http.close()
-            await self._http.execute("select 1")
+            await self.http.close()
+            await self.http.execute("select 1")
             await self._queries.fetch("select 1")
             await self.ensure_schema()
 
     async def ensure_schema(self) -> None:
         """Create or mend the table and the candle views; Fatal for a difference that is not ours to mend."""
-        await schema.ensure_schema(self._http.execute, self.config.ttl)
+        await schema.ensure_schema(self.http.execute, self.config.ttl)
 
     async def execute_query(self, query: str, *args: object) -> list[dict[str, Any]]:
         """Execute SQL with its ``$1`` ... parameters; one dict a row, times as aware UTC datetimes.
@@ -142,7 +142,7 @@ class QuestDBConnector:
     async def lost_history(self) -> bool:
         """Whether the table is empty: just made, or emptied."""
         with self.monitor.watch():
-            return not await self._http.execute(f"SELECT timestamp FROM {TABLE} LIMIT 1")  # noqa: S608  no input
+            return not await self.http.execute(f"SELECT timestamp FROM {TABLE} LIMIT 1")  # noqa: S608  no input
 
     async def lost_values(self, values: Mapping[str, StockUpdate]) -> list[StockUpdate]:
         """None: the last values are not kept apart from the history."""
@@ -174,18 +174,18 @@ class QuestDBConnector:
 
     async def health(self) -> QuestDBHealth:
         """Look behind the open port: suspended tables, invalid views, transactions yet to be applied."""
-        return await schema.check_health(self._http.execute)
+        return await schema.check_health(self.http.execute)
 
     async def mend(self) -> list[str]:
         """Resume what a full disk suspended, rebuild views gone invalid; returns the names of both."""
-        return await schema.mend(self._http.execute)
+        return await schema.mend(self.http.execute)
 
     async def close(self) -> None:
         """Give the connections back. Safe to call twice; :meth:`connect` opens again."""
         self._ready = False
         self.monitor.move(ConnectionStatus.DISCONNECTED)
         await self._queries.close()
-        await self._http.close()
+        await self.http.close()
 
     async def _write(self, rows: Sequence[StockUpdate | RowKey]) -> dict[int, str]:
         refused: dict[int, str] = {}
@@ -212,7 +212,7 @@ class QuestDBConnector:
                 reasons[at] = str(error)
             if at % 200 == 199:
                 await asyncio.sleep(0)  # a millisecond or two: the gateway's turn
-        bad = await self._http.write(list(lines.values()))
+        bad = await self.http.write(list(lines.values()))
         if bad:
             # The encoder passes nothing that the right table refuses: before blaming the rows, look at the
             # table. Fatal from here keeps them in the journal.
