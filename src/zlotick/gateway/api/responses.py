@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from zlotick.gateway.protocol.messages import AlertTold, Message
+from zlotick.market.calendar import Phase
 from zlotick.market.queries import Interval, StoredCandle
 from zlotick.model import MarketStatus, Position, StaleReason, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
@@ -46,10 +47,10 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     """What the market is doing. In a replay or a simulation it is at that one's moment."""
 
     status: MarketStatus
-    phase: str
+    phase: Phase
     time: str
     next_change: str  # when the status or the phase differs
-    next_phase: str
+    next_phase: Phase
     next_phase_at: str  # over a weekend the status changes, the phase does not
     session_day: str  # the Warsaw date
     is_session: bool  # whether the exchange trades on that day

@@ -10,7 +10,16 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from zlotick.errors import ZlotickError
-from zlotick.model import AlertCondition, ConnectionStatus, Origin, Position, ProviderRow, Severity
+from zlotick.market.calendar import Phase
+from zlotick.model import (
+    AlertCondition,
+    ConnectionStatus,
+    MarketStatus,
+    Origin,
+    Position,
+    ProviderRow,
+    Severity,
+)
 
 VERSION = 1
 INVALID_JSON = "Invalid JSON message"  # the guide's text, to the letter
@@ -210,8 +219,8 @@ class Connection(Message, frozen=True, kw_only=True, tag="connection"):
     questdb_status: ConnectionStatus
     pocketbase_status: ConnectionStatus
     data_providers: list[str]
-    market_status: str
-    session_phase: str
+    market_status: MarketStatus
+    session_phase: Phase
     update_interval: float
     delay_seconds: int | None  # null as long as no provider has given a good answer
     position: Position | None
@@ -248,8 +257,8 @@ class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
     data_providers: list[str]
     subscribers: int
     timestamp: str
-    market_status: str
-    session_phase: str
+    market_status: MarketStatus
+    session_phase: Phase
     last_cycle: LastCycle | None
     providers: list[ProviderRow]
     journal: JournalState | None
