@@ -203,7 +203,7 @@ class RunningGateway:
     @property
     def local_token(self) -> str | None:
         """Lets this machine's user in; None where no token is asked for."""
-        return self.door.guard.house_token if self.door.guard else None
+        return self.door.guard.local_token if self.door.guard else None
 
     @property
     def session_count(self) -> int:

@@ -54,7 +54,7 @@ class Identity:
 EVERYBODY = Identity("everybody", ("read",), None)
 """Where no token is asked for."""
 
-HOUSE = Identity("this machine", ("read",), None)
+THIS_MACHINE = Identity("this machine", ("read",), None)
 """The user whose service this is."""
 
 
@@ -131,7 +131,7 @@ class _Badge:
     ends: set[End] = field(default_factory=set)
 
 
-def new_house_token() -> str:
+def new_local_token() -> str:
     """A token that nobody can guess."""
     return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
@@ -142,9 +142,9 @@ class Guard:
     When nobody can tell (PocketBase is down), new sessions are refused and the old ones stay until they expire.
     """
 
-    def __init__(self, verifier: Verifier, house_token: str | None = None) -> None:
+    def __init__(self, verifier: Verifier, local_token: str | None = None) -> None:
         self._verifier = verifier
-        self.house_token = house_token or new_house_token()
+        self.local_token = local_token or new_local_token()
         """Of this run and this machine's user, who gets it over the control socket."""
         self._badges: dict[str, _Badge] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -207,8 +207,8 @@ class Guard:
 
     async def _ask(self, token: str) -> Identity:
         """Ask the verifier; say once in the log that it cannot tell, and once that it can again."""
-        if hmac.compare_digest(fingerprint(token), fingerprint(self.house_token)):
-            return HOUSE
+        if hmac.compare_digest(fingerprint(token), fingerprint(self.local_token)):
+            return THIS_MACHINE
         try:
             identity = await self._verifier.verify(token)
         except Transient as error:

@@ -20,7 +20,7 @@ from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
 from zlotick.connections.backoff import backoff
 from zlotick.errors import GatewayError
-from zlotick.gateway.access.auth import new_house_token
+from zlotick.gateway.access.auth import new_local_token
 from zlotick.gateway.listener import reserved_sockets
 from zlotick.gateway.protocol.events import event
 from zlotick.gateway.service import Service
@@ -102,7 +102,7 @@ class RunningWorkers:
         self._service = service
         self._market = market
         self._reserved = reserved  # bound, not listening: the port stays ours while workers restart
-        self._local_token = new_house_token()
+        self._local_token = new_local_token()
         self._quotes = quotes
         self._position = position
         self._last: CycleReport | None = None
