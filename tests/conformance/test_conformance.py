@@ -34,15 +34,15 @@ from tests.gateway.stage import Wire
 
 from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
-from zlotick.gateway.access.auth import EVERYBODY
-from zlotick.gateway.access.middleware import Admission, Door
+from zlotick.gateway.access.auth import ANYONE
+from zlotick.gateway.access.middleware import AccessMiddleware, Admission
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.fanout.live_candles import LiveCandles
 from zlotick.gateway.fanout.recovery import ReplayBuffer
 from zlotick.gateway.protocol.events import event
 from zlotick.gateway.server import RunningGateway
-from zlotick.gateway.sessions.handshake import Socket
+from zlotick.gateway.sessions.handshake import WebSocketReader
 from zlotick.gateway.sessions.websocket import Session, SessionCounts
 from zlotick.gateway.status import StatusReporter
 from zlotick.gateway.workers.ipc import StatusNow
@@ -132,7 +132,7 @@ class InProcess(Server):
         )
         self._reporter = StatusReporter(service, hub)
         self._joining_hub = Joining(hub, service.read_journal)
-        self._door = Door(self._config, None)
+        self._access = AccessMiddleware(self._config, None)
         super().__init__(self, hub)
         self._hub = hub
         self.publish_alert = hub.publish_alert
@@ -148,7 +148,7 @@ class InProcess(Server):
     async def connect(self) -> AsyncIterator[Peer]:
         line = Line()
         session = Session(
-            cast("Socket", line),
+            cast("WebSocketReader", line),
             cast("asyncio.Transport", line),
             cast("AbstractStreamWriter", line),
             deflate=False,
@@ -156,7 +156,7 @@ class InProcess(Server):
             hub=self._hub,
             reporter=self._reporter,
             counts=SessionCounts(),
-            admission=Admission(self._door, ipaddress.ip_address("127.0.0.1"), None, EVERYBODY),
+            admission=Admission(self._access, ipaddress.ip_address("127.0.0.1"), None, ANYONE),
             joining=self._joining_hub,
         )
         self._reporter.sessions += 1

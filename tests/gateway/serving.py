@@ -159,9 +159,9 @@ class Client:
         await self.say(**message)
         return await self.hear()
 
-    async def subscribe(self, **wishes: Any) -> list[dict[str, Any]]:
+    async def subscribe(self, **parameters: Any) -> list[dict[str, Any]]:
         """Subscribe and return the snapshot's quotes."""
-        assert (await self.ask(type="subscribe", **wishes))["type"] == "subscription_confirmed"
+        assert (await self.ask(type="subscribe", **parameters))["type"] == "subscription_confirmed"
         snapshot = await self.hear()
         assert (snapshot["type"], snapshot["snapshot"]) == ("stock_updates", True)
         assert (await self.hear())["type"] == "snapshot_end"

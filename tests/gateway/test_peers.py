@@ -127,7 +127,7 @@ class OfChromium:
         return await self._page.hear(self._number)
 
 
-async def converse(peer: Peer, gateway: RunningGateway, *, deflate: bool) -> None:
+async def serve_websocket(peer: Peer, gateway: RunningGateway, *, deflate: bool) -> None:
     """Subscribe, hear a long and a short message, go, miss two batches, return and hear exactly those."""
     url, offset = f"ws://127.0.0.1:{gateway.port}/ws", 0
 
@@ -176,13 +176,13 @@ async def converse(peer: Peer, gateway: RunningGateway, *, deflate: bool) -> Non
 @pytest.mark.parametrize("compression", ["deflate", None])
 async def test_websockets(compression: str | None) -> None:
     async with serving() as gateway:
-        await converse(OfWebsockets(compression), gateway, deflate=compression is not None)
+        await serve_websocket(OfWebsockets(compression), gateway, deflate=compression is not None)
 
 
 @pytest.mark.parametrize("compress", [15, 0])
 async def test_aiohttp(compress: int) -> None:
     async with serving() as gateway:
-        await converse(OfAiohttp(compress), gateway, deflate=bool(compress))
+        await serve_websocket(OfAiohttp(compress), gateway, deflate=bool(compress))
 
 
 async def test_node(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_node(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(node, script, stdin=pipe, stdout=pipe)
     try:
         async with serving() as gateway:
-            await converse(OfNode(process), gateway, deflate=True)
+            await serve_websocket(OfNode(process), gateway, deflate=True)
     finally:
         process.kill()
         await process.communicate()
@@ -203,4 +203,4 @@ async def test_node(tmp_path: Path) -> None:
 @pytest.mark.browser
 async def test_chromium(tmp_path: Path) -> None:
     async with serving() as gateway, page_in_chromium(tmp_path) as page:
-        await converse(OfChromium(page), gateway, deflate=True)
+        await serve_websocket(OfChromium(page), gateway, deflate=True)

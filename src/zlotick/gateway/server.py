@@ -16,9 +16,9 @@ from zlotick.config import GatewayConfig
 from zlotick.config.gateway_checks import exposure
 from zlotick.errors import GatewayError, JournalError
 from zlotick.gateway.access.auth import Guard, TokenVerifier
-from zlotick.gateway.access.connection_limits import Entrance
+from zlotick.gateway.access.connection_limits import ConnectionLimits
 from zlotick.gateway.access.cors import keep_apart, share
-from zlotick.gateway.access.middleware import Door
+from zlotick.gateway.access.middleware import AccessMiddleware
 from zlotick.gateway.access.pocketbase_users import PocketbaseUsers
 from zlotick.gateway.access.tls import Certificate
 from zlotick.gateway.api.board import Board
@@ -34,7 +34,7 @@ from zlotick.gateway.listener import BACKLOG, HTTP_LOG, listening_sockets
 from zlotick.gateway.protocol.events import event
 from zlotick.gateway.service import Service
 from zlotick.gateway.sessions.handshake import share_deflate
-from zlotick.gateway.sessions.registry import Sessions
+from zlotick.gateway.sessions.registry import SessionRegistry
 from zlotick.gateway.sessions.sse import stream_route
 from zlotick.gateway.status import StatusReporter
 from zlotick.model import Alert, CycleReport, Position, StockUpdate
@@ -78,18 +78,18 @@ class Gateway:
     ) -> RunningGateway:
         config, service = self._config, self._service
         certificate = await asyncio.to_thread(_certificate, config)
-        door = await self._door(undo)
+        access = await self._door(undo)
         # Before the journal is read: a taken port is the most frequent error.
         sockets = await self._sockets(undo)
         hub = self._hub()
         await self._restore(hub, quotes, position)
         reporter = StatusReporter(service, hub)
-        sessions = Sessions(config, hub, reporter, Joining(hub, service.read_journal), door)
-        runner = _runner(_application(reporter, hub, door, sessions, await Board.load()))
+        sessions = SessionRegistry(config, hub, reporter, Joining(hub, service.read_journal), access)
+        runner = _runner(_application(reporter, hub, access, sessions, await Board.load()))
         await runner.setup()
         undo.push_async_callback(runner.cleanup)
         assert runner.server is not None  # setup() made it
-        entrance, servers = Entrance(config, runner.server), []
+        connection_limits, servers = ConnectionLimits(config, runner.server), []
         for listener in sockets:
             servers.append(await _serve(runner.server, listener, certificate))
             undo.callback(servers[-1].close)
@@ -98,21 +98,21 @@ class Gateway:
             port=sockets[0].getsockname()[1],
             service=service,
             certificate=certificate,
-            door=door,
+            access=access,
             hub=hub,
             reporter=reporter,
             sessions=sessions,
-            entrance=entrance,
+            connection_limits=connection_limits,
             runner=runner,
             servers=servers,
         )
 
-    async def _door(self, undo: contextlib.AsyncExitStack) -> Door:
+    async def _door(self, undo: contextlib.AsyncExitStack) -> AccessMiddleware:
         guard = _guard(self._config, self._service, self._local_token)
         if guard:
             await guard.start()
             undo.push_async_callback(guard.stop)
-        return Door(self._config, guard)
+        return AccessMiddleware(self._config, guard)
 
     async def _sockets(self, undo: contextlib.AsyncExitStack) -> list[socket.socket]:
         config = self._config
@@ -151,11 +151,11 @@ class RunningGateway:
     port: int  # the real one, also when 0 asked for any
     service: Service
     certificate: Certificate | None
-    door: Door
+    access: AccessMiddleware
     hub: Hub
     reporter: StatusReporter
-    sessions: Sessions
-    entrance: Entrance
+    sessions: SessionRegistry
+    connection_limits: ConnectionLimits
     runner: web.AppRunner
     servers: list[asyncio.Server]
     reloading: asyncio.Task[None] | None = None
@@ -170,7 +170,7 @@ class RunningGateway:
         log.info("Gateway listening", mark="🔌", host=config.host, port=self.port, tls=tls, auth=config.auth)
 
     def _samples(self) -> list[Source]:
-        return [self.sessions.samples, self.door.samples, self.entrance.samples]
+        return [self.sessions.samples, self.access.samples, self.connection_limits.samples]
 
     async def stop(self) -> None:
         """Let nobody in, say goodbye, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
@@ -182,8 +182,8 @@ class RunningGateway:
             self.service.metrics.remove(samples)
         for server in self.servers:
             server.close()
-        if self.door.guard is not None:
-            await self.door.guard.stop()
+        if self.access.guard is not None:
+            await self.access.guard.stop()
         if self.reloading is not None:
             self.reloading.cancel()
             await asyncio.wait([self.reloading])
@@ -203,7 +203,7 @@ class RunningGateway:
     @property
     def local_token(self) -> str | None:
         """Lets this machine's user in; None where no token is asked for."""
-        return self.door.guard.local_token if self.door.guard else None
+        return self.access.guard.local_token if self.access.guard else None
 
     @property
     def session_count(self) -> int:
@@ -273,7 +273,7 @@ async def _serve(
 
 
 def _application(
-    reporter: StatusReporter, hub: Hub, door: Door, sessions: Sessions, board: Board
+    reporter: StatusReporter, hub: Hub, access: AccessMiddleware, sessions: SessionRegistry, board: Board
 ) -> web.Application:
     """What answers which path."""
     api = HttpApi(reporter)
@@ -282,13 +282,15 @@ def _application(
 
     async def root(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await sessions.converse(request)
+            return await sessions.serve_websocket(request)
         return await (board.page(request) if board.built else api.page(request))
 
-    app = web.Application(middlewares=[errors_as_json, door.judge])
+    app = web.Application(middlewares=[errors_as_json, access.check_request])
     app.on_response_prepare.append(share_deflate)
     app.on_response_prepare.append(share)
     app.on_response_prepare.append(keep_apart)
-    app.add_routes([web.get("/", root), web.get("/ws", sessions.converse), web.get(ASSETS, board.asset)])
+    app.add_routes(
+        [web.get("/", root), web.get("/ws", sessions.serve_websocket), web.get(ASSETS, board.asset)]
+    )
     app.add_routes(web_routes(routes))
     return app

@@ -271,9 +271,9 @@ async def test_ended_sessions_leave_nothing_behind(file: Tokens) -> None:
         for _ in range(3):
             async with connected(gateway, **bearer(token)):
                 pass
-        assert gateway.door.guard is not None
+        assert gateway.access.guard is not None
         await until(lambda: not gateway.sessions)
-        assert gateway.door.guard._badges == {}
+        assert gateway.access.guard._badges == {}
 
 
 async def test_a_damaged_file_keeps_who_is_in_and_lets_nobody_new_in(

@@ -42,7 +42,7 @@ Promise.all(tries.map(read)).then((told) => fetch('/told', {method: 'POST', body
 """It reads the HTTP resources."""
 
 
-class Pages:
+class OriginPolicy:
     """Another site, with one page, which tells what it could do."""
 
     def __init__(self) -> None:
@@ -60,8 +60,8 @@ class Pages:
 
 
 @contextlib.asynccontextmanager
-async def pages() -> AsyncIterator[Pages]:
-    site, app = Pages(), web.Application()
+async def pages() -> AsyncIterator[OriginPolicy]:
+    site, app = OriginPolicy(), web.Application()
     app.add_routes([web.get("/", site.page), web.post("/told", site.hear)])
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -73,7 +73,7 @@ async def pages() -> AsyncIterator[Pages]:
         await runner.cleanup()
 
 
-async def opened(site: Pages, host: str, folder: Path) -> list[str]:
+async def opened(site: OriginPolicy, host: str, folder: Path) -> list[str]:
     """What the page told when the browser opened it under this name of this machine."""
     assert CHROMIUM
     browser = await asyncio.create_subprocess_exec(
@@ -117,7 +117,7 @@ async def test_a_page_of_another_site_reads_nothing(tmp_path: Path) -> None:
             (f"ws://evil.example:{gateway.port}/", []),  # its own name, pointed here
         ]
         assert await opened(site, "evil.example", tmp_path / "browser") == ["refused"] * 3
-        assert gateway.door._refused == 3  # by us, not by some rule of the browser's own
+        assert gateway.access._refused == 3  # by us, not by some rule of the browser's own
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from zlotick.cli.checks.machine import Verdict, open_files
 from zlotick.config import GatewayConfig
-from zlotick.gateway.access.connection_limits import Entrance
+from zlotick.gateway.access.connection_limits import ConnectionLimits
 
 FLOOD = """
 import asyncio, resource, sys
@@ -33,7 +33,7 @@ async def main():
         async with serving() as gateway:
             print(gateway.port, flush=True)
             await asyncio.to_thread(sys.stdin.readline)
-            refused = gateway.entrance.refused
+            refused = gateway.connection_limits.refused
             with open("/dev/null") as ours:  # files of our own can still be opened
                 print(refused, ours.fileno() < hard, flush=True)
             told = [line for line in logs if line["event"] == "Connections refused"]
@@ -123,9 +123,9 @@ class Line:
         self.cut = True
 
 
-def entrance(**settings: Any) -> tuple[Entrance, SimpleNamespace]:
+def connection_limits(**settings: Any) -> tuple[ConnectionLimits, SimpleNamespace]:
     server = SimpleNamespace(connection_made=lambda *_: None, connection_lost=lambda *_: None)
-    return Entrance(GatewayConfig(max_sessions_per_address=2, **settings), server), server  # type: ignore[arg-type]  # what it needs of one
+    return ConnectionLimits(GatewayConfig(max_sessions_per_address=2, **settings), server), server  # type: ignore[arg-type]  # what it needs of one
 
 
 async def come(server: SimpleNamespace, *addresses: str) -> list[bool]:
@@ -139,7 +139,7 @@ async def come(server: SimpleNamespace, *addresses: str) -> list[bool]:
 
 async def test_an_address_has_so_many_connections_and_no_more() -> None:
     """Sessions were counted, connections not: they cost as much, and need neither a token nor a request."""
-    counted, server = entrance(trusted_proxies=["10.0.0.0/8"])
+    counted, server = connection_limits(trusted_proxies=["10.0.0.0/8"])
     assert await come(server, *["203.0.113.7"] * 6) == [True] * 4 + [False] * 2
     assert await come(server, *[f"2001:db8::{n}" for n in range(1, 7)]) == [True] * 4 + [False] * 2
     assert await come(server, "::ffff:203.0.113.7", "203.0.113.8") == [False, True]
@@ -149,7 +149,7 @@ async def test_an_address_has_so_many_connections_and_no_more() -> None:
 
 
 async def test_who_leaves_makes_room_and_who_was_cut_never_had_any() -> None:
-    counted, server = entrance()
+    counted, server = connection_limits()
     lines = [Line("203.0.113.7") for _ in range(6)]
     for line in lines:
         server.connection_made(line, line)
@@ -160,7 +160,7 @@ async def test_who_leaves_makes_room_and_who_was_cut_never_had_any() -> None:
 
 
 async def test_it_is_told_once_a_minute_not_each_time() -> None:
-    _, server = entrance()
+    _, server = connection_limits()
     with capture_logs() as logs:
         await come(server, *["203.0.113.7"] * 50)
     assert [line["reason"] for line in logs] == [

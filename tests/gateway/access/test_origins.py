@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway.access.origins import Pages
+from zlotick.gateway.access.origins import OriginPolicy
 
 HERE = "127.0.0.1:8765"
 
 
 def problem(origin: str | None, here: str = HERE, **config: object) -> str | None:
-    return Pages(GatewayConfig(**config)).problem([here], [] if origin is None else [origin])  # type: ignore[arg-type]
+    return OriginPolicy(GatewayConfig(**config)).problem([here], [] if origin is None else [origin])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_name_that_a_page_made_point_here_is_not_ours() -> None:
 
 
 def test_doubled_headers_are_refused() -> None:
-    pages = Pages(GatewayConfig())
+    pages = OriginPolicy(GatewayConfig())
     assert pages.problem([HERE, HERE], []) is not None
     assert pages.problem([HERE], ["http://localhost", "https://evil.example"]) is not None
 

@@ -61,9 +61,9 @@ def test_an_address_has_so_many_sessions_and_gets_room_back() -> None:
 
 def test_an_address_has_so_many_new_connections_a_second() -> None:
     addresses, here = Addresses(1000, 5), ip_address("192.0.2.1")
-    answers = [addresses.enter(here, 0) for _ in range(11)]
-    assert answers[:10] == [None] * 10
-    assert "gateway.connections_per_second" in (answers[10] or "")
+    reporter = [addresses.enter(here, 0) for _ in range(11)]
+    assert reporter[:10] == [None] * 10
+    assert "gateway.connections_per_second" in (reporter[10] or "")
     assert addresses.enter(here, 0.2) is None
 
 
@@ -127,12 +127,12 @@ async def test_a_flood_of_requests_gets_429_and_then_4002_and_disturbs_nobody() 
     ):
         for number in range(130):
             await flooding.say(type="ping", id=number)
-        answers = [await flooding.hear() for _ in range(110)]
-        assert [answer["type"] for answer in answers[:20]] == ["pong"] * 20
-        refusal = next(answer for answer in answers if answer["type"] == "error")
+        reporter = [await flooding.hear() for _ in range(110)]
+        assert [answer["type"] for answer in reporter[:20]] == ["pong"] * 20
+        refusal = next(answer for answer in reporter if answer["type"] == "error")
         assert (refusal["code"], refusal["retryable"]) == (429, True)
         assert "10 messages a second" in refusal["message"]
-        assert answers.index(refusal) == refusal["id"]
+        assert reporter.index(refusal) == refusal["id"]
         assert (await neighbour.ask(type="ping"))["type"] == "pong"
         assert await flooding.closed() == 4002
         assert (await neighbour.ask(type="ping"))["type"] == "pong"

@@ -132,9 +132,9 @@ async def answered(caller: Caller, document: dict[str, Any], path: str) -> None:
     """What a path answers is what its document says."""
     async with caller.answer(path) as response:
         template = path.partition("?")[0].replace("ABS", "{symbol}").replace("XYZ", "{symbol}")
-        answers = document["paths"][f"/api/v1{template}"]["get"]["responses"]
-        assert str(response.status) in answers
-        content = answers[str(response.status)]["content"]
+        reporter = document["paths"][f"/api/v1{template}"]["get"]["responses"]
+        assert str(response.status) in reporter
+        content = reporter[str(response.status)]["content"]
         media = response.content_type
         assert media in content
         if media == "application/json":

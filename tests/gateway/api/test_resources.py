@@ -23,7 +23,7 @@ from tests.gateway.serving import SILENT, Service, serving
 from yarl import URL
 
 from zlotick.errors import Fatal, JournalError, Transient
-from zlotick.gateway.api.exports import EXPORTS_OF_ONE, Places
+from zlotick.gateway.api.exports import EXPORTS_OF_ONE, ExportLimiter
 from zlotick.gateway.api.resources import NO_ALERTS
 from zlotick.gateway.protocol.alerts import alert_told
 from zlotick.gateway.protocol.messages import BadMessage
@@ -526,7 +526,7 @@ async def test_exports_have_a_bound_together(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_few_more_questions_wait_for_their_turn() -> None:
     """Two tabs of the board asked for six courses at once: 429 for its own requests, and no lines for a minute."""
-    places, most, running = Places(), 0, 0
+    places, most, running = ExportLimiter(), 0, 0
 
     async def ask() -> None:
         nonlocal most, running
@@ -543,7 +543,7 @@ async def test_a_few_more_questions_wait_for_their_turn() -> None:
 
 async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zlotick.gateway.api.exports.WAITING_OF_ONE", 0)
-    places = Places()
+    places = ExportLimiter()
     async with AsyncExitStack() as stack:
         for _ in range(EXPORTS_OF_ONE):
             await stack.enter_async_context(places.taken("192.0.2.1"))
@@ -554,7 +554,7 @@ async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_places_are_given_back_and_forgotten() -> None:
-    places = Places()
+    places = ExportLimiter()
     for _ in range(100):
         with pytest.raises(ZeroDivisionError):
             async with places.taken("192.0.2.1"):

@@ -15,13 +15,13 @@ from zlotick.model import Alert, Position
 KNOWN = frozenset({"ABS", "ACG", "AGO"})
 
 
-def wanted(user: str | None = None, **wishes: Any) -> Subscription:
-    return Subscription.of(Subscribe(**wishes), KNOWN.__contains__, user=user)
+def wanted(user: str | None = None, **parameters: Any) -> Subscription:
+    return Subscription.of(Subscribe(**parameters), KNOWN.__contains__, user=user)
 
 
-def refusal(**wishes: Any) -> BadMessage:
+def refusal(**parameters: Any) -> BadMessage:
     with pytest.raises(BadMessage) as caught:
-        wanted(id="r1", **wishes)
+        wanted(id="r1", **parameters)
     assert caught.value.request_id == "r1"
     return caught.value
 

@@ -24,7 +24,7 @@ from zlotick.errors import JournalError
 from zlotick.gateway.access.auth import TokenVerifier
 from zlotick.gateway.access.tokens import TokenFile
 from zlotick.gateway.fanout.frames import SharedMessage
-from zlotick.gateway.http.query import Wishes
+from zlotick.gateway.http.query import StreamParameters
 from zlotick.gateway.protocol.messages import BadMessage, Subscribe
 from zlotick.gateway.server import RunningGateway
 from zlotick.gateway.sessions.sse import chunk, chunked, whole
@@ -457,15 +457,15 @@ def test_an_event_is_made_once_for_all_streams() -> None:
 
 @given(epoch=st.text(min_size=1), offset=st.integers(0, 2**59))
 def test_an_id_comes_back_as_its_position(epoch: str, offset: int) -> None:
-    assert Wishes().subscribe(f"{epoch}:{offset}").since == Position(epoch, offset)
+    assert StreamParameters().subscribe(f"{epoch}:{offset}").since == Position(epoch, offset)
 
 
 @given(st.text())
 def test_any_other_id_is_refused(text: str) -> None:
     with contextlib.suppress(BadMessage):
-        since = Wishes().subscribe(text).since
+        since = StreamParameters().subscribe(text).since
         assert since is None if not text else f"{since.epoch}:" == text[: len(since.epoch) + 1]  # type: ignore[union-attr]
 
 
 def test_the_query_knows_every_field_of_subscribe() -> None:
-    assert set(Wishes.__struct_fields__) == set(Subscribe.__struct_fields__) - {"id"}
+    assert set(StreamParameters.__struct_fields__) == set(Subscribe.__struct_fields__) - {"id"}

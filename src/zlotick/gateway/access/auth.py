@@ -51,7 +51,7 @@ class Identity:
     """A record id of PocketBase's users, who sees everybody's alerts and his own; None: the owner, who sees all."""
 
 
-EVERYBODY = Identity("everybody", ("read",), None)
+ANYONE = Identity("everybody", ("read",), None)
 """Where no token is asked for."""
 
 THIS_MACHINE = Identity("this machine", ("read",), None)

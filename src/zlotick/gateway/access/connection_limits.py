@@ -28,7 +28,7 @@ SPARE = 2
 _LINES_PER_SECOND = 1 / 60
 
 
-class Entrance:
+class ConnectionLimits:
     """Counts the connections of a server, and cuts those that are too many."""
 
     def __init__(self, config: GatewayConfig, server: web.Server) -> None:

@@ -1,7 +1,7 @@
-"""The door: address, page and token are judged before a request is answered or upgraded.
+"""Access control: address, origin and token are checked before a request is answered or upgraded.
 
 Refusals are aiohttp's HTTP errors, which :func:`zlotick.gateway.api.health.errors_as_json` writes as the protocol does:
-401 token, 403 address or page, 429 too often, 503 nobody can tell whether the token is good.
+401 token, 403 address or origin, 429 too many requests, 503 the token cannot be checked now.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from multidict import CIMultiDict
 
 from zlotick.config import GatewayConfig
 from zlotick.errors import Transient
-from zlotick.gateway.access.auth import EVERYBODY, End, Guard, Identity, Unauthorized
+from zlotick.gateway.access.auth import ANYONE, End, Guard, Identity, Unauthorized
 from zlotick.gateway.access.cors import PAGE, is_preflight, permission
-from zlotick.gateway.access.origins import Pages
+from zlotick.gateway.access.origins import OriginPolicy
 from zlotick.gateway.access.rate_limits import Address, Addresses, TokenBucket
 from zlotick.gateway.http.routes import ASSETS
 from zlotick.telemetry.metrics import Sample, Samples
@@ -30,14 +30,14 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN_PATHS = frozenset({"/", ASSETS, "/ws", "/health/live", "/api/v1/openapi.json", "/api/v1/asyncapi.json"})
-"""Answered without a token: sessions say who they are themselves, and the rest tells nothing of the quotes."""
+"""Answered without a token: WebSocket sessions authenticate themselves, and the others reveal no quotes."""
 
-TOKEN_PROTOCOL = "zlotick.token."  # noqa: S105  no secret: what a token follows in the list of subprotocols
+TOKEN_PROTOCOL = "zlotick.token."  # noqa: S105  not a secret: the prefix of a token in the list of subprotocols
 PROTOCOL_HEADER = "Sec-WebSocket-Protocol"
 
 LOG_LINES_PER_SECOND = 1.0
 LOG_LINES_BURST = 10
-"""Of refusals: who knocks a million times must not fill the disk."""
+"""Refusals that are logged at most, so that a flood of requests cannot fill the disk."""
 
 CANNOT_TELL = "tokens cannot be checked now; come back in a moment"
 TOO_MANY_FAILURES = "too many refused tokens from your address; wait a moment"
@@ -55,61 +55,63 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="zlotick"'}
 
 
 class Admission:
-    """One caller's leave to be here: from where, as whom, and what ends it."""
+    """The access of one caller: its address, its identity, and what to call when its token ends."""
 
-    __slots__ = ("_door", "_end", "_token", "address", "identity")
+    __slots__ = ("_access", "_end", "_token", "address", "identity")
 
-    def __init__(self, door: Door, address: Address, token: str | None, identity: Identity | None) -> None:
+    def __init__(
+        self, access: AccessMiddleware, address: Address, token: str | None, identity: Identity | None
+    ) -> None:
         self.address = address
         self.identity = identity
-        """None: it has still to say who it is."""
-        self._door = door
+        """None until the client has authenticated."""
+        self._access = access
         self._token = token
         self._end: End | None = None
 
     @property
     def required(self) -> bool:
-        """Whether this server asks for tokens."""
-        return self._door.guard is not None
+        """Whether this server requires tokens."""
+        return self._access.guard is not None
 
-    def begin(self, end: End) -> None:
-        """A session or stream begins: ``end`` closes it when its token expires or is revoked."""
+    def attach(self, end: End) -> None:
+        """Attach a session or stream: ``end`` is called when its token expires or is revoked."""
         self._end = end
-        if self._door.guard and self._token and self.identity:
-            self._door.guard.admit(self._token, self.identity, end)
+        if self._access.guard and self._token and self.identity:
+            self._access.guard.admit(self._token, self.identity, end)
 
-    def over(self) -> None:
-        """It is over. Safe to call twice."""
+    def release(self) -> None:
+        """The session or stream has ended. Safe to call twice."""
         end, self._end = self._end, None
-        if self._door.guard and self._token and end:
-            self._door.guard.dismiss(self._token, end)
+        if self._access.guard and self._token and end:
+            self._access.guard.dismiss(self._token, end)
 
-    async def present(self, token: str) -> Identity:
-        """A token said in the conversation: the first one, or the next before the first expires.
+    async def reauthenticate(self, token: str) -> Identity:
+        """Check a token sent in a message: the first one, or a new one before the old one expires.
 
         Raises :class:`Unauthorized`, or Transient when it cannot be checked now.
         """
-        if self._door.guard is None:
-            return EVERYBODY
-        identity = await self._door.check(token, self.address)
+        if self._access.guard is None:
+            return ANYONE
+        identity = await self._access.check(token, self.address)
         end = self._end
-        self.over()
+        self.release()
         self._token, self.identity = token, identity
-        if end:  # it may have ended meanwhile
-            self.begin(end)
+        if end:  # else the session ended while the token was checked
+            self.attach(end)
         return identity
 
 
 ADMISSION = web.RequestKey("admission", Admission)
 
 
-class Door:
-    """Judges every request. ``guard`` is None where no token is asked for."""
+class AccessMiddleware:
+    """Checks each request. ``guard`` is None if no token is required."""
 
     def __init__(self, config: GatewayConfig, guard: Guard | None) -> None:
         self.guard = guard
         self.addresses = Addresses(config.max_sessions_per_address, config.connections_per_second)
-        self._pages = Pages(config)
+        self._origin_policy = OriginPolicy(config)
         self._allow = [ip_network(text, strict=False) for text in config.allow]
         self._deny = [ip_network(text, strict=False) for text in config.deny]
         self._proxies = [ip_network(text, strict=False) for text in config.trusted_proxies]
@@ -117,11 +119,10 @@ class Door:
         self._log_lines = TokenBucket(LOG_LINES_PER_SECOND, LOG_LINES_BURST, time.monotonic())
 
     @web.middleware
-    async def judge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The middleware."""
+    async def check_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             address = self._address(request)
-            self._check_place(request, address)
+            self._check_origin_and_address(request, address)
             if origin := request.headers.get("Origin"):
                 request[PAGE] = origin
             if is_preflight(request):
@@ -134,8 +135,8 @@ class Door:
         return await handler(self._as_asked(request))
 
     @contextmanager
-    def place(self, admission: Admission) -> Iterator[None]:
-        """A place for one session of this address. Raises aiohttp's 429 when there is none."""
+    def session_slot(self, admission: Admission) -> Iterator[None]:
+        """Count one session of this address. Raises aiohttp's 429 above ``gateway.max_sessions_per_address``."""
         reason = self.addresses.enter(admission.address, time.monotonic())
         if reason:
             refusal = web.HTTPTooManyRequests(text=reason)
@@ -147,7 +148,7 @@ class Door:
             self.addresses.leave(admission.address)
 
     async def check(self, token: str, address: Address) -> Identity:
-        """Whose token it is. Raises :class:`Unauthorized`, or Transient when it cannot be checked now."""
+        """Returns the identity of a token. Raises :class:`Unauthorized`, or Transient if it cannot be checked now."""
         assert self.guard is not None
         if not self.addresses.may_try(address, time.monotonic()):
             raise Transient(TOO_MANY_FAILURES)
@@ -158,7 +159,6 @@ class Door:
             raise
 
     def samples(self) -> Samples:
-        """For metrics."""
         text = "Requests refused for their address, page, token or rate"
         return [Sample("zlotick_gateway_refused", text, self._refused, kind="counter")]
 
@@ -175,23 +175,23 @@ class Door:
         while hops and _within(address, self._proxies):
             try:
                 address = _parsed(_without_port(hops.pop().strip()))
-            except ValueError:  # a proxy that hides its clients: it stands for them
+            except ValueError:  # the proxy hides its clients: its own address counts
                 break
         return address
 
     def _as_asked(self, request: web.Request) -> web.Request:
-        """The request as the client sent it: a proxy that ends TLS says so."""
+        """The request with the scheme that the client used: a trusted proxy that terminates TLS says so."""
         through_tls = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
         if through_tls and _within(_parsed(request.remote or ""), self._proxies):
             return request.clone(scheme="https")
         return request
 
-    def _check_place(self, request: web.Request, address: Address) -> None:
+    def _check_origin_and_address(self, request: web.Request, address: Address) -> None:
         if _within(address, self._deny):
             raise web.HTTPForbidden(text="your address is not allowed here (gateway.deny)")
         if self._allow and not _within(address, self._allow):
             raise web.HTTPForbidden(text="your address is not allowed here (gateway.allow)")
-        if problem := self._pages.problem(
+        if problem := self._origin_policy.problem(
             request.headers.getall("Host", ()), request.headers.getall("Origin", ())
         ):
             raise web.HTTPForbidden(text=problem)
@@ -202,7 +202,7 @@ class Door:
 
     async def _admission(self, request: web.Request, address: Address) -> Admission:
         if self.guard is None:
-            return Admission(self, address, None, EVERYBODY)
+            return Admission(self, address, None, ANYONE)
         token = _token(request)
         if token is None:
             resource = request.match_info.route.resource
@@ -220,7 +220,7 @@ class Door:
 
 
 def keep_protocols(headers: CIMultiDict[str], known: Collection[str]) -> None:
-    """Leave only those subprotocols that we know: aiohttp logs the others, and a token is one of them."""
+    """Remove unknown subprotocols: aiohttp would log them, and a token may be among them."""
     protocols = [name for name in _protocols(headers) if name in known]
     headers.popall(PROTOCOL_HEADER, None)
     if protocols:
@@ -228,7 +228,7 @@ def keep_protocols(headers: CIMultiDict[str], known: Collection[str]) -> None:
 
 
 def _token(request: web.Request) -> str | None:
-    """The token that came with the request, if one did."""
+    """The token of the request: from the Authorization header or a subprotocol."""
     found = {
         name.removeprefix(TOKEN_PROTOCOL)
         for name in _protocols(request.headers)
@@ -257,7 +257,7 @@ def _unauthorized(text: str) -> web.HTTPUnauthorized:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a header was UTF-8: aiohttp lets other bytes through, and stumbles over them later."""
+    """Whether headers are UTF-8: aiohttp accepts other bytes and fails on them later."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -266,7 +266,7 @@ def _is_text(value: str) -> bool:
 
 
 def _parsed(text: str) -> Address:
-    """An address; one of IPv4 written as IPv6 is one of IPv4. Raises ValueError."""
+    """Parse an address; IPv4-mapped IPv6 becomes IPv4. Raises ValueError."""
     address = ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 

@@ -22,7 +22,7 @@ _MAX_PORT = 65_535
 _SHOWN = 100
 
 
-class Pages:
+class OriginPolicy:
     """Pages of the host itself, of this machine, and of ``gateway.origins``; and programs, which have no page."""
 
     def __init__(self, config: GatewayConfig) -> None:
@@ -48,10 +48,10 @@ class Pages:
         """Whether nobody on the web can have made this name point here."""
         if self._any_name:
             return True
-        place = _place(host)
-        if place is None:
+        location = _place(host)
+        if location is None:
             return False
-        name = place.name.rstrip(".")
+        name = location.name.rstrip(".")
         return "." not in name or _local(name) or _is_address(name) or name in self._names
 
     def _allows(self, origin: str, host: str) -> bool:

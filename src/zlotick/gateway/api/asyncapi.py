@@ -90,13 +90,13 @@ def _requests(heard: Iterable[str], said: Iterable[str]) -> dict[str, Schema]:
     return {
         tag: {
             **_operation("receive", [f"{tag}_request"]),
-            "reply": {"channel": _STREAM, "messages": _in_channel(_answers(tag, known))},
+            "reply": {"channel": _STREAM, "messages": _in_channel(_reporter(tag, known))},
         }
         for tag in heard
     }
 
 
-def _answers(tag: str, known: set[str]) -> list[str]:
+def _reporter(tag: str, known: set[str]) -> list[str]:
     return [name for name in _ANSWERS[tag] if name in known]
 
 

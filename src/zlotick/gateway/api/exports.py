@@ -114,7 +114,7 @@ class _Mine:
         self.requests = 0
 
 
-class Places:
+class ExportLimiter:
     """How many exports run: none may keep the store from everybody else.
 
     A page opened in three tabs asks for more than its share at once, each time for a few rows: it waits a moment.

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import ETag, web
 
 from zlotick.gateway.access.middleware import ADMISSION
-from zlotick.gateway.api.exports import CsvForm, Form, JsonForm, LinesForm, Places, export
+from zlotick.gateway.api.exports import CsvForm, ExportLimiter, Form, JsonForm, LinesForm, export
 from zlotick.gateway.api.responses import (
     Alerts,
     Candles,
@@ -23,7 +23,7 @@ from zlotick.gateway.api.responses import (
     Symbols,
 )
 from zlotick.gateway.fanout.hub import Hub
-from zlotick.gateway.http.query import AlertRows, CandleRows, HistoryRows, QuoteChoice, read
+from zlotick.gateway.http.query import AlertRows, CandleParameters, HistoryParameters, QuoteChoice, read
 from zlotick.gateway.http.routes import JSON, ROOT, Route, json
 from zlotick.gateway.protocol.alerts import alert_told, may_see
 from zlotick.gateway.protocol.messages import BadMessage, ErrorCode, StatusReport, shown
@@ -53,7 +53,7 @@ class Rest:
         self._reporter = reporter
         self._service = reporter.service
         self._hub = hub
-        self._places = Places()
+        self._places = ExportLimiter()
 
     def routes(self) -> list[Route]:
         """The table of these resources."""
@@ -81,7 +81,7 @@ class Rest:
                 "Stored quotes, oldest first: from `from` on, or without it the newest",
                 StoredQuotes,
                 stored,
-                parameters=HistoryRows,
+                parameters=HistoryParameters,
                 media=exports,
             ),
             Route(
@@ -90,7 +90,7 @@ class Rest:
                 "Candles of the stored quotes, oldest first: from `from` on, or without it the newest",
                 Candles,
                 stored,
-                parameters=CandleRows,
+                parameters=CandleParameters,
             ),
             Route(
                 f"{ROOT}/alerts",
@@ -172,7 +172,7 @@ class Rest:
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         """Stored quotes, page by page."""
-        rows = read(request.query, HistoryRows)
+        rows = read(request.query, HistoryParameters)
         query = self._until_now(rows.query(self._symbol(request)))
         forms: dict[str, Form] = {
             "json": JsonForm(symbol=query.symbol),
@@ -183,7 +183,7 @@ class Rest:
 
     async def candles(self, request: web.Request) -> web.StreamResponse:
         """Candles, page by page."""
-        rows = read(request.query, CandleRows)
+        rows = read(request.query, CandleParameters)
         query = self._until_now(rows.query(self._symbol(request)))
         form = JsonForm(symbol=query.symbol, interval=rows.interval)
         return await self._export(request, self._history().candles(query, rows.interval), form)

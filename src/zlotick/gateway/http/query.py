@@ -63,7 +63,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
-class Rows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExportParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which stored rows of a symbol."""
 
     from_: Begin | None = msgspec.field(default=None, name="from")
@@ -82,7 +82,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
-class HistoryRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HistoryParameters(ExportParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which stored quotes, and how they are written."""
 
     format: Annotated[
@@ -91,7 +91,7 @@ class HistoryRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "json"
 
 
-class CandleRows(Rows, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CandleParameters(ExportParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which candles."""
 
     interval: Annotated[Interval, Meta(description="length of a candle; its buckets are of UTC")] = "1m"
@@ -151,7 +151,7 @@ class QuoteChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return Subscription.of(wanted, is_known, user=None).selection or Selection()
 
 
-class Wishes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StreamParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A subscription as a query: the fields of ``subscribe``."""
 
     channels: Listed | None = None

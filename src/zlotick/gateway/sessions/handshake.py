@@ -1,4 +1,4 @@
-"""aiohttp's half of a session: the handshake and the reading of frames."""
+"""aiohttp's half of a session: the WebSocket handshake and reading frames."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from zlotick.config import GatewayConfig
 
 PACKED = "v1.msgpack"
 PROTOCOLS = (PACKED, "v1.json")
-"""Subprotocols; of those that a client offers, its first."""
+"""Subprotocols; the first one that the client offers is used."""
 
 _EXTENSIONS = "Sec-WebSocket-Extensions"
 _SHARED_DEFLATE = "permessage-deflate; server_no_context_takeover"
 
 
-class Socket(web.WebSocketResponse):
-    """aiohttp's reader of WebSocket frames. What is written, it leaves to the session."""
+class WebSocketReader(web.WebSocketResponse):
+    """Reads WebSocket frames with aiohttp; the session and the hub write to the transport directly."""
 
     def __init__(self, config: GatewayConfig, request: web.BaseRequest) -> None:
         super().__init__(
             protocols=PROTOCOLS,
             compress=_may_share_deflate(request.headers.get(_EXTENSIONS, "")),
             max_msg_size=config.max_message_bytes + 1,  # aiohttp refuses a message of exactly this size
-            autoping=False,  # its answers would know no bound
+            autoping=False,  # autoping would buffer pongs without limit
             autoclose=False,
         )
         self.on_violation: Callable[[int], Coroutine[Any, Any, None]] | None = None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        """The handshake. A client that left meanwhile is no error of ours: 400 instead, which nobody hears."""
+        """Perform the handshake. If the client is gone already, answer 400 instead of raising a server error."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             text = "this address is for WebSockets; send the headers of an upgrade, or ask /api/v1/quotes for JSON"
             raise web.HTTPBadRequest(text=text)
@@ -42,16 +42,16 @@ class Socket(web.WebSocketResponse):
             raise web.HTTPBadRequest(text="the connection is gone") from None
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Called by aiohttp itself when a frame breaks RFC 6455 or is too big: the session answers first."""
+        """Called by aiohttp when a frame violates RFC 6455 or is too big: the session sends its own close frame first."""
         if self.on_violation is not None:
-            # 1000 is what it says of an error of zlib: of a compressed message that is not so.
+            # aiohttp passes 1000 for a zlib error; the right code is 1007.
             await self.on_violation(1007 if code == 1000 else code)
         return await super().close(code=code, message=message, drain=drain)
 
 
 async def share_deflate(_: web.Request, response: web.StreamResponse) -> None:
-    """Aiohttp's signal: tell the client that no frame leans on an earlier one, so the same bytes serve every session."""
-    if isinstance(response, Socket) and _EXTENSIONS in response.headers:
+    """Signal handler: announce `server_no_context_takeover`, so that one deflated frame serves all sessions."""
+    if isinstance(response, WebSocketReader) and _EXTENSIONS in response.headers:
         response.headers[_EXTENSIONS] = _SHARED_DEFLATE
 
 

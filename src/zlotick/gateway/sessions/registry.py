@@ -1,4 +1,4 @@
-"""The sessions of one process: let in, hosted while they last, pinged, sent home."""
+"""The sessions of one process: admitted, pinged, and closed at shutdown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import structlog
 from aiohttp import web
 
 from zlotick.config import GatewayConfig
-from zlotick.gateway.access.middleware import ADMISSION, PROTOCOL_HEADER, Admission, Door, keep_protocols
+from zlotick.gateway.access.middleware import (
+    ADMISSION,
+    PROTOCOL_HEADER,
+    AccessMiddleware,
+    Admission,
+    keep_protocols,
+)
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.http.routes import refused
-from zlotick.gateway.sessions.handshake import PROTOCOLS, Socket
+from zlotick.gateway.sessions.handshake import PROTOCOLS, WebSocketReader
 from zlotick.gateway.sessions.sse import EventStream
 from zlotick.gateway.sessions.websocket import Session, SessionCounts
 from zlotick.gateway.status import StatusReporter
@@ -24,62 +30,67 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 RECONNECT_FIRST_MS = 500
 RECONNECTS_PER_MS = 2
-"""How a shutdown spreads the clients' return: a third of the handshakes a second that one core can do."""
+"""How a shutdown spreads reconnecting clients: a third of the handshakes that one core can do in a second."""
 
 
-class Sessions:
-    """Everybody who is connected: WebSockets and event streams."""
+class SessionRegistry:
+    """All connected clients: WebSockets and event streams."""
 
     def __init__(
-        self, config: GatewayConfig, hub: Hub, reporter: StatusReporter, joining: Joining, door: Door
+        self,
+        config: GatewayConfig,
+        hub: Hub,
+        reporter: StatusReporter,
+        joining: Joining,
+        access: AccessMiddleware,
     ) -> None:
         self.counts = SessionCounts()
         self._config = config
         self._hub = hub
         self._reporter = reporter
         self._joining = joining
-        self._door = door
-        self._everybody: set[Session | EventStream] = set()
+        self._access = access
+        self._sessions: set[Session | EventStream] = set()
         self._draining = False
         self._keepalive: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._everybody)
+        return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session | EventStream]:
-        return iter(self._everybody)
+        return iter(self._sessions)
 
     def open(self) -> None:
-        """Begin to ping who is silent."""
+        """Start pinging silent clients."""
         self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
 
     def drain(self) -> None:
-        """Let nobody in any more."""
+        """Admit no new sessions."""
         self._draining = True
 
     async def say_goodbye(self) -> None:
-        """Tell everybody when to come back, give them ``gateway.shutdown_timeout``, then cut."""
+        """Tell all clients when to reconnect, wait up to ``gateway.shutdown_timeout``, then cut the connections."""
         await self._end_keepalive()
         for number, session in enumerate(list(self)):
             session.shut_down(RECONNECT_FIRST_MS + number // RECONNECTS_PER_MS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
-                while self._everybody:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns
+                while self._sessions:  # noqa: ASYNC110  each session ends in its own task, which aiohttp owns
                     await asyncio.sleep(0.01)
         for session in list(self):
             session.abort()
 
-    # Letting in
+    # Admission
 
-    async def converse(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a WebSocket, for as long as it lasts."""
-        return await self._let_in(request, self._upgrade)
+    async def serve_websocket(self, request: web.Request) -> web.StreamResponse:
+        """Handler of a WebSocket; returns when the session ends."""
+        return await self._admit(request, self._upgrade)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Answer with Server-Sent Events, for as long as they are read."""
-        return await self._let_in(request, self._open_stream)
+        """Handler of Server-Sent Events; returns when the stream ends."""
+        return await self._admit(request, self._open_stream)
 
-    async def _let_in(
+    async def _admit(
         self, request: web.Request, serve: Callable[[web.Request, Admission], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         if self._draining:
@@ -87,7 +98,7 @@ class Sessions:
         if len(self) + self._reporter.service.status().other_sessions >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
         admission = request[ADMISSION]
-        with self._door.place(admission):
+        with self._access.session_slot(admission):
             return await serve(request, admission)
 
     async def _upgrade(self, request: web.Request, admission: Admission) -> web.StreamResponse:
@@ -95,9 +106,9 @@ class Sessions:
             headers = request.headers.copy()
             keep_protocols(headers, PROTOCOLS)
             request = request.clone(headers=headers)
-        socket = Socket(self._config, request)
+        socket = WebSocketReader(self._config, request)
         writer = await socket.prepare(request)
-        if request.transport is None:  # gone during the handshake
+        if request.transport is None:  # the client left during the handshake
             return socket
         session = Session(
             socket,
@@ -129,21 +140,21 @@ class Sessions:
 
     async def _host(self, session: Session | EventStream, remote: str) -> None:
         what = "WebSocket client" if isinstance(session, Session) else "Event stream"
-        self._everybody.add(session)
+        self._sessions.add(session)
         self._reporter.sessions = len(self)
         self.counts.opened += 1
         log.info(f"{what} connected", mark="🔌", session=session.id, remote=remote)
         try:
             await session.run()
         finally:
-            self._everybody.discard(session)
+            self._sessions.discard(session)
             self._reporter.sessions = len(self)
             log.info(f"{what} disconnected", mark="🔌", session=session.id)
 
     # Keeping alive
 
     async def _keep_alive(self) -> None:
-        """One clock for all sessions: ten thousand timers would be a burden, one is none."""
+        """One timer for all sessions instead of ten thousand timers."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._config.ping_interval / 4)
@@ -158,7 +169,6 @@ class Sessions:
             self._keepalive = None
 
     def samples(self) -> Samples:
-        """For metrics."""
         traffic, counts = self._hub.traffic, self.counts
         gauges = {
             "sessions": ("Connected clients: WebSockets and event streams", len(self)),

@@ -1,7 +1,7 @@
-"""The subscription as Server-Sent Events: for browsers' ``EventSource``, ``curl -N`` and everything else that reads HTTP.
+"""A subscription as Server-Sent Events, for browsers' ``EventSource``, ``curl -N`` and other HTTP clients.
 
-The hub does not know the difference: an event is one more encoding of a shared message. Its ``id`` is the message's
-position, so a client that returns with ``Last-Event-ID`` misses nothing.
+For the hub an event is one more encoding of a shared message. Its ``id`` is the position of the message, so a client
+that reconnects with ``Last-Event-ID`` resumes without a gap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.fanout.joining import Joining
-from zlotick.gateway.http.query import Wishes, read
+from zlotick.gateway.http.query import StreamParameters, read
 from zlotick.gateway.http.routes import ROOT, Handler, Route
 from zlotick.gateway.protocol.messages import BadMessage, CloseCode, ErrorCode, Shutdown, error_message
 from zlotick.gateway.protocol.subscription import Subscription
@@ -34,10 +34,10 @@ KEEPALIVE = 15.0
 """Seconds between two comments, which keep proxies from closing a silent stream."""
 
 CLOSE_GRACE = 2.0
-"""Seconds that a client has to read the end."""
+"""Seconds that a client has to read the last bytes."""
 
 RECONNECT_MS = 3000
-"""After which a browser comes back from a connection that was lost."""
+"""After this time a browser reconnects when the connection was lost."""
 
 _HEADERS = {
     "Content-Type": CONTENT_TYPE,
@@ -48,7 +48,7 @@ _COMMENT = b":\n\n"
 
 
 def whole(message: SharedMessage) -> bytes:
-    """An event. JSON as we write it has no line feed, so it is one line of data."""
+    """A message as an event. Our JSON has no line feeds, so it is one ``data`` line."""
     place = message.position
     name = b"" if place is None else b"id: %b:%d\n" % (place.epoch.encode(), place.offset)
     return b"%bdata: %b\n\n" % (name, message.payload)
@@ -72,7 +72,7 @@ def stream_route(handler: Handler) -> Route:
         handler,
         summary,
         refusals=(404, 422, 429, 503),
-        parameters=Wishes,
+        parameters=StreamParameters,
         media=(CONTENT_TYPE,),
         headers={"Last-Event-ID": "Resume after this event"},
     )
@@ -100,10 +100,12 @@ class EventStream:
         self._hub = hub
         self._joining = joining
         self._admission = admission
-        self._wishes = read(request.query, Wishes).subscribe(request.headers.get("Last-Event-ID"))
+        self._parameters = read(request.query, StreamParameters).subscribe(
+            request.headers.get("Last-Event-ID")
+        )
         assert admission.identity is not None  # the door asks for a token before it opens a stream
         self._subscription = Subscription.of(
-            self._wishes, reporter.knows_symbol, user=admission.identity.user
+            self._parameters, reporter.knows_symbol, user=admission.identity.user
         )
         self._in_chunks = request.version >= HttpVersion11
         self._ended = asyncio.Event()
@@ -120,8 +122,8 @@ class EventStream:
             return False
         transport.set_write_buffer_limits(high=self._config.session_buffer_bytes)
         subscriber = Subscriber(transport, encoding=chunked if self._in_chunks else whole, evict=self._evict)
-        subscriber.disconnect_when_slow = self._wishes.on_slow == "disconnect"
-        subscriber.heartbeat = self._wishes.heartbeat
+        subscriber.disconnect_when_slow = self._parameters.on_slow == "disconnect"
+        subscriber.heartbeat = self._parameters.heartbeat
         self._subscriber = subscriber
         return True
 
@@ -129,17 +131,17 @@ class EventStream:
         """What is known, then what comes, until the connection or the service ends."""
         subscriber = self._open_subscriber
         try:
-            self._admission.begin(self._end)
+            self._admission.attach(self._end)
             self._say(b"retry: %d\n\n" % RECONNECT_MS)
-            await self._joining.join(subscriber, self._subscription, self._wishes.since, self._drain)
+            await self._joining.join(subscriber, self._subscription, self._parameters.since, self._drain)
             await self._ended.wait()
         except BadMessage as bad:
             self._hub.send(subscriber, error_message(bad.code, bad.message))
         finally:
             self._hub.dismiss(subscriber)
-            self._admission.over()
+            self._admission.release()
             if subscriber.transport.get_write_buffer_size():
-                # What a silent client has not read by now it will not read: do not keep it.
+                # A client that has stopped reading would keep the buffer for ever: cut it after a moment.
                 asyncio.get_running_loop().call_later(CLOSE_GRACE, subscriber.transport.abort)
 
     @property
@@ -148,7 +150,7 @@ class EventStream:
         return self._subscriber
 
     def keep_alive(self, now: float) -> None:
-        """Say something to whoever is silent; let go of whoever is gone."""
+        """Write a comment after ``KEEPALIVE`` seconds; end the stream if the client is gone."""
         subscriber = self._open_subscriber
         if subscriber.transport.is_closing():
             self._ended.set()
@@ -157,7 +159,7 @@ class EventStream:
             self._say(_COMMENT)
 
     def shut_down(self, reconnect_after_ms: int) -> None:
-        """The server stops: say when to come back."""
+        """The server stops: tell the client when to reconnect, then end."""
         if not self._ended.is_set():
             self._say(b"retry: %d\n\n" % reconnect_after_ms)
             farewell = Shutdown(timestamp=now_text(), reconnect_after_ms=reconnect_after_ms)
@@ -174,13 +176,13 @@ class EventStream:
         self._hub.write(self._open_subscriber, chunk(data) if self._in_chunks else data)
 
     def _end(self, code: CloseCode, reason: str) -> None:
-        """The token ended. Who returns with it is refused, and then a browser gives up."""
+        """The token expired or was revoked. A reconnect with it is refused, at which a browser gives up."""
         log.info("Event stream closed", mark="🔌", session=self.id, code=int(code), reason=reason)
         self._hub.send(self._open_subscriber, error_message(ErrorCode.UNAUTHORIZED, reason))
         self._leave()
 
     def _evict(self) -> None:
-        """It did not keep up. What waits for it, it will not read; its browser returns and resumes."""
+        """Cut a slow consumer: it will not read what waits. A browser reconnects and resumes."""
         log.info("Event stream closed", mark="🔌", session=self.id, reason="slow consumer")
         self.abort()
 
@@ -189,7 +191,7 @@ class EventStream:
         self._ended.set()
 
     async def _drain(self) -> None:
-        """Let others run; if too much waits for this client's socket, wait until it has read."""
+        """Yield to other tasks; wait while the send buffer of this client is above its limit (backpressure)."""
         await asyncio.sleep(0)
         if self._open_subscriber.transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
             return

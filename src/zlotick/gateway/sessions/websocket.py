@@ -1,8 +1,7 @@
-"""One connected client: its requests are read one by one and answered; quotes reach it through the hub.
+"""One WebSocket client: requests are read one at a time and answered; quotes are written by the hub.
 
-Every byte to the client is a whole frame written to the transport, by the session or the hub, so frames of
-the two never mix. The client's appetite bounds what the session does: while more than the session's bound
-waits for its socket, no further request is read.
+Session and hub both write whole frames to the transport, so their frames never mix. Backpressure: while more than
+``gateway.session_buffer_bytes`` waits in the client's send buffer, no further request is read.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ from zlotick.gateway.protocol.messages import (
     parse_packed,
 )
 from zlotick.gateway.protocol.subscription import NOTHING, Subscription
-from zlotick.gateway.sessions.handshake import PACKED, Socket
+from zlotick.gateway.sessions.handshake import PACKED, WebSocketReader
 from zlotick.gateway.status import StatusReporter
 from zlotick.model import now_text, utc_text
 
@@ -67,7 +66,7 @@ _BINARY = f"binary message; this protocol is JSON in text frames, unless {PACKED
 
 @dataclass
 class SessionCounts:
-    """Of all sessions, in plain integers."""
+    """Counters of all sessions of a process."""
 
     opened: int = 0
     requests: int = 0
@@ -76,7 +75,7 @@ class SessionCounts:
 
 
 def _encoding(*, packed: bool, deflate: bool) -> Encoding:
-    """What is agreed on in the handshake. MessagePack is compact: it is sent as it is."""
+    """The encoding that the handshake agreed on. MessagePack is not deflated: it is compact already."""
     if packed:
         return frames.packed
     return frames.deflate if deflate else frames.plain
@@ -90,11 +89,11 @@ def _authenticated(identity: Identity, request_id: str | int | UnsetType = UNSET
 
 
 class Session:
-    """The conversation with one client."""
+    """Reads and answers the requests of one client."""
 
     def __init__(
         self,
-        socket: Socket,
+        socket: WebSocketReader,
         transport: asyncio.Transport,
         writer: AbstractStreamWriter,
         *,
@@ -120,7 +119,7 @@ class Session:
         self._bucket = TokenBucket(config.requests_per_second, config.requests_burst, self.heard)
         self._rate_refusals = 0
         self._joining = joining
-        self._alone = _NOTHING_ASKED  # the last `subscribe`: what of it concerns this session alone
+        self._options = _NOTHING_ASKED  # the last `subscribe`: `on_slow` and `heartbeat` belong to the session, not its group
         self._packed = socket.ws_protocol == PACKED
         self.subscriber = Subscriber(
             transport, encoding=_encoding(packed=self._packed, deflate=deflate), evict=self._evict
@@ -133,7 +132,7 @@ class Session:
         transport.set_write_buffer_limits(high=config.session_buffer_bytes)
 
     async def run(self) -> None:
-        """Greet, then answer until the connection ends."""
+        """Send the greeting, then answer requests until the connection ends."""
         loop = asyncio.get_running_loop()
         try:
             self._greet()
@@ -141,31 +140,31 @@ class Session:
                 self.heard = loop.time()
         finally:
             self._hub.dismiss(self.subscriber)
-            self._admission.over()
+            self._admission.release()
             if self._unauthenticated is not None:
                 self._unauthenticated.cancel()
             if self._cut is not None:
                 self._cut.cancel()
             self._transport.close()
             if self._transport.get_write_buffer_size():
-                # What a silent client has not read by now it will not read: do not keep it.
+                # A client that has stopped reading would keep the buffer for ever: cut it after a moment.
                 self._cut = loop.call_later(CLOSE_GRACE, self._transport.abort)
 
     def _greet(self) -> None:
-        """Say hello, and who we think it is; one that has not said it yet has a moment to do so."""
+        """Send the greeting; a client without a token has ``auth_timeout`` seconds to send one."""
         auth = "required" if self._admission.required else "none"
         self.send(msgspec.structs.replace(self._reporter.connection(self.id), auth=auth))
-        self._admission.begin(self.close)
+        self._admission.attach(self.close)
         if self._admission.identity is None:
             loop, wait = asyncio.get_running_loop(), self._config.auth_timeout
             self._unauthenticated = loop.call_later(wait, self._give_up_on_auth)
         elif self._admission.required:
             self.send(_authenticated(self._admission.identity))
 
-    # What the client says
+    # Requests
 
     async def _next(self) -> bool:
-        """Take one message; False when the conversation is over."""
+        """Handle one message; returns False when the connection is closed."""
         message = await self._socket.receive()
         if message.type is WSMsgType.CLOSE:
             self._confirm_close(message)
@@ -174,7 +173,7 @@ class Session:
             return False
         if not self.closing and message.type is not WSMsgType.PONG:
             await self._take(message)
-        await self._drain()  # for pongs, too: somebody may send a million
+        await self._drain()  # also after a pong: a flood of pongs must not starve other tasks
         return True
 
     async def _take(self, message: WSMessage) -> None:
@@ -187,13 +186,15 @@ class Session:
         try:
             await self._answer(self._parsed(message))
         except BadMessage as bad:
-            if bad.code is ErrorCode.UNAVAILABLE:  # no fault of the client's
+            if (
+                bad.code is ErrorCode.UNAVAILABLE
+            ):  # not the client's fault, so it is not counted as a bad message
                 self.send(error_message(bad.code, bad.message, bad.request_id))
             else:
                 self._refuse(bad.code, bad.message, bad.request_id)
 
     def _parsed(self, message: WSMessage) -> AnyRequest:
-        """The request. A text is JSON whatever was agreed on. Raises :class:`BadMessage`."""
+        """Parse a request. Text is JSON in every subprotocol. Raises :class:`BadMessage`."""
         if message.type is WSMsgType.TEXT:
             return parse(message.data)
         if not self._packed:
@@ -201,14 +202,14 @@ class Session:
         return parse_packed(message.data)
 
     def _id_of(self, message: WSMessage) -> str | int | UnsetType:
-        """The id of a request that is not looked at, so that the client knows which one."""
+        """The id of a request that is refused unread, so that the client can match the error."""
         try:
             return self._parsed(message).id
         except BadMessage as bad:
             return bad.request_id
 
     def _within_rate(self, message: WSMessage) -> bool:
-        """Whether the client may ask once more now. Its refusals are forgotten when it has been quiet."""
+        """Whether the rate limit admits this message. The count of refusals restarts once the bucket is full again."""
         now = asyncio.get_running_loop().time()
         if self._bucket.full(now):
             self._rate_refusals = 0
@@ -239,9 +240,9 @@ class Session:
                 await self._authenticate(request)
 
     async def _authenticate(self, request: Auth) -> None:
-        """Take a token: the first one, or the next before the first expires. A bad one ends the session."""
+        """Accept a token: the first one, or a new one before the old one expires. A bad token closes the session."""
         try:
-            identity = await self._admission.present(request.token)
+            identity = await self._admission.reauthenticate(request.token)
         except Unauthorized as error:
             self._refuse(ErrorCode.UNAUTHORIZED, str(error), request.id)
             self.close(CloseCode.UNAUTHORIZED, "unauthorized")
@@ -257,16 +258,16 @@ class Session:
                 self.send(_authenticated(identity, request.id))
 
     def _change_user(self, identity: Identity) -> None:
-        """A token of somebody else: the alerts are somebody else's, too."""
+        """The new token may belong to another user, who sees other alerts."""
         subscription = self.subscriber.subscription
         if subscription is not None and subscription.user != subscription.of_user(identity.user).user:
             self._hub.change(self.subscriber, subscription.of_user(identity.user))
 
     def _give_up_on_auth(self) -> None:
-        self.close(CloseCode.AUTH_TIMEOUT, "no token came")
+        self.close(CloseCode.AUTH_TIMEOUT, "no token was sent in time")
 
     async def _subscribe(self, request: Subscribe) -> None:
-        """Leave the old subscription, confirm the new one, and become live in it."""
+        """Replace the subscription: leave the old one, confirm the new one, send its snapshot, join it."""
         assert self._admission.identity is not None
         user = self._admission.identity.user
         subscription = Subscription.of(request, self._reporter.knows_symbol, user=user)
@@ -275,7 +276,7 @@ class Session:
             if self.closing:
                 return
             self._hub.leave(self.subscriber)
-            self._alone = request
+            self._options = request
             self._confirm(request, subscription.state(request))
             self.subscriber.disconnect_when_slow = request.on_slow == "disconnect"
             self.subscriber.heartbeat = request.heartbeat
@@ -291,7 +292,7 @@ class Session:
             self._confirm(request, SubscriptionState(channels=[]))
         else:
             self._hub.change(self.subscriber, left)
-            self._confirm(request, left.state(self._alone))
+            self._confirm(request, left.state(self._options))
 
     def _confirm(self, request: Subscribe | Unsubscribe, state: SubscriptionState) -> None:
         self.send(SubscriptionConfirmed(timestamp=now_text(), subscription=state, id=request.id))
@@ -303,17 +304,17 @@ class Session:
         if self._bad_messages >= MAX_BAD_MESSAGES:
             self.close(CloseCode.PROTOCOL_ERROR, "too many bad messages")
 
-    # What waits for the client
+    # Writing and backpressure
 
     def send(self, message: Message) -> None:
-        """Write one message to this client alone."""
+        """Write a message to this client only."""
         self._hub.send(self.subscriber, message)
 
     def _write(self, data: bytes) -> None:
         self._hub.write(self.subscriber, data)
 
     async def _drain(self) -> None:
-        """Let others run; if too much waits for this client's socket, wait until it has read."""
+        """Yield to other tasks; wait while the send buffer of this client is above its limit (backpressure)."""
         await asyncio.sleep(0)
         if self._transport.get_write_buffer_size() <= self._config.session_buffer_bytes:
             return
@@ -321,21 +322,21 @@ class Session:
         try:
             async with asyncio.timeout(self._config.slow_timeout):
                 await self._writer.drain()
-            self.heard = asyncio.get_running_loop().time()  # who reads is alive
+            self.heard = asyncio.get_running_loop().time()  # a client that reads is alive
         except TimeoutError:
             self._evict()
         except ConnectionError:
-            return  # it went away instead; the next receive says so
+            return  # the connection is gone; the next receive() reports it
         finally:
             self.throttled = False
 
     def _evict(self) -> None:
         self.close(CloseCode.SLOW_CONSUMER, "slow consumer")
 
-    # Life and death
+    # Keepalive and closing
 
     def keep_alive(self, now: float) -> None:
-        """Ping a client that has been silent, cut one that does not answer. Slow ones have their own deadline."""
+        """Ping a silent client; cut it if it does not answer. Slow consumers have a deadline of their own."""
         silent = now - self.heard
         if self.closing or self.throttled or self.subscriber.backlog is not None:
             return
@@ -346,7 +347,7 @@ class Session:
             self._write(_PING_FRAME)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Say goodbye. The client has a moment to answer, then the connection is cut."""
+        """Send a close frame; cut the connection if the client does not answer within ``CLOSE_GRACE``."""
         if self.closing:
             return
         self.closing = True
@@ -356,7 +357,7 @@ class Session:
         self._cut = asyncio.get_running_loop().call_later(CLOSE_GRACE, self._transport.abort)
 
     def shut_down(self, reconnect_after_ms: int) -> None:
-        """The server stops: say when to come back."""
+        """The server stops: tell the client when to reconnect, then close."""
         if not self.closing:
             self.send(Shutdown(timestamp=now_text(), reconnect_after_ms=reconnect_after_ms))
             self.close(CloseCode.GOING_AWAY, "shutdown")
