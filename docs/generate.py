@@ -23,13 +23,16 @@ from zlotick.cli import app, use_docstrings
 from zlotick.config import Option, Secret, describe, sections
 from zlotick.config.alerts import AlertRuleConfig
 from zlotick.config.options import fields_of
+from zlotick.config.providers import built_in
 from zlotick.gateway.api import asyncapi, responses
 from zlotick.gateway.api.schemas import Schema, components
 from zlotick.gateway.protocol import messages as protocol
 from zlotick.gateway.protocol.messages import RETRYABLE, CloseCode, ErrorCode
 from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow, utc_time
+from zlotick.providers.registry import provider_class
 from zlotick.telemetry.metrics import CycleMetrics, Samples, journal_samples, provider_samples
 
+TRADED = ("open", "high", "low", "previous_close", "change", "volume", "exchange_time")
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `python docs/generate.py` from the code. Do not edit. -->"
 REF = re.compile(r".*/")
@@ -51,6 +54,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "messages.md": messages_page(),
         "metrics.md": metrics_page(),
+        "providers.md": providers_page(),
     }
     return {name: "\n".join([*lines]).rstrip() + "\n" for name, lines in made.items()}
 
@@ -101,6 +105,35 @@ def default_of(value: Any) -> str:
     if isinstance(value, Path):
         value = str(value)
     return f"`{msgspec.json.encode(value, enc_hook=str).decode()}`"
+
+
+# Providers
+
+
+def providers_page() -> Iterator[str]:
+    """The registry, with what each provider declares of itself."""
+    yield from ("# Providers", "", NOTE, "")
+    yield "How they behave together is in [providers.md](../providers.md), how to add one in [provider.md](../provider.md)."
+    yield ""
+    rows = []
+    for name, config in built_in().items():
+        provider = provider_class(config)
+        can, delay = provider.capabilities, provider.delay_seconds
+        rows.append(
+            (
+                f"[`{name}`](config.md#providers{name})",
+                (config.__doc__ or "").partition("\n")[0],
+                provider.kind,
+                f"{delay / 60:g} min" if delay else "",
+                f"{can.floor_seconds:g} s" if can.floor_seconds else "",
+                str(can.batch_size or "all"),
+                str(can.daily_budget or ""),
+                "sessions" if can.session_only else "always",
+                ", ".join(f"`{field}`" for field in TRADED if can.fields and field not in can.fields),
+            )
+        )
+    head = ("provider", "what", "kind", "delay", "asked at most every", "symbols a request")
+    yield from table((*head, "requests a day", "has news", "lacks"), rows)
 
 
 # Commands

@@ -12,15 +12,18 @@ from zlotick.version import __version__
 
 if TYPE_CHECKING:
     from zlotick.config import PocketbaseConfig, QuestDBConfig, Settings
+    from zlotick.errors import Refusal, RefusalReason
     from zlotick.events import EventBus
     from zlotick.model import ConnectionStatus, MarketStatus, StockUpdate
-    from zlotick.providers import StockDataProvider
+    from zlotick.providers import Capabilities, Quotes, StockDataProvider
+    from zlotick.providers.web.provider import WebProvider
     from zlotick.service.manager import RealTimeStreamManager
     from zlotick.stores.pocketbase import PocketbaseConnector
     from zlotick.stores.questdb import QuestDBConnector
 
 
 __all__ = [
+    "Capabilities",
     "ConnectionStatus",
     "EventBus",
     "MarketStatus",
@@ -28,14 +31,19 @@ __all__ = [
     "PocketbaseConnector",
     "QuestDBConfig",
     "QuestDBConnector",
+    "Quotes",
     "RealTimeStreamManager",
+    "Refusal",
+    "RefusalReason",
     "Settings",
     "StockDataProvider",
     "StockUpdate",
+    "WebProvider",
     "__version__",
 ]
 
 _HOMES = {
+    "Capabilities": "providers",
     "ConnectionStatus": "model",
     "EventBus": "events",
     "MarketStatus": "model",
@@ -43,10 +51,14 @@ _HOMES = {
     "PocketbaseConnector": "stores.pocketbase",
     "QuestDBConfig": "config",
     "QuestDBConnector": "stores.questdb",
+    "Quotes": "providers",
     "RealTimeStreamManager": "service.manager",
+    "Refusal": "errors",
+    "RefusalReason": "errors",
     "Settings": "config",
     "StockDataProvider": "providers",
     "StockUpdate": "model",
+    "WebProvider": "providers.web.provider",
 }
 
 

@@ -36,7 +36,7 @@ def test_the_rules_say_what_the_page_shows(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, shown.code), done.stderr
 
 
-@pytest.mark.parametrize("page", ["alerts.md", "proxy.md", "databases.md", "sources.md"])
+@pytest.mark.parametrize("page", ["alerts.md", "proxy.md", "databases.md", "providers.md"])
 def test_the_settings_of_a_page_are_settings(page: str, tmp_path: Path) -> None:
     for block in blocks(DOCS / page, "toml"):
         (tmp_path / "zlotick.toml").write_text(block.code)

@@ -1,5 +1,5 @@
-"""Sources of quotes."""
+"""Providers of quotes."""
 
-from zlotick.providers.base import StockDataProvider
+from zlotick.providers.base import Capabilities, Quotes, StockDataProvider
 
-__all__ = ["StockDataProvider"]
+__all__ = ["Capabilities", "Quotes", "StockDataProvider"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -68,9 +69,12 @@ def provider_class(config: ProviderConfig) -> type[StockDataProvider]:
 
 
 def _from_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path.expanduser().absolute())
+    """The module of a file that the settings name, under a name that no import finds by chance."""
+    name = f"zlotick_custom_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.expanduser().absolute())
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and structs look their module up
     spec.loader.exec_module(module)
     return module

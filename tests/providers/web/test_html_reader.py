@@ -181,11 +181,11 @@ class TestOffTheLoop:
         provider = GpwProvider(GpwConfig(timeout=0.05), UNIVERSE, Sender(b""))
         for _ in range(3):
             with pytest.raises(Refusal, match=r"timeout.*could not be read within 0.05 s"):
-                await provider._off_the_loop(slow)
+                await provider.in_thread(slow)
         assert len(begun) == 1
         gate.set()
         provider = self.patient(provider)
-        assert await provider._off_the_loop(lambda: "the next") == "the next"
+        assert await provider.in_thread(lambda: "the next") == "the next"
 
     def patient(self, provider: WebProvider) -> WebProvider:
         provider._config.timeout = 30
@@ -193,7 +193,7 @@ class TestOffTheLoop:
 
     async def test_a_cancelled_fetch_ends_at_once(self, gate: threading.Event) -> None:
         provider = GpwProvider(GpwConfig(), UNIVERSE, Sender(b""))
-        task = asyncio.create_task(provider._off_the_loop(lambda: gate.wait(30)))
+        task = asyncio.create_task(provider.in_thread(lambda: gate.wait(30)))
         while provider._reading is None:
             await asyncio.sleep(0)
         task.cancel()

@@ -176,7 +176,7 @@ class AlphaVantageProvider(WebProvider):
         self._turns[ticker] = max(self._turns.values(), default=0) + 1
         name, rest = self._names[ticker], self._rest
         params = {"function": "GLOBAL_QUOTE", "symbol": name}
-        answer = await self._web.get(PATH, params, secrets={"apikey": self._key})
+        answer = await self.web.get(PATH, params, secrets={"apikey": self._key})
         try:
             body, observed = require_ok(answer), utc_time(answer.received_at)
             return parse(body, ticker, name, observed, calendar=self._calendar)[0]

@@ -76,10 +76,10 @@ class BankierProvider(WebProvider):
 
     async def fetch_data(self) -> Quotes:
         """The quotes of the universe. Raises Refusal."""
-        answer = await self._web.get(PATH)
-        by_name = tickers(self._universe)
+        answer = await self.web.get(PATH)
+        by_name = tickers(self.universe)
         read = partial(parse, require_ok(answer), charset_of(answer), by_name)
-        return await self._page_quotes(answer, read, set(by_name.values()))
+        return await self.page_quotes(answer, read, set(by_name.values()))
 
 
 def tickers(universe: Universe) -> dict[str, str]:

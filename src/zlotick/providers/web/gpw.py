@@ -90,15 +90,15 @@ class GpwProvider(WebProvider):
 
     async def fetch_data(self) -> Quotes:
         """The quotes of the universe. Raises Refusal."""
-        answer = await self._web.get(PATH, PARAMS)
-        body, symbols = require_ok(answer), self._universe.symbols
+        answer = await self.web.get(PATH, PARAMS)
+        body, symbols = require_ok(answer), self.universe.symbols
         read = partial(parse, body, charset_of(answer), symbols, self._isins)
-        return await self._page_quotes(answer, read, symbols)
+        return await self.page_quotes(answer, read, symbols)
 
     async def listing(self) -> list[ListedInstrument]:
         """Every instrument that the exchange lists now: what a universe is checked against. Raises Refusal."""
-        answer = await self._web.get(PATH, PARAMS)
-        return await self._off_the_loop(partial(listing, require_ok(answer), charset_of(answer)))
+        answer = await self.web.get(PATH, PARAMS)
+        return await self.in_thread(partial(listing, require_ok(answer), charset_of(answer)))
 
 
 def parse(body: bytes, charset: str, symbols: AbstractSet[str], isins: MutableMapping[str, str]) -> PageRows:

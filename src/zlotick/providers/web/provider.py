@@ -49,15 +49,15 @@ class WebProvider(StockDataProvider):
     ) -> None:
         self.interval_seconds = max(config.interval, self.capabilities.floor_seconds)
         self._config = config
-        self._universe = universe
-        self._web = web
+        self.universe = universe
+        self.web = web
         self._clock = clock
         self._calendar = calendar
         self._skipped_log = SkippedLog(self.name)
         self._first_seen = FirstSeen()
         self._reading: asyncio.Future[Any] | None = None
 
-    async def _page_quotes(
+    async def page_quotes(
         self, answer: RawAnswer, parse: Callable[[], PageRows], symbols: Collection[str]
     ) -> Quotes:
         """The quotes of a page whose rows ``parse`` returns; both in a thread. Raises Refusal."""
@@ -69,16 +69,16 @@ class WebProvider(StockDataProvider):
             self.delay_seconds,
             self._first_seen,
         )
-        found = await self._off_the_loop(lambda: quotes_of(parse(), context, symbols=symbols))
+        found = await self.in_thread(lambda: quotes_of(parse(), context, symbols=symbols))
         self._skipped_log.log(found.skipped)
         return found.quotes
 
-    async def _off_the_loop(self, read: Callable[[], T]) -> T:
-        """What ``read`` makes of an answer, in a thread: whatever a source sends, the event loop goes on.
+    async def in_thread(self, read: Callable[[], T]) -> T:
+        """The result of ``read`` in a thread, so that no answer can block the event loop. Raises Refusal.
 
-        A thread cannot be stopped. One that runs over the time of a request is left to itself and its result dropped;
-        the next waits until it has ended, so a provider never has two. It does end: reading costs a time that
-        grows with the length of the answer, and that has a limit. Raises Refusal.
+        A thread cannot be cancelled. One that takes longer than a request may is left alone and its result dropped;
+        the next one waits for its end, so a provider never has two. It does end: the time to read an answer grows
+        with its length, which is limited.
         """
         timeout = self._config.timeout
         try:
@@ -95,7 +95,7 @@ class WebProvider(StockDataProvider):
 
     async def close(self) -> None:
         """Give back the connection."""
-        await self._web.close()
+        await self.web.close()
 
     def market_time(self) -> datetime:
         """Now, or the recorded moment."""
@@ -120,6 +120,6 @@ def user_agent(contact: str) -> str:
 
 
 def _seen(reading: asyncio.Future[T]) -> None:
-    """An error that has nobody left to go to is no bug to be reported."""
+    """Retrieve an error that no caller awaits any more, or asyncio logs it as a bug."""
     if not reading.cancelled():
         reading.exception()

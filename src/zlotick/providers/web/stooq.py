@@ -123,7 +123,7 @@ class StooqProvider(WebProvider):
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The quotes of the universe. Raises Refusal."""
-        return await self.fetch_symbols(self._universe.symbols)
+        return await self.fetch_symbols(self.universe.symbols)
 
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
         """The quotes of some symbols. Raises Refusal.
@@ -131,7 +131,7 @@ class StooqProvider(WebProvider):
         The universe is always parted in the same way and asked by whole batches: the requests stay the same from
         cycle to cycle, so that a recording can answer them.
         """
-        symbols = sorted(self._universe.symbols | wanted)
+        symbols = sorted(self.universe.symbols | wanted)
         batches = [symbols[start : start + _AT_ONCE] for start in range(0, len(symbols), _AT_ONCE)]
         self._skipped, self._absent = [], {}
         quotes = await self._batches.ask(filter(wanted.intersection, batches), self._ask)
@@ -141,8 +141,8 @@ class StooqProvider(WebProvider):
     async def _ask(self, symbols: Sequence[str]) -> list[StockUpdate]:
         # A blank is sent as the + that stands between symbols.
         params = {"s": " ".join(symbols).lower(), "f": _FIELDS, "h": "", "e": "csv"}
-        answer = await self._web.get(PATH, params)
-        found = await self._off_the_loop(
+        answer = await self.web.get(PATH, params)
+        found = await self.in_thread(
             partial(read, _body(answer), evidence(answer), calendar=self._calendar, symbols=symbols)
         )
         self._skipped += found.skipped

@@ -71,7 +71,7 @@ class YahooProvider(WebProvider):
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The next few of the universe. Raises Refusal."""
-        return await self.fetch_symbols(self._universe.symbols)
+        return await self.fetch_symbols(self.universe.symbols)
 
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
         """The next few of the wanted. Raises Refusal."""
@@ -80,7 +80,7 @@ class YahooProvider(WebProvider):
 
     async def _ask(self, ticker: str) -> list[StockUpdate]:
         self._turns[ticker] = max(self._turns.values(), default=0) + 1
-        answer = await self._web.get(f"{PATH}{ticker}.WA", PARAMS)
+        answer = await self.web.get(f"{PATH}{ticker}.WA", PARAMS)
         return parse(_body(answer), ticker, utc_time(answer.received_at), calendar=self._calendar)
 
 
