@@ -145,7 +145,7 @@ class Gateway:
 
 @dataclass(kw_only=True, eq=False)
 class RunningGateway:
-    """A gateway that listens. ``publish`` and the others are synchronous and quick; what is slow happens in the sessions."""
+    """A :class:`zlotick.gateway.service.Listening` in this process. Everything slow happens in the sessions' own tasks."""
 
     config: GatewayConfig
     port: int  # the real one, also when 0 asked for any
@@ -196,31 +196,25 @@ class RunningGateway:
         """Nothing to do: it has no process of its own."""
 
     def reload_tls(self) -> None:
-        """Use what the files of certificate and key hold now, for new connections. The log says how it went."""
         if self.certificate is not None:
             self.reloading = asyncio.create_task(_reload(self.certificate), name="gateway TLS reload")
 
     @property
     def local_token(self) -> str | None:
-        """Lets this machine's user in; None where no token is asked for."""
         return self.access.guard.local_token if self.access.guard else None
 
     @property
     def session_count(self) -> int:
-        """How many clients are connected."""
         return len(self.sessions)
 
     def publish(self, report: CycleReport) -> None:
-        """Send one cycle to every session."""
         self.reporter.note(report)
         self.hub.publish(report)
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """Send an event of the bus to the subscribers of its channel. Raises ValueError for other data."""
         self.hub.publish_event(*event(event_type, data))
 
     def publish_alert(self, alert: Alert) -> None:
-        """Send an alert to the sessions that asked for alerts and may see it."""
         self.hub.publish_alert(alert)
 
 

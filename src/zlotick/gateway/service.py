@@ -61,32 +61,25 @@ class Service(Protocol):
     metrics: Metrics  # the gateway adds its own numbers
 
     def status(self) -> ServiceStatus:
-        """How it is now. Cheap enough for each request, too dear for each session of a cycle."""
-        ...
+        """How it is now. Cheap enough for each request, too costly for each session in each cycle."""
 
     def current_standings(self) -> Mapping[str, Standing]:
         """Of the symbols that are not simply fresh. Not in the status: it costs twice as much as all the rest."""
-        ...
 
     def history(self) -> History | None:
         """The stored quotes; None when there is no such store."""
-        ...
 
     async def metrics_text(self) -> bytes:
         """Prometheus text of the whole service. Raises Transient."""
-        ...
 
     async def journal_stats(self) -> JournalStats:
         """Raises JournalError."""
-        ...
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
         """Entries after an offset, oldest first, at most so many; fewer when they are large. Raises JournalError."""
-        ...
 
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
         """What a user may see (None: everybody's), newest first. Raises Transient, Fatal or JournalError."""
-        ...
 
 
 class Listening(Protocol):
@@ -97,33 +90,25 @@ class Listening(Protocol):
     @property
     def local_token(self) -> str | None:
         """Lets this machine's user in; None where no token is asked for."""
-        ...
 
     @property
     def session_count(self) -> int:
         """How many clients are connected."""
-        ...
 
     def publish(self, report: CycleReport) -> None:
         """Send one cycle to every session. Never waits; neither do the next two."""
-        ...
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         """Send an event of the bus to the subscribers of its channel. Raises ValueError for other data."""
-        ...
 
     def publish_alert(self, alert: Alert) -> None:
         """Send an alert to the sessions that asked for alerts and may see it."""
-        ...
 
     def reload_tls(self) -> None:
-        """Use what the files of certificate and key hold now, for new connections."""
-        ...
+        """Use what the files of certificate and key hold now, for new connections. The log says how it went."""
 
     async def stop(self) -> None:
         """Let nobody in, say goodbye to the sessions, then cut. Safe to call twice."""
-        ...
 
     def kill(self) -> None:
         """End other processes at once."""
-        ...

@@ -116,15 +116,12 @@ class OwnerProxy:
         return self._standings
 
     async def metrics_text(self) -> bytes:
-        """Of the whole service, this worker included. Raises Transient."""
         return await self.ask(ReadMetrics(), bytes)
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
-        """Raises JournalError."""
         return await self._ask_journal(ReadJournal(after, limit), list[Entry])
 
     async def journal_stats(self) -> JournalStats:
-        """Raises JournalError."""
         return await self._ask_journal(ReadJournalStats(), JournalStats)
 
     async def _ask_journal(self, question: Question, kind: type[T]) -> T:
@@ -134,7 +131,6 @@ class OwnerProxy:
             raise JournalError(str(error)) from error
 
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
-        """Raises Transient or Fatal."""
         return await self.ask(RecentAlerts(user, limit), AlertsSeen)
 
     def history(self) -> RemoteHistory | None:

@@ -84,7 +84,7 @@ class Workers:
 
 
 class RunningWorkers:
-    """Worker processes on one port. ``publish`` and the others are synchronous and never wait for a worker."""
+    """A :class:`zlotick.gateway.service.Listening` of several processes. Nothing here waits for a worker that hangs."""
 
     def __init__(
         self,
@@ -167,12 +167,10 @@ class RunningWorkers:
             worker.kill()
 
     def reload_tls(self) -> None:
-        """Let every worker read certificate and key again. The log says how it went."""
         self._send(ReloadTls())
 
     @property
     def local_token(self) -> str | None:
-        """Lets this machine's user in; None where no token is asked for."""
         return self._local_token if self._config.auth != "none" else None
 
     @property
@@ -241,18 +239,15 @@ class RunningWorkers:
     # What goes to all workers
 
     def publish(self, report: CycleReport) -> None:
-        """Send one cycle to every session."""
         self._quotes, self._position, self._last = report.quotes, report.position, report
         self._send(CycleDone(report, self._now(report)))
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """Send an event of the bus to the subscribers of its channel. Raises ValueError for other data."""
         event(event_type, data)
         self._send(StatusNow(self._now()))
         self._send(BusEvent(event_type, dict(data)))
 
     def publish_alert(self, alert: Alert) -> None:
-        """Send an alert to the sessions that asked for alerts and may see it."""
         self._send(AlertRaised(alert))
 
     async def _keep_sending_status(self) -> None:
