@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zlotick.errors import RefusalReason
 from zlotick.market.calendar import WARSAW
-from zlotick.providers.circuit import HEALTHY_AFTER, LONGEST_TOLD, OFF_THE_WEB, WAITS, Circuit
+from zlotick.providers.circuit import HEALTHY_AFTER, MAX_RETRY_AFTER, OFF_THE_WEB, WAITS, Circuit
 
 NOON = datetime(2026, 11, 24, 11, tzinfo=UTC)
 reasons = st.sampled_from([*RefusalReason, None])
@@ -86,7 +86,7 @@ def test_never_earlier_than_the_source_said_and_never_for_ever(
         circuit.refused(reason, now)
     circuit.refused(reason, now, retry_after)
     wait = wait_of(circuit, now)
-    assert wait >= min(retry_after or 0, LONGEST_TOLD) - 0.001
+    assert wait >= min(retry_after or 0, MAX_RETRY_AFTER) - 0.001
     assert wait <= 25 * 3600 + 300  # the longest day, and the jitter
     assert circuit.is_open(now) == (wait > 0)
 

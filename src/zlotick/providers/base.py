@@ -1,4 +1,4 @@
-"""What every source of quotes is."""
+"""What every provider of quotes is."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zlotick.model import Origin, StaleReason, StockUpdate, utc_now
 
 
 class Quotes(list[StockUpdate]):
-    """A provider's answer that also tells why stocks have no quote in it, and what it shows of itself.
+    """A provider's answer with the reasons why stocks have no quote in it, and facts about the answer itself.
 
     ``absent``: why a stock has none. ``newest_trade``: of all instruments it lists, None if they are few.
-    ``clock_skew``: our clock minus the provider's. A plain list is an answer too: it tells none of these.
+    ``clock_skew``: our clock minus the provider's. A plain list is an answer without these.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Quotes(list[StockUpdate]):
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source can do, by its own rules. The chain keeps to them."""
+    """What a provider can do, by its own rules. The chain keeps to them."""
 
     batch_size: int | None = None  # symbols in one request; None: all at once
-    fields: frozenset[str] = frozenset()  # of StockUpdate, that it tells
+    fields: frozenset[str] = frozenset()  # of StockUpdate that it can fill
     daily_budget: int | None = None  # requests a day
-    session_only: bool = False  # has nothing new to say outside a session
-    floor_seconds: float = 0.0  # never ask more often
+    session_only: bool = False  # has nothing new outside a session
+    floor_seconds: float = 0.0  # never ask more often; above 0: a web site, which is spared after a refusal
 
 
 class Web(Protocol):
@@ -65,7 +65,7 @@ class Web(Protocol):
         """
 
     async def close(self) -> None:
-        """Give back the connection. Safe to call twice."""
+        """Close the connection. Safe to call twice."""
 
 
 class RawAnswer(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ class ProviderSetup:
 class StockDataProvider(ABC):
     """Base class for data providers: subclass it, implement :meth:`fetch_data`, append it to ``data_providers``.
 
-    ``fetch_data`` raises :class:`zlotick.errors.Refusal` when the source says no; it never answers with an
+    ``fetch_data`` raises :class:`zlotick.errors.Refusal` when it has no quotes to give; it never returns an
     empty list instead, and never invents a value. It must be safe to cancel at any await.
     """
 
@@ -121,25 +121,25 @@ class StockDataProvider(ABC):
     capabilities: ClassVar[Capabilities] = Capabilities()
 
     interval_seconds: float = 0.0
-    """Not asked again before so many seconds have passed; its last answer stands meanwhile. 0: every cycle."""
+    """Not asked again before so many seconds have passed; until then its last answer stands. 0: every cycle."""
 
     delay_seconds: int | None = None
-    """How far the source runs behind the exchange, by its own word."""
+    """How far it is behind the exchange, as it says itself."""
 
     run: int = 0
-    """Grows by one whenever the source begins its material again from an earlier time (replay, loop).
+    """Grows by one whenever it begins its material again from an earlier time (replay, loop).
 
-    Validation then forgets what it knew of the source: time may go back between runs, never within one.
+    Validation then forgets its quotes: time may go back between runs, never within one.
     """
 
     recorded: Mapping[str, StockUpdate] = MappingProxyType({})
-    """The last recorded quotes by symbol, set before each question: the same trade again is of the same session."""
+    """The last recorded quotes by symbol, set before each request: the same trade again is of the same session."""
 
     finished: bool = False
     """True when the material is at its end and nothing new will ever come (replay without loop)."""
 
     behind: bool = False
-    """True while it has told a part of a step only: it is asked again at once, and tells the rest (replay)."""
+    """True while it has given a part of a step only: it is asked again at once, for the rest (replay)."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -152,7 +152,7 @@ class StockDataProvider(ABC):
         """What its quotes may be called."""
         return Origin(self.kind)
 
-    async def connect(self) -> None:  # noqa: B027  optional: a source may need no set-up
+    async def connect(self) -> None:  # noqa: B027  optional: a provider may need no set-up
         """Initialize the provider. Raises Refusal or ReplayError when it cannot."""
 
     @abstractmethod
@@ -160,11 +160,11 @@ class StockDataProvider(ABC):
         """The newest known quotes, at most one a symbol. Raises Refusal."""
 
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
-        """The same for some symbols only: what the chain asks. A source of one symbol a request overrides this."""
+        """The same for some symbols only: what the chain asks. A provider of few symbols a request overrides this."""
         return await self.fetch_data()
 
-    async def close(self) -> None:  # noqa: B027  optional: a source may hold nothing
-        """Give back what it holds. Safe to call twice."""
+    async def close(self) -> None:  # noqa: B027  optional: a provider may hold nothing
+        """Release what it holds. Safe to call twice."""
 
     @classmethod
     def create(cls, setup: ProviderSetup) -> Sequence[StockDataProvider]:
@@ -172,7 +172,7 @@ class StockDataProvider(ABC):
         return [cls()]
 
     def symbols(self) -> frozenset[str] | None:
-        """The symbols that this source itself defines (replay, simulator), or None when the universe decides."""
+        """The symbols that it defines itself (replay, simulator), or None when the universe decides."""
         return None
 
     def askable(self, symbols: frozenset[str]) -> frozenset[str]:
@@ -183,9 +183,9 @@ class StockDataProvider(ABC):
         """The service now cycles this often. A replay's step follows it."""
 
     def budget_left(self) -> int | None:
-        """How many requests it may still make today, or None when nobody counts."""
+        """How many requests it may still make today, or None when they are not counted."""
         return None
 
     def market_time(self) -> datetime:
-        """The moment that the source's market is at: now, or the replayed moment."""
+        """The moment that its market is at: now, or the replayed moment."""
         return utc_now()

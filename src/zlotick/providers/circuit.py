@@ -1,8 +1,8 @@
-"""When to ask a source again after its "no". Pure: times come in, nothing sleeps and nothing is read here.
+"""When to ask a provider again after a refusal: a circuit breaker. Pure: no sleeping, no clock of its own.
 
-A circuit is *closed* (ask) until a refusal opens it. Until ``next_attempt`` nobody asks; then it is half-open:
-the next question is a probe, whose success closes it, and whose failure opens it for the next, longer wait.
-A wait depends on the reason, and grows with each failure until the source was well for a while.
+A circuit is *closed* until a refusal opens it. Until ``next_attempt`` the provider is not asked; then the circuit is
+half-open: the next request is a probe, whose success closes it and whose failure opens it for a longer wait.
+A wait depends on the reason, and grows with each failure until the provider was healthy for a while.
 """
 
 from __future__ import annotations
@@ -23,62 +23,62 @@ WAITS: dict[RefusalReason, Waits] = {
     RefusalReason.CHALLENGE: (_HOUR, 2 * _HOUR, 4 * _HOUR, 6 * _HOUR),
     RefusalReason.API_KEY: (6 * _HOUR,),  # another key comes with a restart
     RefusalReason.DAILY_LIMIT: (_HOUR,),  # and at least until midnight in Warsaw
-    RefusalReason.RATE_LIMITED: (15 * _MINUTE,),  # unless the source names a time
+    RefusalReason.RATE_LIMITED: (15 * _MINUTE,),  # unless the provider names a time
     RefusalReason.UNREACHABLE: _UNREACHABLE,
     RefusalReason.TIMEOUT: _UNREACHABLE,
     RefusalReason.NOT_FOUND: (_HOUR,),
-    # A broken page is often mended within minutes; a new layout stays.
+    # A broken page is often repaired within minutes; a new layout stays.
     RefusalReason.FORMAT_CHANGED: (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR),
-    RefusalReason.NO_DATA: (0.0,),  # no fault: its next turn will do
+    RefusalReason.NO_DATA: (0.0,),  # no fault: asked again at its interval
     RefusalReason.STALE: (0.0,),
 }
 OFF_THE_WEB: Waits = (1, 2, 4, 8, 16, 32, 64, 128, 300)
-"""In place of 1 to 15 minutes for a source that is nobody's web server: a user's own provider, a replay."""
+"""In place of 1 to 15 minutes for a provider off the web: a user's own one, a replay."""
 
 HEALTHY_AFTER = timedelta(minutes=5)
-"""So long must a source be well before its next failure begins with the first wait again."""
+"""A provider must be healthy for so long before its next failure begins with the first wait again."""
 
-LONGEST_TOLD = 24 * _HOUR
-"""A source's own word on when to come back counts up to here: a slip of its clock must not lose it for ever."""
+MAX_RETRY_AFTER = 24 * _HOUR
+"""A provider's own Retry-After counts up to here: an error of its clock must not lose it for good."""
 
 _JITTER, _LONGEST_JITTER = 0.1, 5 * _MINUTE
 
 
 class Circuit:
-    """One source's. ``web=False``: it is no web server, so that asking again soon harms nobody."""
+    """The circuit breaker of one provider. ``web=False``: it is not a web site, so asking again soon does no harm."""
 
     def __init__(self, *, web: bool, dice: random.Random | None = None) -> None:
         self.next_attempt: datetime | None = None  # None while it is closed
         self._web = web
         self._dice = dice or random.SystemRandom()
         self._opened_at: datetime | None = None
-        self._well_since: datetime | None = None
+        self._healthy_since: datetime | None = None
         self._failures: Counter[Waits] = Counter()  # reasons with the same waits count together
 
     def is_open(self, now: datetime) -> bool:
-        """Whether to leave the source alone. Not after the clock was set back: that wait would never end."""
+        """Whether to leave the provider alone. Not after the clock was set back: that wait would never end."""
         if self.next_attempt is None or self._opened_at is None:
             return False
         return self._opened_at <= now < self.next_attempt
 
     def succeeded(self, now: datetime) -> None:
-        """It answered."""
+        """Note an answer."""
         self.next_attempt = None
-        self._well_since = self._well_since or now
-        if now - self._well_since >= HEALTHY_AFTER:
+        self._healthy_since = self._healthy_since or now
+        if now - self._healthy_since >= HEALTHY_AFTER:
             self._failures.clear()
 
     def refused(self, reason: RefusalReason | None, now: datetime, retry_after: float | None = None) -> None:
-        """It said no, or broke (no reason). ``retry_after``: seconds, by its own word; never earlier than that."""
+        """Note a refusal, or a bug (no reason). ``retry_after``: the provider's own word, in seconds; a lower limit."""
         waits = self._waits(reason)
         step = self._failures[waits]
         self._failures[waits] += 1
         wait = waits[min(step, len(waits) - 1)]
-        told = min(retry_after or 0.0, LONGEST_TOLD)
-        wait = told if reason is RefusalReason.RATE_LIMITED and told > 0 else max(wait, told)
+        asked = min(retry_after or 0.0, MAX_RETRY_AFTER)
+        wait = asked if reason is RefusalReason.RATE_LIMITED and asked > 0 else max(wait, asked)
         if reason is RefusalReason.DAILY_LIMIT:
-            wait = max(told, (_next_midnight(now) - now).total_seconds())
-        self._opened_at, self._well_since = now, None
+            wait = max(asked, (_next_midnight(now) - now).total_seconds())
+        self._opened_at, self._healthy_since = now, None
         self.next_attempt = now + timedelta(seconds=wait + self._jitter(wait))
 
     def _waits(self, reason: RefusalReason | None) -> Waits:
@@ -86,7 +86,7 @@ class Circuit:
         return OFF_THE_WEB if waits is _UNREACHABLE and not self._web else waits
 
     def _jitter(self, wait: float) -> float:
-        """Only ever later, so that many services that lost the same source do not come back in step."""
+        """Only ever later, so that many services that lost the same provider do not return in step (thundering herd)."""
         return self._dice.random() * min(wait * _JITTER, _LONGEST_JITTER)
 
 

@@ -332,7 +332,7 @@ class TestAsking:
         (line,) = logs
         assert (line["symbol"], line["reason"]) == (
             "AAA",
-            "Alpha Vantage knows no 'wrong'; see providers.alpha_vantage.symbols",
+            "Alpha Vantage does not have 'wrong'; see providers.alpha_vantage.symbols",
         )
         await bench.provider.close()
 

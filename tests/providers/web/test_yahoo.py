@@ -227,7 +227,7 @@ class TestAsking:
         )
         provider = self.provider(stub, "A", "B")
         assert [quote.symbol for quote in await provider.fetch_data()] == ["B"]
-        with pytest.raises(Refusal, match=r"no_data: Yahoo does not know A\.WA"):
+        with pytest.raises(Refusal, match=r"no_data: Yahoo does not have A\.WA"):
             await provider.fetch_symbols(frozenset("A"))
         await provider.close()
 

@@ -1,13 +1,13 @@
-"""Alpha Vantage: the second source of the guide, an end-of-day cross-check for a few stocks.
+"""Alpha Vantage: the second provider of the guide, an end-of-day cross-check for a few stocks.
 
-The free plan grants 25 calls a day, one stock each, about one a second, and it tells no more than the day of the
+The free plan grants 25 calls a day, one stock each, about one a second, and it gives no more than the day of the
 last close. It documents no Warsaw exchange: which of its symbols is which of our tickers, you say yourself in
-``providers.alpha_vantage.symbols`` (``TICKER=NAME``; its price must be in PLN, which it does not tell). So it is
+``providers.alpha_vantage.symbols`` (``TICKER=NAME``; its price must be in PLN, which it does not say). So it is
 off until you have a key (``providers.alpha_vantage.api_key``, alphavantage.co/support) and such a list: use it to
-compare closes, or for the close of a stock that no other source has. It can never carry the quotes of a session.
+compare closes, or for the close of a stock that no other provider has. It can never carry the quotes of a session.
 
 **The time of its quotes.** A close has no time of day here. It gets 17:00 in Warsaw of its day: the closing auction,
-which makes the price, begins then. As long as that day is not final (17:25, by then the sources with 15 minutes of
+which makes the price, begins then. As long as that day is not final (17:25, by then the providers with 15 minutes of
 delay have its close) the "close" may still be a price of the session, and is not taken.
 """
 
@@ -50,7 +50,7 @@ _VOLUME = re.compile(r"[0-9]{1,15}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEY = re.compile(r"(?<=api key as )\S+|\b[A-Z0-9]{12,}\b", re.IGNORECASE)  # echoed, or by its looks
 
-# Its words for "no" (public reports), the telling ones first: its sentence on bursts names the day's calls as well.
+# Its refusals (public reports), the specific ones first: its sentence on bursts names the day's calls as well.
 _REFUSALS = {
     "invalid api call": RefusalReason.NOT_FOUND,
     "per second": RefusalReason.RATE_LIMITED,
@@ -68,7 +68,7 @@ _MEANINGS = {
     RefusalReason.RATE_LIMITED: "Alpha Vantage was asked too fast",
     RefusalReason.DAILY_LIMIT: "Alpha Vantage grants this key no more calls today",
     RefusalReason.API_KEY: "Alpha Vantage does not accept the key; correct providers.alpha_vantage.api_key",
-    RefusalReason.NOT_FOUND: "Alpha Vantage does not take the question; "
+    RefusalReason.NOT_FOUND: "Alpha Vantage does not accept the request; "
     "check the names in providers.alpha_vantage.symbols",
 }
 
@@ -77,12 +77,12 @@ class AlphaVantageProvider(WebProvider):
     """One close a fetch, of the listed stock that was asked longest ago; the closes known so far stand.
 
     A stock that was asked rests for so long (an hour at least) that the day's calls last for whole rounds of the
-    list. A spent budget is a refusal until midnight in Warsaw, without asking the source.
+    list. A spent budget is a refusal until midnight in Warsaw, without a request.
     """
 
     name = "alpha_vantage"
     kind = "end_of_day"
-    delay_seconds = None  # a day's close: no delay in seconds tells that
+    delay_seconds = None  # a day's close has no delay in seconds
     capabilities: ClassVar[Capabilities] = Capabilities(
         batch_size=1,
         fields=frozenset({"price", "change", "change_percent", "volume", "high", "low", "open"})
@@ -111,7 +111,7 @@ class AlphaVantageProvider(WebProvider):
         self._budget = budget
         self._pause = pause
         self._known: dict[str, StockUpdate] = {}
-        self._turns: dict[str, int] = {}  # grows with each question: who was asked when
+        self._turns: dict[str, int] = {}  # grows with each request: which stock was asked when
         self._rests_until: dict[str, datetime] = {}
         self._free_at = 0.0  # of the loop's clock: not asked before
 
@@ -142,7 +142,7 @@ class AlphaVantageProvider(WebProvider):
                 "none of the stocks is in providers.alpha_vantage.symbols; add lines such as 'TICKER=NAME'"
             )
             raise Refusal(RefusalReason.NO_DATA, detail)
-        nothing = Refusal(RefusalReason.NO_DATA, "Alpha Vantage has told no close of the listed stocks yet")
+        nothing = Refusal(RefusalReason.NO_DATA, "Alpha Vantage has given no close of the listed stocks yet")
         for ticker in self._due(listed):
             try:
                 self._known[ticker] = await self._ask(ticker)
@@ -162,13 +162,13 @@ class AlphaVantageProvider(WebProvider):
         return self._budget.left
 
     def _due(self, tickers: Iterable[str]) -> list[str]:
-        """Who may be asked, the one that waits longest first."""
+        """The stocks that may be asked for, the one that waits longest first."""
         now = self._clock()
         rested = (ticker for ticker in tickers if now >= self._rests_until.get(ticker, now))
         return sorted(rested, key=lambda ticker: self._turns.get(ticker, 0))
 
     async def _ask(self, ticker: str) -> StockUpdate:
-        """The close of one stock, which then rests. Raises Refusal; it does not rest after one of the source."""
+        """The close of one stock, which then rests. Raises Refusal; it does not rest after one of Alpha Vantage."""
         await self._wait()
         if not await self._budget.take():
             until = self._budget.resets_at.astimezone(WARSAW).isoformat(sep=" ", timespec="minutes")
@@ -229,21 +229,21 @@ class _Reply(msgspec.Struct):
 def parse(
     body: bytes, ticker: str, name: str, observed: datetime, *, calendar: Calendar = GPW
 ) -> list[StockUpdate]:
-    """The close of ``ticker``, which the source calls ``name``. ``observed`` (aware) is when the answer came. Pure.
+    """The close of ``ticker``, which Alpha Vantage calls ``name``. ``observed`` (aware) is when the answer came. Pure.
 
-    Raises Refusal; one of ``no_data`` is of this stock alone: unknown to the source, or its day is not final yet.
+    Raises Refusal; one of ``no_data`` is of this stock alone: unknown there, or its day is not final yet.
     """
     reply = read_json(body, _Reply, "quote of Alpha Vantage's")
     if message := reply.error or reply.information or reply.note:
         raise _refusal(message)
-    told = reply.quote
-    if told is None:
+    given = reply.quote
+    if given is None:
         raise Refusal(RefusalReason.FORMAT_CHANGED, "Alpha Vantage's answer has no 'Global Quote'")
-    if told == _GlobalQuote():
-        raise _NoClose(f"Alpha Vantage knows no {name[:40]!a}; see providers.alpha_vantage.symbols")
-    if told.symbol.casefold() != name.casefold():
-        raise _unreadable("symbol", told.symbol)
-    day = _day(told.day)
+    if given == _GlobalQuote():
+        raise _NoClose(f"Alpha Vantage does not have {name[:40]!a}; see providers.alpha_vantage.symbols")
+    if given.symbol.casefold() != name.casefold():
+        raise _unreadable("symbol", given.symbol)
+    day = _day(given.day)
     if not calendar.is_session(day):
         raise _NoClose(f"the latest trading day of {ticker}, {day}, is not a session day")
     final = datetime.combine(day, FINAL, WARSAW)
@@ -253,12 +253,12 @@ def parse(
     row = StockRow(
         symbol=ticker,
         at=close,
-        price=_price("price", told.price),
-        previous_close=_price("previous close", told.previous_close) if told.previous_close else None,
-        open=_price("open", told.open) if told.open else None,
-        high=_price("high", told.high) if told.high else None,
-        low=_price("low", told.low) if told.low else None,
-        volume=_volume(told.volume) if told.volume else None,
+        price=_price("price", given.price),
+        previous_close=_price("previous close", given.previous_close) if given.previous_close else None,
+        open=_price("open", given.open) if given.open else None,
+        high=_price("high", given.high) if given.high else None,
+        low=_price("low", given.low) if given.low else None,
+        volume=_volume(given.volume) if given.volume else None,
     )
     made = quote(row, close, observed, AlphaVantageProvider.name, 0, calendar)
     return [msgspec.structs.replace(made, delay_seconds=None)]

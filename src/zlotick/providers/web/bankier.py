@@ -1,7 +1,7 @@
 """A portal's listing page of all shares, some 15 minutes behind the exchange: the fallback.
 
 One GET gives a table (``m-quotes-data-table``) of the main market, as several public projects read it in 2026. It
-names a stock by GPW's short name (``PKNORLEN``) in a link, tells no share volume, and its close can differ from the
+names a stock by GPW's short name (``PKNORLEN``) in a link, has no share volume, and its close can differ from the
 official one by 0.1 to 0.4 % (measured by radoslawjjd-design/puls-gpw, 2026-07-27).
 
 ``gpw_short_names.csv``: 398 short names on 2026-04-27. From github.com/radoslawjjd-design/puls-gpw

@@ -1,4 +1,4 @@
-"""Asking a source that does not tell everything in one request: one batch after another, with pauses."""
+"""Asking a provider that does not answer everything in one request: batch after batch, with pauses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Batch = TypeVar("Batch")
 class Batches:
     """Asks for batches, ``pause`` seconds apart.
 
-    A batch without data (``no_data``) is passed over. Any other "no" ends the round: what came before it counts,
-    and the "no" is told at the next round instead of asking a source that just refused.
+    A batch without data (``no_data``) is skipped. Any other refusal ends the round: what came before it counts,
+    and the refusal is raised at the next round, instead of asking a provider that just refused.
     """
 
     def __init__(self, pause: float) -> None:
@@ -31,7 +31,7 @@ class Batches:
             held, self._held = self._held, None
             raise held
         quotes: list[StockUpdate] = []
-        nothing = Refusal(RefusalReason.NO_DATA, "none of the symbols is asked of this source")
+        nothing = Refusal(RefusalReason.NO_DATA, "none of the symbols is asked of this provider")
         for number, batch in enumerate(batches):
             if number:
                 await asyncio.sleep(self._pause)

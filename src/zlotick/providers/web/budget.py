@@ -1,6 +1,6 @@
-"""How many requests a source still grants today: counted in a file, so that a restart does not forget them.
+"""How many requests a provider still grants today: counted in a file, so that a restart does not forget them.
 
-A source counts by its own clock, which it rarely tells; we count Warsaw days.
+A provider counts by its own clock, which it rarely documents; we count Warsaw days.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zlotick.market.calendar import WARSAW
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
-_file_lock = threading.Lock()  # budgets of several sources share the file
+_file_lock = threading.Lock()  # budgets of several providers share the file
 
 
 class _Day(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class _Day(msgspec.Struct, frozen=True):
 
 
 class DailyBudget:
-    """``limit`` calls each Warsaw day, of the source ``name``, kept in the JSON file ``path``.
+    """``limit`` calls each Warsaw day, of the provider ``name``, kept in the JSON file ``path``.
 
     A call is on the disk before it is made: after a crash or a ``kill -9`` it counts. The file is read at every
     ``take``, so a second process with the same file (``zlotick providers try``) counts as well. A damaged file
@@ -55,7 +55,7 @@ class DailyBudget:
         return await asyncio.to_thread(self._take, 1)
 
     async def use_up(self) -> None:
-        """The source says that today's calls are used up, whoever made them. Raises Transient like :meth:`take`."""
+        """The provider says that today's calls are used up, whichever program made them. Raises Transient like :meth:`take`."""
         await asyncio.to_thread(self._take, self._limit)
 
     async def load(self) -> None:

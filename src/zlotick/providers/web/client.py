@@ -1,6 +1,6 @@
-"""Asking a source on the web: politely, one request at a time, and every "no" with its reason.
+"""Asking a web site: politely, one request at a time, and every refusal with its reason.
 
-A provider's file has two halves: what it asks (with a :class:`~zlotick.providers.base.Web`) and a pure ``parse`` of the answer's bytes.
+A provider's file has two halves: what it requests (with a :class:`~zlotick.providers.base.Web`) and a pure ``parse`` of the answer's bytes.
 :class:`HttpWeb` asks the network; a recording or a test can stand in for it.
 """
 
@@ -25,11 +25,11 @@ from zlotick.model import utc_now, utc_text, utc_time
 from zlotick.providers.base import NoAnswer, Observer, RawAnswer
 
 _CUT = "the answer was cut short or is not what it claims"
-_OLDEST_COPY = 31 * 86_400  # seconds; an Age beyond that is no longer told apart
+_OLDEST_COPY = 31 * 86_400  # seconds; longer Ages count as this one
 _LONGEST_RETRY = 86_400.0
-"""A source's word on when to ask again is believed up to a day."""
+"""Retry-After is believed up to a day."""
 
-# Pages that want to see a browser solve something, as public reports of 2026 quote them. In lower case.
+# Pages that want a browser to solve something, as public reports of 2026 quote them. In lower case.
 _CHALLENGES = (
     b"__verify",
     b"requires javascript",
@@ -52,7 +52,7 @@ class HttpWeb:
     By the proxy of the environment, if it names one.
 
     ``user_agent`` says honestly who asks, with the contact of the user if one is configured.
-    Raises ConfigError when the base address is none.
+    Raises ConfigError when the base address is not an address.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class HttpWeb:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """One request is one request: aiohttp would ask again at once when the source hangs up."""
+    """No retries: aiohttp would ask again at once when the server hangs up."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -155,7 +155,7 @@ def _proxy(url: URL) -> URL | None:
 
 
 def _no_connection(error: Exception) -> Refusal:
-    # The exception's text may hold the address with its secret parameters: only the type is told.
+    # The exception's text may hold the address with its secret parameters: only the type is shown.
     return Refusal(RefusalReason.UNREACHABLE, f"no connection ({type(error).__name__})")
 
 
@@ -183,8 +183,9 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
 def evidence(answer: RawAnswer) -> AnswerTiming:
     """When an answer was made and came, by our clock and by its headers (RFC 9110 and 9111)."""
     observed = utc_time(answer.received_at)
-    told = answer.headers.get("age", "").strip()
-    age = timedelta(seconds=min(int(told), _OLDEST_COPY)) if re.fullmatch("[0-9]{1,9}", told) else timedelta()
+    header = answer.headers.get("age", "").strip()
+    seconds = int(header) if re.fullmatch("[0-9]{1,9}", header) else 0
+    age = timedelta(seconds=min(seconds, _OLDEST_COPY))
     date = _http_date(answer, "date")
     if date is not None:
         # A cache passes the first server's Date on, or sets its own: the reading nearer to our clock is meant.
@@ -214,7 +215,7 @@ def text_of(body: bytes, charset: str) -> str:
     """The text of a body. What is no text becomes U+FFFD; a charset that no Polish page uses is read as UTF-8."""
     try:
         codec = codecs.lookup(charset).name
-    except (LookupError, ValueError):  # nobody knows it, or it has a NUL in it
+    except (LookupError, ValueError):  # unknown, or with a NUL in it
         codec = "utf-8"
     return body.decode(codec if codec in _CHARSETS else "utf-8", "replace")
 
@@ -236,7 +237,7 @@ def unexpected(body: bytes, missing: str) -> Refusal:
 
 
 def require_ok(answer: RawAnswer) -> bytes:
-    """The body of a 200. Raises Refusal with the reason that the status tells."""
+    """The body of a 200. Raises Refusal with the reason that the status gives."""
     status = answer.status
     if status == 200:
         if not answer.body.strip():

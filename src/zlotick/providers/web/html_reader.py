@@ -2,7 +2,7 @@
 
 A tree of a hostile page costs the square of its depth, or of the attributes of one tag, in every parser that was
 measured. So none is made: libxml2's events are taken as they come, in portions, and a page that is nested deeper than
-any table of quotes is given up at the portion where it is. In a thread, the event loop goes on meanwhile.
+any table of quotes is given up at the portion where it is. This runs in a thread, so the event loop goes on.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ WIDEST = 200  # columns that anybody would read
 _MOST = 50_000  # cells, a row or table counting as ten; the page of the exchange has 14,000 of them
 _ROW = 10
 _PORTION = 16_384  # bytes
-_LONGEST = (
-    16  # portions of one tag or comment: its attributes are told all at once, which holds the event loop up
-)
+_LONGEST = 16  # portions of one tag or comment: its attributes come as one event, which holds the GIL and so the event loop
 
 _SECTIONS = frozenset({"thead", "tbody", "tfoot"})
 _CELLS = frozenset({"td", "th"})
@@ -92,9 +90,9 @@ class RawTable:
 
 
 def tables_of(text: str) -> list[RawTable]:
-    """The tables in the order they begin. Raises Refusal (format_changed) for a page that no source would send."""
+    """The tables in the order they begin. Raises Refusal (format_changed) for a page that no provider would send."""
     from lxml import (
-        etree,  # 6 ms and 5 MB that only these sources need; imported in the thread that reads the page
+        etree,  # 6 ms and 5 MB that only these providers need; imported in the thread that reads the page
     )
 
     reader = _Reader()
@@ -103,9 +101,9 @@ def tables_of(text: str) -> list[RawTable]:
     silent = 0
     try:
         for begin in range(0, len(page), _PORTION):
-            reader.told = False
+            reader.active = False
             parser.feed(page[begin : begin + _PORTION])
-            silent = 0 if reader.told else silent + 1
+            silent = 0 if reader.active else silent + 1
             if silent == _LONGEST:
                 raise _strange(f"a tag or comment is longer than {_LONGEST * _PORTION} bytes")
         parser.close()
@@ -115,17 +113,17 @@ def tables_of(text: str) -> list[RawTable]:
 
 
 class _Reader:
-    """What libxml2 tells of a page, in order. It mends some of what is not closed; the rest is mended here."""
+    """Takes libxml2's events in order. It closes some of what a page leaves open; the rest is closed here."""
 
     def __init__(self) -> None:
         self.tables: list[RawTable] = []
-        self.told = False  # anything
+        self.active = False  # whether the last portion had an event
         self._open: list[RawTable] = []
         self._pieces: list[str] = []  # of the text of the open cells
         self._depth = self._parts = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self.told = True
+        self.active = True
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _strange(f"its elements are nested deeper than {_DEEPEST}")
@@ -135,7 +133,7 @@ class _Reader:
             self._within(self._open[-1], tag, attributes)
 
     def end(self, tag: str) -> None:
-        self.told = True
+        self.active = True
         self._depth -= 1
         if not self._open:
             return
@@ -153,7 +151,7 @@ class _Reader:
             table.section("")
 
     def data(self, text: str) -> None:
-        self.told = True
+        self.active = True
         if self._open and self._open[-1].begin is not None:
             self._pieces.append(text)
 

@@ -1,4 +1,4 @@
-"""Reading a JSON answer into a typed struct: what is none is a refusal."""
+"""Reading a JSON answer into a typed struct, or a refusal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def read_json(body: bytes, wanted: type[T], what: str) -> T:
-    """The body as ``wanted``. Pure. Raises Refusal (challenge, format_changed) that tells ``what`` it is not."""
+    """The body as ``wanted``. Pure. Raises Refusal (challenge, format_changed) that names ``what`` it is not."""
     try:
         return msgspec.json.decode(body, type=wanted)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -164,7 +164,7 @@ def _trade(row: StockRow) -> Trade:
 
 
 def _newest(quotes: Sequence[StockUpdate], times: Sequence[time], page: PageContext) -> datetime | None:
-    """The newest trade of the page; None where it has too few to tell whether it stands still."""
+    """The newest trade of the page; None where it has too few trades to say whether it stands still."""
     if max(len(quotes), len(times)) < dating.MANY or not quotes:
         return None
     newest = utc_time(max(quote.timestamp for quote in quotes))

@@ -77,7 +77,7 @@ def stock_row(
 ) -> StockRow:
     """A row of a page; ``trades`` and ``percent`` (the page's own change) only check it.
 
-    ``shows_trading``: whether the page has a column that tells a trade of this session from an older one.
+    ``shows_trading``: whether the page has a column that distinguishes a trade of this session from an older one.
 
     Raises Untraded for a stock without an opening price and volume in the session, whatever its other cells still
     show, and Unreadable for a row that contradicts itself.

@@ -1,9 +1,9 @@
-"""Stooq: the first source of the guide, and what it answers today.
+"""Stooq: the first provider of the guide, and what it answers today.
 
-Until mid-2026 Stooq told the quotes of several symbols as CSV, about 15 minutes delayed, to anybody who asked a few
+Until mid-2026 Stooq gave the quotes of several symbols as CSV, about 15 minutes delayed, to everyone who asked a few
 times a day. Since then that address is gone (404), and the site answers programs with a puzzle that only a browser
-solves. So this source is complete, but off: put it into ``providers.order`` when you run or know a mirror of it
-(``providers.stooq.base_url``), or when Stooq lets programs in again. What it refuses is told, never bypassed.
+solves. So this provider is complete, but off: put it into ``providers.order`` when you run or know a mirror of it
+(``providers.stooq.base_url``), or when Stooq lets programs in again. Its refusals are reported, never bypassed.
 
 Both domains give the same: stooq.pl with Polish names of the columns, stooq.com with English ones. Times are
 Warsaw's, prices have a decimal point, and ``B/D`` or ``N/D`` is what it does not know.
@@ -35,7 +35,7 @@ from zlotick.providers.web.rows import Foreign, PageRows, SkippedRow, StockRow, 
 DELAY = 900
 PATH = "/q/l/"
 
-_AT_ONCE = 100  # symbols; the source names no limit, this keeps the address below 1000 characters
+_AT_ONCE = 100  # symbols; Stooq names no limit; this keeps the address below 1000 characters
 _PAUSE = 2.0  # seconds between two requests of a round
 
 _ASKED = ("symbol", "date", "time", "open", "high", "low", "close", "volume", "previous_close")
@@ -71,7 +71,7 @@ _VOLUME = re.compile(r"[0-9]{1,15}")
 
 _PUZZLE = "Stooq answers programs with a puzzle for browsers; zlotick does not solve it"
 _GONE = "Stooq has taken away the address at which programs could ask for quotes"
-# The source's own words for "no" (public reports), up to where Polish letters begin: they come in any charset.
+# Its refusals (public reports), up to where Polish letters begin: they come in any charset.
 _REFUSALS = {
     "przekroczony dzienny limit wywo": RefusalReason.DAILY_LIMIT,
     "exceeded the daily hits limit": RefusalReason.DAILY_LIMIT,
@@ -104,7 +104,7 @@ class StooqProvider(WebProvider):
         fields=frozenset({"price", "change", "change_percent", "volume", "high", "low", "open"})
         | {"previous_close", "exchange_time"},
         session_only=True,
-        floor_seconds=60.0,  # its daily limit is not told: it is asked rarely
+        floor_seconds=60.0,  # its daily limit is not documented: it is asked rarely
     )
 
     def __init__(
@@ -128,7 +128,7 @@ class StooqProvider(WebProvider):
     async def fetch_symbols(self, wanted: frozenset[str]) -> list[StockUpdate]:
         """The quotes of some symbols. Raises Refusal.
 
-        The universe is always parted in the same way and asked by whole batches: the requests stay the same from
+        The universe is always split in the same way and asked in whole batches: the requests stay the same from
         cycle to cycle, so that a recording can answer them.
         """
         symbols = sorted(self.universe.symbols | wanted)
@@ -151,7 +151,7 @@ class StooqProvider(WebProvider):
 
 
 def _body(answer: RawAnswer) -> bytes:
-    """The body of a 200. Raises Refusal, in this source's own terms where it has some."""
+    """The body of a 200. Raises Refusal, in Stooq's own terms where it has some."""
     if answer.status != 200 and (refusal := _refusal(answer.body)):
         raise refusal
     if answer.status in (404, 410):
@@ -200,7 +200,7 @@ def parse(body: bytes, symbols: Collection[str] = ()) -> PageRows:
 
 
 def _refusal(body: bytes) -> Refusal | None:
-    """The "no" that a text is, as far as its words are known."""
+    """The refusal that a text is, if its words are known."""
     text = body[:_WITHIN].decode("ascii", "ignore").lower().strip()
     for words, reason in _REFUSALS.items():
         if text.startswith(words):
@@ -214,16 +214,16 @@ def _refusal(body: bytes) -> Refusal | None:
 
 
 def _columns(header: Sequence[str]) -> list[str]:
-    """Our word for each column, whatever their order. Raises Refusal when a needed one is missing."""
+    """Our name for each column, whatever their order. Raises Refusal when a needed one is missing."""
     columns = [_COLUMNS.get(cell.strip().lower(), f"({cell})") for cell in header]
     if columns[:-1] == list(_ASKED[:-1]) and columns[-1].startswith("("):
         # Its Polish header is not known, but its place: they come as they were asked.
         columns[-1] = _ASKED[-1]
     for word in _NEEDED:
         if columns.count(word) != 1:
-            told = ascii(",".join(header)[:200])
+            found = ascii(",".join(header)[:200])
             raise Refusal(
-                RefusalReason.FORMAT_CHANGED, f"Stooq's table has no single column of the {word}: {told}"
+                RefusalReason.FORMAT_CHANGED, f"Stooq's table has no single column of the {word}: {found}"
             )
     return columns
 

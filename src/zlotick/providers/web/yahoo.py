@@ -5,7 +5,7 @@ not with many calls. About 25 in a row earn a 429 for a quarter of an hour or lo
 pass. So it is off until you put it last into ``providers.order``; then it is asked only for what the others lack, at
 most ``providers.yahoo.max_symbols`` a cycle, those that wait longest first.
 
-It knows Warsaw's shares as ``TICKER.WA``. It tells no opening price here, and its numbers carry the noise of binary
+It names Warsaw's shares ``TICKER.WA``. It gives no opening price here, and its numbers carry the noise of binary
 fractions (``86.90999984741211``), which is rounded away at four decimals.
 """
 
@@ -67,7 +67,7 @@ class YahooProvider(WebProvider):
         super().__init__(config, universe, web, clock=clock, calendar=calendar)
         self._max_symbols = config.max_symbols
         self._batches = Batches(config.pause)
-        self._turns: dict[str, int] = {}  # grows with each question: who was asked when
+        self._turns: dict[str, int] = {}  # grows with each request: which stock was asked when
 
     async def fetch_data(self) -> list[StockUpdate]:
         """The next few of the universe. Raises Refusal."""
@@ -87,7 +87,7 @@ class YahooProvider(WebProvider):
 def _body(answer: RawAnswer) -> bytes:
     """The body to read. Raises Refusal."""
     if answer.status == 404 and answer.body.lstrip().startswith(b'{"chart"'):
-        return answer.body  # one unknown symbol, told in words
+        return answer.body  # one unknown symbol, with the reason as text
     try:
         return require_ok(answer)
     except Refusal as refusal:
@@ -135,8 +135,8 @@ def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = 
         raise Refusal(RefusalReason.NO_DATA, f"Yahoo has nothing of {ticker}.WA")
     meta = chart.result[0].meta
     if meta.symbol.upper() != f"{ticker}.WA" or meta.currency != "PLN":
-        told = ascii(f"{meta.symbol} in {meta.currency}"[:60])
-        raise Refusal(RefusalReason.NO_DATA, f"Yahoo tells another paper than {ticker}.WA in PLN: {told}")
+        other = ascii(f"{meta.symbol} in {meta.currency}"[:60])
+        raise Refusal(RefusalReason.NO_DATA, f"Yahoo gives another security than {ticker}.WA in PLN: {other}")
     if meta.regular_market_price is None or meta.regular_market_time is None:
         raise Refusal(RefusalReason.NO_DATA, f"Yahoo has no price of {ticker}.WA")
     moment = _moment(meta.regular_market_time)
@@ -160,10 +160,10 @@ def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = 
 
 
 def _refusal(error: _Error, ticker: str) -> Refusal:
-    told = ascii(f"{error.code}: {error.description}"[:120])
+    detail = ascii(f"{error.code}: {error.description}"[:120])
     if error.code == "Not Found":
-        return Refusal(RefusalReason.NO_DATA, f"Yahoo does not know {ticker}.WA")
-    return Refusal(RefusalReason.FORMAT_CHANGED, f"Yahoo does not take the question: {told}")
+        return Refusal(RefusalReason.NO_DATA, f"Yahoo does not have {ticker}.WA")
+    return Refusal(RefusalReason.FORMAT_CHANGED, f"Yahoo does not accept the request: {detail}")
 
 
 def _moment(second: int) -> datetime:
