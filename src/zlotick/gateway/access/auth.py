@@ -1,4 +1,4 @@
-"""Who is there: a token becomes an identity, and a session ends when its token does.
+"""Authentication: maps a token to an identity, and ends sessions when their token ends.
 
 Identity        who, what they may, until when
 Unauthorized    the token is no good (401)
@@ -30,18 +30,18 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 MAX_TOKEN_CHARACTERS = 4096
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the tokens in use: a revoked or expired one ends its sessions within that."""
+"""Seconds between two checks of the tokens in use: sessions of a revoked or expired token end within this time."""
 
-_NO_TOKEN = "the token is not known, revoked or expired"  # noqa: S105  one answer for all: who guesses learns nothing
+_NO_TOKEN = "the token is not known, revoked or expired"  # noqa: S105  one text for all cases, so that guessing reveals nothing
 
 
 class Unauthorized(ZlotickError):
-    """The token is no good. The message goes to the client and does not carry it."""
+    """The token is not valid. The message is sent to the client and does not contain the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a token stands for."""
+    """The owner of a token."""
 
     name: str
     scopes: tuple[str, ...]
@@ -52,31 +52,31 @@ class Identity:
 
 
 ANYONE = Identity("everybody", ("read",), None)
-"""Where no token is asked for."""
+"""The identity of all clients if no token is required."""
 
 THIS_MACHINE = Identity("this machine", ("read",), None)
-"""The user whose service this is."""
+"""The operator of this service."""
 
 
 class Verifier(Protocol):
-    """Knows tokens."""
+    """Maps a token to an identity."""
 
     look_every: float
-    """Seconds after which what it said of a token must be asked again."""
+    """Seconds after which a verified token must be verified again."""
 
     async def start(self) -> None:
-        """Raises :class:`GatewayError` when it can never tell."""
+        """Raises :class:`GatewayError` if it can never verify tokens."""
         ...
 
     async def verify(self, token: str) -> Identity:
-        """Whose it is. Raises :class:`Unauthorized`, or :class:`Transient` when that cannot be known now."""
+        """Raises :class:`Unauthorized`, or :class:`Transient` if the token cannot be verified now."""
         ...
 
     async def close(self) -> None: ...
 
 
 class TokenVerifier:
-    """Asks the token file. A new token is known at once, a revoked one forgotten within ``look_every``."""
+    """Verifies with the token file. New tokens work at once, revoked ones stop within ``look_every`` seconds."""
 
     look_every = LOOK_EVERY
 
@@ -114,16 +114,16 @@ class TokenVerifier:
         self._looked = time.monotonic()
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 End = Callable[[CloseCode, str], None]
-"""Closes a session."""
+"""Closes a session with a code and a reason."""
 
 
 @dataclass(slots=True)
 class _Badge:
-    """A token in use, and how to end what uses it."""
+    """A token in use, and the sessions that use it."""
 
     token: Secret
     identity: Identity
@@ -132,12 +132,12 @@ class _Badge:
 
 
 def new_local_token() -> str:
-    """A token that nobody can guess."""
+    """A new random token."""
     return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
 class Guard:
-    """Checks tokens, and looks at those in use again: expired ends with 4003, revoked with 4500.
+    """Checks tokens, and checks those in use again: expired closes with 4003, revoked with 4500.
 
     When nobody can tell (PocketBase is down), new sessions are refused and the old ones stay until they expire.
     """
@@ -151,7 +151,7 @@ class Guard:
         self._blind = False
 
     async def start(self) -> None:
-        """Raises :class:`GatewayError` when no token can ever be checked."""
+        """Raises :class:`GatewayError` if tokens can never be checked."""
         await self._verifier.start()
         self._watch = asyncio.create_task(self._look_around(), name="gateway tokens")
 
@@ -164,7 +164,7 @@ class Guard:
         await self._verifier.close()
 
     async def check(self, token: str) -> Identity:
-        """Whose token it is. Raises :class:`Unauthorized` or :class:`Transient`."""
+        """The identity of a token. Raises :class:`Unauthorized` or :class:`Transient`."""
         if not token or len(token) > MAX_TOKEN_CHARACTERS:
             raise Unauthorized(_NO_TOKEN)
         identity = await self._ask(token)
@@ -179,7 +179,7 @@ class Guard:
         badge.ends.add(end)
 
     def dismiss(self, token: str, end: End) -> None:
-        """The session is over, or has another token now."""
+        """The session has ended, or uses another token now."""
         badge = self._badges.get(fingerprint(token))
         if badge is not None:
             badge.ends.discard(end)
@@ -195,7 +195,7 @@ class Guard:
             await self._look_at_those_due()
 
     async def _look_at_those_due(self) -> None:
-        """One after the other; when nobody can tell, the rest is not asked either: each would wait in vain."""
+        """Verify due tokens in order; stop at the first Transient: the verifier is down for all of them."""
         for badge in [badge for badge in self._badges.values() if badge.look_at <= time.monotonic()]:
             try:
                 badge.identity = await self._ask(badge.token.reveal())
@@ -206,7 +206,7 @@ class Guard:
             badge.look_at = time.monotonic() + self._verifier.look_every
 
     async def _ask(self, token: str) -> Identity:
-        """Ask the verifier; say once in the log that it cannot tell, and once that it can again."""
+        """Ask the verifier; log once that it is unavailable, and once that it is back."""
         if hmac.compare_digest(fingerprint(token), fingerprint(self.local_token)):
             return THIS_MACHINE
         try:

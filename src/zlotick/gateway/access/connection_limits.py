@@ -1,7 +1,7 @@
-"""Connections as they come, before they have asked for anything: how many there are, and from where.
+"""Limits on connections before their first request: how many there are, and from which address.
 
-The door judges requests. Who connects and asks for nothing never comes to it, but holds a descriptor, of which a
-process has a limited number; at the limit the system refuses everybody without a word. aiohttp closes such a
+The access middleware checks requests. A connection without a request never reaches it but uses a file descriptor, of
+which a process has a limited number; at the limit the system refuses all new connections silently. aiohttp closes such a
 connection after ``FIRST_REQUEST_TIMEOUT``; here they are counted.
 """
 
@@ -23,13 +23,13 @@ from zlotick.telemetry.metrics import Sample, Samples
 log = structlog.stdlib.get_logger("zlotick.gateway")
 
 SPARE = 2
-"""So many connections for each session that an address may have: it also asks by plain HTTP."""
+"""Connections allowed per allowed session of an address: clients also use plain HTTP."""
 
 _LINES_PER_SECOND = 1 / 60
 
 
 class ConnectionLimits:
-    """Counts the connections of a server, and cuts those that are too many."""
+    """Counts the connections of a server and cuts those above the limits."""
 
     def __init__(self, config: GatewayConfig, server: web.Server) -> None:
         self.refused = 0
@@ -40,12 +40,11 @@ class ConnectionLimits:
         self._of: Counter[Address] = Counter()
         self._lines = TokenBucket(_LINES_PER_SECOND, 1, time.monotonic())
         self._made, self._lost = server.connection_made, server.connection_lost
-        # The only place where aiohttp tells of a connection before its first request.
+        # The only hook of aiohttp for a connection before its first request.
         server.connection_made = self._enter  # type: ignore[method-assign]
         server.connection_lost = self._leave  # type: ignore[method-assign]
 
     def samples(self) -> Samples:
-        """For metrics."""
         text = "Connections cut at once: too many of their address, or no descriptor left"
         return [Sample("zlotick_gateway_connections_refused", text, self.refused, kind="counter")]
 
@@ -55,7 +54,7 @@ class ConnectionLimits:
             self.refused += 1
             if self._lines.take(time.monotonic()):
                 log.warning("Connections refused", mark="❌", reason=why, refused=self.refused)
-            # Not at once: aiohttp is about to start the task that waits for requests.
+            # Not immediately: aiohttp is about to start the task that waits for requests.
             asyncio.get_running_loop().call_soon(transport.abort)
 
     def _leave(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
@@ -66,9 +65,9 @@ class ConnectionLimits:
                 del self._of[address]
 
     def _why_not(self, handler: object, transport: asyncio.Transport) -> str:
-        """Why it may not stay; empty when it may."""
+        """Why a connection is refused; empty if it is accepted."""
         channel, peer = transport.get_extra_info("socket"), transport.get_extra_info("peername")
-        # The system gives out the lowest free number, so a high one tells how many are taken.
+        # The system assigns the lowest free descriptor, so a high number shows how many are in use.
         if channel is not None and self._limit and channel.fileno() >= self._limit - descriptors.RESERVE:
             return (
                 f"no file descriptors: this process may have {self._limit} open; raise its limit "
@@ -86,7 +85,7 @@ class ConnectionLimits:
 
 
 def _address(peer: object) -> Address | None:
-    """Where it comes from; None where the other side is gone already."""
+    """The address of the peer; None if it has disconnected already."""
     try:
         address = ip_address(peer[0]) if isinstance(peer, tuple) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pages of other origins may read the HTTP resources, if they may open the WebSocket: the door has judged that.
+"""CORS: pages of other origins may read the HTTP resources if the access middleware has admitted their origin.
 
 A browser hides from a page what another origin answered, unless the answer names the page's origin. Before it sends
 a token it asks, without one, whether it may (the Fetch standard's "preflight").
@@ -11,7 +11,7 @@ from aiohttp import web
 from zlotick.gateway.http.routes import ROOT
 
 PAGE = web.RequestKey("page", str)
-"""The origin of the page that asks, when the door lets it."""
+"""The origin of the page, if it was admitted."""
 
 _PERMISSION = {
     "Access-Control-Allow-Methods": "GET, HEAD",
@@ -23,25 +23,25 @@ _SWITCHING = 101
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks for leave to ask."""
+    """Whether this is a CORS preflight."""
     asks = PAGE in request and "Access-Control-Request-Method" in request.headers
     return asks and request.method == "OPTIONS" and _is_shared(request)
 
 
 def permission() -> web.Response:
-    """The answer to that."""
+    """The answer to a CORS preflight."""
     return web.Response(status=204, headers=_PERMISSION)
 
 
 async def keep_apart(_: web.Request, response: web.StreamResponse) -> None:
-    """Aiohttp's signal: no page may use an answer as its script, style or picture, whatever is in it."""
+    """Signal handler: no page may load an answer as script, style or image (Cross-Origin-Resource-Policy)."""
     if response.status != _SWITCHING:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
 
 
 async def share(request: web.Request, response: web.StreamResponse) -> None:
-    """Aiohttp's signal: name the page on every answer, errors too. Without a page the answer may still be cached."""
+    """Signal handler: add the CORS headers to every answer, also to errors. Without an Origin, Vary keeps caches correct."""
     if _is_shared(request):
         response.headers.add("Vary", "Origin")
         if PAGE in request:

@@ -1,4 +1,4 @@
-"""Which web pages may talk to the gateway. Pure.
+"""Which web pages may talk to the gateway: the defence against CSWSH (cross-site WebSocket hijacking) and DNS rebinding. Pure.
 
 A browser lets any page open a WebSocket to localhost, and says only in ``Origin`` whose page it is. And a page can
 point a name of its own to 127.0.0.1 and then read its "own host", which shows in the ``Host`` alone. The origin
@@ -23,15 +23,15 @@ _SHOWN = 100
 
 
 class OriginPolicy:
-    """Pages of the host itself, of this machine, and of ``gateway.origins``; and programs, which have no page."""
+    """Admits pages of the host itself, of this machine and of ``gateway.origins``, and programs, which send no Origin."""
 
     def __init__(self, config: GatewayConfig) -> None:
         self._origins = {origin.lower() for origin in config.origins}
         self._names = {_hostname(origin) for origin in config.origins} | {config.host.lower()}
-        self._any_name = config.auth != "none"  # a foreign page has no token to show
+        self._any_name = config.auth != "none"  # a foreign page has no token
 
     def problem(self, hosts: Sequence[str], origins: Sequence[str]) -> str | None:
-        """Why a request with these headers is refused; None when it is not."""
+        """Why a request with these headers is refused; None if it is allowed."""
         if len(hosts) > 1 or len(origins) > 1:
             return "more than one Host or Origin header"
         host = hosts[0].lower() if hosts else ""
@@ -45,7 +45,7 @@ class OriginPolicy:
         return None
 
     def _knows(self, host: str) -> bool:
-        """Whether nobody on the web can have made this name point here."""
+        """Whether the Host name is ours. Otherwise a foreign domain may point to this address (DNS rebinding)."""
         if self._any_name:
             return True
         location = _place(host)
@@ -70,7 +70,7 @@ class _Place(NamedTuple):
 
 
 def _place(text: str) -> _Place | None:
-    """A host with or without a port, exactly: urlsplit reads ``evil.example@localhost`` and more, as no browser does."""
+    """Parse a host with an optional port strictly: urlsplit accepts ``evil.example@localhost`` and more, unlike browsers."""
     found = _PLACE.fullmatch(text)
     port = int(found[2]) if found and found[2] else None
     if not found or (port is not None and not 0 < port <= _MAX_PORT):
@@ -95,8 +95,8 @@ def _is_address(name: str) -> bool:
 
 
 def _hostname(origin: str) -> str:
-    """Of an origin in the settings, whose form was checked there."""
+    """The host name of an origin of the settings, which have checked its form."""
     try:
         return urlsplit(origin).hostname or ""
-    except ValueError:  # half an IPv6 address
+    except ValueError:  # an incomplete IPv6 address
         return ""

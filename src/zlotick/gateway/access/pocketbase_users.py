@@ -1,4 +1,4 @@
-"""Users of PocketBase by their PocketBase token.
+"""Authentication of PocketBase users by their PocketBase token.
 
 Only PocketBase can tell whether its token is good: the key is made of a secret of the collection and one of the
 user, and neither can be asked for. So its ``auth-refresh`` is asked, and what it said is kept for a while.
@@ -26,7 +26,7 @@ USERS = "_pb_users_auth_"
 
 ASK_TIMEOUT = 2.0
 REMEMBER = 600.0
-"""Seconds for which an answer holds: a changed password or a deleted user is noticed soon after."""
+"""Seconds for which an answer is cached: a changed password or a deleted user is noticed after that."""
 
 LOOK_EVERY = 15.0
 
@@ -38,7 +38,7 @@ _BAD = "the token is not one of a user of PocketBase, or it has expired"
 
 
 class _Claims(msgspec.Struct):
-    """What a token says of itself, unverified."""
+    """The claims of a token, not verified."""
 
     id: str
     type: Literal["auth"]
@@ -51,25 +51,25 @@ class _Record(msgspec.Struct):
 
 
 class _Refreshed(msgspec.Struct):
-    """PocketBase's answer; the new token in it is not wanted."""
+    """PocketBase's answer; the new token in it is not used."""
 
     record: _Record
 
 
 class PocketbaseUsers:
-    """Asks PocketBase, at most eight questions at a time, and remembers its answers."""
+    """Verifies with PocketBase, at most eight requests at a time, and caches the answers."""
 
     look_every = LOOK_EVERY
 
     def __init__(self, url: Callable[[], str | None]) -> None:
-        """``url``: where PocketBase is now; None while there is none."""
+        """``url`` returns the address of PocketBase, or None while it is not running."""
         self._url = url
         self._known: OrderedDict[str, tuple[Identity, float]] = OrderedDict()
         self._questions = asyncio.Semaphore(MAX_QUESTIONS)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """PocketBase may come later."""
+        """Nothing to do: PocketBase may start later."""
 
     async def verify(self, token: str) -> Identity:
         """The user. Raises :class:`Unauthorized` or :class:`Transient`."""
@@ -78,7 +78,9 @@ class PocketbaseUsers:
         if identity := self._remembered(key):
             return identity
         async with self._questions:
-            if identity := self._remembered(key):  # another session of the same token asked meanwhile
+            if identity := self._remembered(
+                key
+            ):  # another session with the same token has asked in the meantime
                 return identity
             identity = await self._ask(token, claims)
         self._known[key] = identity, min(claims.exp, time.time() + REMEMBER)
@@ -135,7 +137,7 @@ class PocketbaseUsers:
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    """What was said, cut where nobody who means well goes on."""
+    """The body, truncated at MAX_ANSWER_BYTES."""
     data = bytearray()
     async for chunk in content.iter_chunked(8192):
         data += chunk
@@ -145,7 +147,7 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
 
 
 def _claims(token: str) -> _Claims:
-    """What the token says of itself: a cheap filter before PocketBase is asked. Raises :class:`Unauthorized`."""
+    """The claims of a token: a cheap filter before PocketBase is asked. Raises :class:`Unauthorized`."""
     _, _, rest = token.partition(".")
     payload, dot, signature = rest.partition(".")
     try:

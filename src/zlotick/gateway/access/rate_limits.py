@@ -1,4 +1,4 @@
-"""How much one client may ask: token buckets, and a bounded memory of addresses. Pure: the caller tells the time."""
+"""Rate limits: token buckets, and a bounded table of addresses. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections import OrderedDict
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 MAX_ADDRESSES = 65_536
-"""Addresses remembered at most. Beyond it those without a session are forgotten, the longest unseen first."""
+"""Addresses in the table at most. Above it, addresses without a session are dropped, the oldest first."""
 
 FAILURES_PER_SECOND = 1.0
 FAILURES_BURST = 20
-"""Refused tokens of one address: guessing is hopeless anyway, this keeps it cheap for us."""
+"""Refused tokens of one address: guessing is hopeless anyway, the limit keeps it cheap for the server."""
 
 Address = IPv4Address | IPv6Address
 
 
 class TokenBucket:
-    """Grants ``rate`` requests a second, and ``burst`` at once to one who has been quiet."""
+    """Admits ``rate`` requests a second, and ``burst`` at once after a pause."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -25,19 +25,19 @@ class TokenBucket:
         self._tokens, self._at = burst, now
 
     def take(self, now: float) -> bool:
-        """Whether one more is granted at this moment (seconds of any clock that does not go back)."""
+        """Take one token if there is one. ``now``: seconds of a monotonic clock."""
         if not self.holds(now):
             return False
         self._tokens -= 1
         return True
 
     def holds(self, now: float) -> bool:
-        """Whether one more would be granted."""
+        """Whether a token is available."""
         self._fill(now)
         return self._tokens >= 1
 
     def full(self, now: float) -> bool:
-        """Whether it has been quiet for so long that a new bucket would be the same."""
+        """Whether the bucket is full, that is, equal to a new one."""
         self._fill(now)
         return self._tokens >= self._burst
 
@@ -47,7 +47,7 @@ class TokenBucket:
 
 
 class _Seen:
-    """What is remembered of one address."""
+    """The state of one address."""
 
     __slots__ = ("connections", "failures", "sessions")
 
@@ -78,7 +78,7 @@ class Addresses:
         return len(self._seen)
 
     def enter(self, address: Address, now: float) -> str | None:
-        """Let one session in, or say why not. Each one let in must ``leave``."""
+        """Admit a session (None) or return why not. An admitted session must :meth:`leave`."""
         if address.is_loopback:
             return None
         seen = self._of(address, now)
@@ -106,7 +106,7 @@ class Addresses:
             self._of(address, now).failures.take(now)
 
     def may_try(self, address: Address, now: float) -> bool:
-        """Whether a token of this address is looked at: not after too many refused ones."""
+        """Whether tokens of this address are checked: not after too many refused ones."""
         seen = self._seen.get(owner(address))
         return seen is None or seen.failures.holds(now)
 
@@ -120,7 +120,7 @@ class Addresses:
         return seen
 
     def _forget(self, now: float) -> None:
-        """Make room for one more: look at the two longest unseen, so the work for each newcomer is bounded."""
+        """Make room for one more. Only the two oldest are checked, so the work per new address is bounded."""
         for _ in range(min(2, len(self._seen))):
             key, oldest = next(iter(self._seen.items()))
             if oldest.idle(now) or (not oldest.sessions and len(self._seen) >= MAX_ADDRESSES):

@@ -1,4 +1,4 @@
-"""TLS of the gateway's port: a certificate and a key from files, which a SIGHUP reads again."""
+"""TLS of the gateway's port: certificate and key are files that a SIGHUP reloads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from zlotick.errors import GatewayError
 
 
 class Certificate:
-    """The files, and the context that new connections are encrypted with. Reads files: call it in a thread."""
+    """The files, and the TLS context of new connections. Reads files: call it in a thread."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Raises :class:`GatewayError` that names the setting and the remedy."""
         self._certificate, self._key = certificate, key
         self._current = self._fresh()
         self.context = self._fresh()
-        # Called in each handshake, also of clients that send no name.
+        # Called in each handshake, also without SNI.
         self.context.sni_callback = self._use_current
 
     def reload(self) -> None:
-        """Use what the files hold now for new connections; those that are open keep what they have.
+        """Use the current content of the files for new connections; open connections are not affected.
 
         Raises :class:`GatewayError` when the files are bad; the old certificate stays in use then.
         """
@@ -62,7 +62,7 @@ class Certificate:
 
 
 class _Encrypted(Exception):
-    """The key asks for a passphrase."""
+    """The key has a passphrase."""
 
 
 def _refuse_passphrase() -> str:

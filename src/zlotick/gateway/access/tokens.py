@@ -1,4 +1,4 @@
-"""Tokens of our own: a file of their hashes, written by ``zlotick token``, read by the running service.
+"""zlotick's own tokens: a file of hashes, written by ``zlotick token``, read by the running service.
 
 The token itself is shown once, when it is made, and kept nowhere. It is 32 random bytes, so a plain SHA-256
 protects it: there is nothing to guess as there is with a password.
@@ -39,7 +39,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file says of one token. Times are ISO 8601, UTC."""
+    """One token of the file. Times are ISO 8601, UTC."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -48,7 +48,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires: Moment | None = None
 
     def expired(self, now: datetime) -> bool:
-        """Whether it is over at this moment."""
+        """Whether it has expired at ``now``."""
         return self.expires is not None and self.expires <= now
 
 
@@ -64,7 +64,7 @@ class TokenFile:
         self.path = home / FILE
 
     def read(self) -> list[Token]:
-        """Every token, oldest first; none when there is no file.
+        """All tokens, oldest first; none if there is no file.
 
         Raises :class:`GatewayError` when the file cannot be read or is damaged.
         """
@@ -81,7 +81,7 @@ class TokenFile:
             ) from error
 
     def stamp(self) -> tuple[int, ...] | None:
-        """Changes whenever the file does; None when there is none."""
+        """A value that changes with the file; None if there is no file."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -91,12 +91,12 @@ class TokenFile:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def create(self, name: str, scopes: tuple[Scope, ...], expires: datetime | None) -> str:
-        """Make a token and return it: the one moment at which it exists in plain."""
+        """Create a token and return it in plain text, for the only time."""
         plain = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
         now = datetime.now(UTC).replace(microsecond=0)
         made = Token(name=name, sha256=fingerprint(plain), scopes=scopes, created=now, expires=expires)
         try:
-            msgspec.convert(msgspec.to_builtins(made), Token)  # a constructor checks nothing
+            msgspec.convert(msgspec.to_builtins(made), Token)  # the constructor does not validate
         except msgspec.ValidationError:
             raise GatewayError(
                 f"name {name!r}: must be 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit"
@@ -111,7 +111,7 @@ class TokenFile:
         return plain
 
     def revoke(self, name: str) -> None:
-        """Forget a token; its sessions end within seconds."""
+        """Remove a token; its sessions end within seconds."""
         with self._locked():
             known = self.read()
             left = [token for token in known if token.name != name]
@@ -122,7 +122,7 @@ class TokenFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two commands at once must not lose one's token. The kernel frees the lock however its holder ends."""
+        """Two commands at once must not overwrite each other. The kernel releases the lock when its holder ends."""
         try:
             make_folder(self.path.parent)
             handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -137,7 +137,9 @@ class TokenFile:
     def _write(self, tokens: list[Token]) -> None:
         data = msgspec.json.format(msgspec.json.encode(_Content(tokens=tokens)), indent=2)
         try:
-            descriptor, fresh = tempfile.mkstemp(prefix=f".{FILE}-", dir=self.path.parent)  # it makes it 0600
+            descriptor, fresh = tempfile.mkstemp(
+                prefix=f".{FILE}-", dir=self.path.parent
+            )  # created with mode 0600
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data + b"\n")
@@ -154,12 +156,12 @@ class TokenFile:
 
 
 def fingerprint(plain: str) -> str:
-    """What is kept of a token."""
+    """The hash of a token that the file keeps."""
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find(tokens: list[Token], plain: str) -> Token | None:
-    """The token, in the same time whether and wherever it is in the list."""
+    """The matching token, found in constant time (no timing attack)."""
     wanted, found = fingerprint(plain), None
     for token in tokens:
         if hmac.compare_digest(token.sha256, wanted):
@@ -168,7 +170,7 @@ def find(tokens: list[Token], plain: str) -> Token | None:
 
 
 def expiry(text: str, now: datetime) -> datetime:
-    """The end of a span such as ``90d`` (s, m, h, d, w) from now. Raises :class:`GatewayError`."""
+    """The time after a span such as ``90d`` (s, m, h, d, w). Raises :class:`GatewayError`."""
     span = _SPAN.fullmatch(text)
     if not span:
         raise GatewayError(f"--expires {text!r}: must be a span such as 12h, 90d or 52w")

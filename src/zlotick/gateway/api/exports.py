@@ -1,4 +1,4 @@
-"""Stored rows written out page by page, so that a hundred thousand need the memory of a few hundred.
+"""Exports: stored rows are written page by page, so that 100,000 rows need the memory of a few hundred.
 
 Whatever goes wrong before the first byte is an honest error. After it there is only one way to say so: the
 connection is cut before the end of the body, which every HTTP client reports.
@@ -26,16 +26,16 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 # Limits
 EXPORTS = 32
 EXPORTS_OF_ONE = 4
-"""At once, and of one address."""
+"""Exports that run at once, in total and for one address."""
 WAITING_OF_ONE = 32
 WAIT = 5.0
-"""Requests of one address that wait for a place, and for how many seconds."""
+"""Requests of one address that may wait, and for how many seconds."""
 
 _encoder = msgspec.json.Encoder()
 
 
 class Form(Protocol):
-    """How rows are written."""
+    """An output format of rows."""
 
     content_type: str
 
@@ -47,7 +47,7 @@ class Form(Protocol):
 
 
 class JsonForm:
-    """One object: what the rows are of, the rows in ``data``, and their ``count``."""
+    """One JSON object: the query, the rows in ``data``, and their ``count``."""
 
     content_type = JSON
 
@@ -83,7 +83,7 @@ class LinesForm:
 
 
 class CsvForm:
-    """Comma-separated values under their names (RFC 4180). An unknown value is empty."""
+    """Comma-separated values with a header (RFC 4180). An unknown value is empty."""
 
     content_type = "text/csv"
 
@@ -107,7 +107,7 @@ class CsvForm:
 
 
 class _Mine:
-    """The places of one address, and how many requests have one or wait for one."""
+    """The slots of one address, and how many requests hold or await one."""
 
     def __init__(self) -> None:
         self.free = asyncio.Semaphore(EXPORTS_OF_ONE)
@@ -115,7 +115,7 @@ class _Mine:
 
 
 class ExportLimiter:
-    """How many exports run: none may keep the store from everybody else.
+    """Limits how many exports run: one client must not block the store for others.
 
     A page opened in three tabs asks for more than its share at once, each time for a few rows: it waits a moment.
     """
@@ -126,7 +126,7 @@ class ExportLimiter:
 
     @asynccontextmanager
     async def taken(self, address: str) -> AsyncIterator[None]:
-        """A place for one client. Raises :class:`BadMessage` (429, 503) when there is none."""
+        """Hold a slot for one client. Raises :class:`BadMessage` (429, 503) if there is none."""
         with self._known(address) as mine:
             await _turn(mine)
             try:
@@ -191,7 +191,7 @@ async def export(
             await _write(response, form.rows(page), patience)
         await _write(response, form.tail(), patience)
     except ConnectionError:
-        pass  # it went away: nobody is left to tell
+        pass  # the client has gone
     except (Transient, Fatal) as error:
         _cut(request, str(error))
     except TimeoutError:

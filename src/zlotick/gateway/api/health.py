@@ -1,4 +1,4 @@
-"""HTTP beside the WebSocket: the page at ``/``, health and metrics. Errors are JSON too."""
+"""Health, metrics and the plain page at ``/``; also writes aiohttp's errors as JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HttpApi:
         ]
 
     async def live(self, _: web.Request) -> web.Response:
-        """The process runs its loop: this answer is the proof."""
+        """Liveness: the event loop runs, or there would be no answer."""
         return json({"live": True})
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -64,7 +64,7 @@ class HttpApi:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, **NEVER_STORED})
 
     async def providers(self, _: web.Request) -> web.Response:
-        """The scoreboard: how each source is, in the order of asking."""
+        """The state of each provider, in the order in which they are asked."""
         return json(self._reporter.providers())
 
     async def page(self, request: web.Request) -> web.Response:
@@ -98,7 +98,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _in_words(request: web.Request, error: web.HTTPException) -> str:
-    """Aiohttp's own texts name neither what there is nor what to do."""
+    """Aiohttp's own texts name neither the problem nor the remedy."""
     if isinstance(error, web.HTTPNotFound):
         return f"there is nothing at {shown(request.path)}; /api/v1/openapi.json lists what there is, docs/protocol.md explains it"
     return error.text or error.reason

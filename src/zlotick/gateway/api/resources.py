@@ -38,7 +38,7 @@ EXPORT_PATIENCE = 30.0
 """Seconds that a client has to take one page of an export."""
 
 LOOK_BACK = 2000
-"""So many of the alerts that the caller may see are looked through."""
+"""Recent alerts that are searched for those of the caller."""
 
 NO_ALERTS = "alerts: no rule is evaluated here; write one (alerts.rules), and see that alerts.enabled is true"
 
@@ -124,7 +124,7 @@ class Rest:
         )
 
     async def symbols(self, _: web.Request) -> web.Response:
-        """The universe, and what sources add to it."""
+        """The universe, and the symbols that providers add to it."""
         known = {
             symbol: Symbol(symbol)
             for symbol in {*self._service.status().symbols, *self._hub.quote_cache.quotes}
@@ -134,7 +134,7 @@ class Rest:
         return json(Symbols(len(known), [known[symbol] for symbol in sorted(known)]))
 
     async def quotes(self, request: web.Request) -> web.Response:
-        """All latest quotes, or those that were asked for; 304 when the client has them."""
+        """The latest quotes, all or selected; 304 if the client has them."""
         selection = read(request.query, QuoteChoice).selection(self._reporter.knows_symbol)
         known = self._hub.quote_cache.quotes
         names = known if selection.symbols is None else selection.symbols
@@ -148,7 +148,7 @@ class Rest:
         return self._current(request, body)
 
     async def quote(self, request: web.Request) -> web.Response:
-        """One latest quote, or 304 when the client has it."""
+        """The latest quote of one symbol; 304 if the client has it."""
         symbol = request.match_info["symbol"]
         fragments = self._hub.current((symbol,))
         if not fragments:
@@ -189,12 +189,12 @@ class Rest:
         return await self._export(request, self._history().candles(query, rows.interval), form)
 
     async def alerts(self, request: web.Request) -> web.Response:
-        """Where nobody looks, an empty list would say that nothing happened."""
+        """503 if alerts are off: an empty list would mean that nothing happened."""
         rows = read(request.query, AlertRows)
         if not self._service.status().has_alerts:
             raise BadMessage(ErrorCode.UNAVAILABLE, NO_ALERTS)
         identity = request[ADMISSION].identity
-        assert identity is not None  # the door asks for a token first
+        assert identity is not None  # the access middleware requires a token here
         seen = await self._service.recent_alerts(identity.user, LOOK_BACK)
         found = rows.chosen(alert for alert in seen.alerts if may_see(identity.user, alert))
         if not found and rows.symbol is not None:
@@ -231,7 +231,7 @@ class Rest:
 
     def _symbol(self, request: web.Request) -> str:
         symbol = request.match_info["symbol"]
-        if not TICKER.fullmatch(symbol):  # nothing else is worth a question to the store
+        if not TICKER.fullmatch(symbol):  # not a ticker: do not query the store
             self._check(symbol)
         return symbol
 

@@ -1,4 +1,4 @@
-"""Signs of life for sessions that asked for them: a message whenever nothing else was sent for so long."""
+"""Heartbeats for sessions that asked for them: a message after each interval in which nothing else was sent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zlotick.gateway.protocol.messages import Heartbeat
 from zlotick.model import Position, now_text
 
 BEAT_INTERVAL = 0.25
-"""Seconds between two looks: a heartbeat may come so much later than asked."""
+"""Seconds between two checks: a heartbeat may be late by this much."""
 
 
 class Heartbeats:
-    """One clock for all who want heartbeats; none when nobody does."""
+    """One timer for all sessions with heartbeats; no timer if there are none."""
 
     def __init__(
         self,
@@ -33,17 +33,15 @@ class Heartbeats:
         self._next: asyncio.TimerHandle | None = None
 
     def add(self, subscriber: Subscriber) -> None:
-        """From now on, if it wants any."""
+        """Start sending heartbeats if the subscriber wants them."""
         if subscriber.heartbeat is not None:
             self._intervals[subscriber] = subscriber.heartbeat
             self._look_later()
 
     def discard(self, subscriber: Subscriber) -> None:
-        """No more."""
         self._intervals.pop(subscriber, None)
 
     def close(self) -> None:
-        """End the clock."""
         self._intervals.clear()
         if self._next is not None:
             self._next.cancel()
@@ -54,7 +52,7 @@ class Heartbeats:
             self._next = self._loop.call_later(BEAT_INTERVAL, self._look)
 
     def _look(self) -> None:
-        """Laggards have other worries than our silence."""
+        """Send heartbeats to idle subscribers; slow consumers (without a group) are skipped."""
         self._next = None
         now, position = self._loop.time(), self._position()
         placed, unplaced = _heartbeat(position), _heartbeat(None)
@@ -63,7 +61,7 @@ class Heartbeats:
             if group is None or now - max(subscriber.sent, group.sent) < interval:
                 continue
             if subscriber.transport.get_write_buffer_size() <= self._buffer_bytes:
-                # Who resumes after a position must have all that came before it.
+                # A client resumes after the position it was told, so it must already have everything before it.
                 waits = group.throttle is not None and group.throttle.waiting
                 self._send(subscriber, unplaced if waits else placed)
         self._look_later()

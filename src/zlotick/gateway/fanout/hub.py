@@ -1,13 +1,13 @@
-"""Who wants what. One cycle becomes one frame for each distinct subscription, written to every socket of it.
+"""Fan-out: one frame per distinct subscription and cycle, written to every session that has this subscription.
 
-Sessions with the same subscription and the same encoding form a *group*. A session whose socket holds more than
-its bound leaves its group and becomes a *laggard*: what waits for it is the names of the symbols that changed,
-never messages. When its socket is empty again it gets their newest values and rejoins. A group with ``max_rate``
-has a *pace*: between two messages, names wait for it in the same way.
+Sessions with the same subscription and encoding form a *group*. A session whose send buffer is above its limit is a
+*slow consumer*: it leaves its group and gets a *backlog*, which holds the names of the symbols that changed, never a
+queue of messages. Once its buffer is empty it receives their newest values and rejoins. A group with ``max_rate``
+is *throttled*: between two messages, names wait in the same way.
 
-Everything here is synchronous on one event loop. That is what makes the seam between a snapshot and the live
-messages exact: nothing can happen between taking the one and joining the other. A cycle for very many
-sessions yields the loop between strides; ``joined`` then tells who has that cycle already.
+Everything here is synchronous on one event loop. Therefore no message can be lost or repeated between taking a
+snapshot and joining a group: nothing runs in between. Only the writing of a cycle to very many sessions yields
+(see :mod:`zlotick.gateway.fanout.writer`); ``joined`` then tells which sessions have that cycle already.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Alert, CycleReport, Entry, Position, Standing, StockUpdate
 
 SWEEP_INTERVAL = 0.05
-"""Seconds between two looks at the laggards' sockets."""
+"""Seconds between two checks of the slow consumers' send buffers."""
 
 
 class Hub:
-    """Groups, laggards and the newest quotes."""
+    """Groups, slow consumers and the newest quotes."""
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class Hub:
         self._slow_timeout = slow_timeout
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
-        self._alike: dict[Selection | None, dict[Group, None]] = {}  # those without a pace, by what they see
+        self._alike: dict[
+            Selection | None, dict[Group, None]
+        ] = {}  # unthrottled groups by selection: the same quotes, other channels
         self._throttled: dict[Group, None] = {}
         self._cycle = 0
         self._writer = GroupWriter(self._loop, self.traffic, self._start_backlog, buffer_bytes=buffer_bytes)
@@ -69,47 +71,46 @@ class Hub:
 
     @property
     def quote_cache(self) -> QuoteCache:
-        """The newest quotes."""
         return self.quote_messages.quote_cache
 
     @property
     def position(self) -> Position | None:
-        """Of the last published batch."""
+        """The position of the last published batch."""
         return self.quote_messages.position
 
     def _written(self) -> Position | None:
-        """Up to where everybody has been written to; None while a cycle is on its way to some."""
+        """The position that all sessions have reached; None while a cycle is still being written."""
         return None if self._writer.busy else self.position
 
-    # Who wants what
+    # Joining and leaving
 
     def snapshot(self, subscription: Subscription) -> list[SharedMessage]:
-        """All that is wanted and known, as it is now: quotes in one message, candles in one each."""
+        """The current values of a subscription: quotes in one message, one message per candle."""
         selection = subscription.selection
         quotes = [] if selection is None else [self.quote_messages.snapshot(selection)]
         return quotes + self.candle_snapshot(subscription)
 
     def candle_snapshot(self, subscription: Subscription) -> list[SharedMessage]:
-        """The wanted candles as they are now."""
+        """The current candles of a subscription."""
         if self.candles is None or not subscription.intervals:
             return []
         return [message for _, message in _wanted(subscription, self.candles.newest())]
 
     def missed(self, entry: Entry, selection: Selection) -> SharedMessage | None:
-        """A past batch as a subscription sees it; None when nothing in it is for it."""
+        """A past batch filtered by a selection; None if nothing remains."""
         return self.replay_buffer.message(entry, selection, self.quote_cache.standings)
 
     def moved(self, selection: Selection, since: Position) -> SharedMessage | None:
-        """For who returned from there: the quotes whose standing changed while their prices may not have."""
+        """For a client that resumes at ``since``: quotes whose standing changed, maybe without a new price."""
         return self.quote_messages.moved(selection, since)
 
     def current(self, symbols: Collection[str] | None = None) -> list[bytes]:
-        """The newest quotes as JSON, stale or not as of now: of all, or of the known ones among the symbols."""
+        """The newest quotes as JSON with their standing now: all, or the known ones among ``symbols``."""
         self.quote_messages.refresh()
         return self.quote_cache.fragments(symbols)
 
     def join(self, subscriber: Subscriber, subscription: Subscription) -> None:
-        """Send it every cycle after the present one, whose values it has (from :meth:`snapshot`)."""
+        """Send it every cycle after the current one, whose values it has from :meth:`snapshot`."""
         self.leave(subscriber)
         if subscriber.gone:
             return
@@ -118,23 +119,23 @@ class Hub:
         self._heartbeats.add(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
-        """Send it nothing more. Safe to call twice."""
+        """Stop sending to it. Safe to call twice."""
         self._exit_group(subscriber)
         self.slow_consumers.pop(subscriber, None)
         self._heartbeats.discard(subscriber)
         subscriber.backlog = subscriber.subscription = None
 
     def dismiss(self, subscriber: Subscriber) -> None:
-        """It leaves for good, even if it is about to join."""
+        """Leave for good: a join that is still in progress must not complete."""
         subscriber.gone = True
         self.leave(subscriber)
 
     def change(self, subscriber: Subscriber, subscription: Subscription) -> None:
-        """Go on with another subscription of the same selection, with no snapshot and no seam."""
-        self._writer.finish()  # what the present cycle still has for it
+        """Switch to a subscription with the same selection, without a snapshot and without a gap."""
+        self._writer.finish()  # it must not miss the rest of the current cycle
         group = subscriber.group
         subscriber.subscription = subscription
-        if group is None:  # a laggard enters the new group when it has caught up
+        if group is None:  # a slow consumer enters the new group once it has caught up
             return
         throttle = group.throttle
         if throttle is not None and throttle.waiting and subscriber.joined < group.fence and group.selection:
@@ -172,16 +173,16 @@ class Hub:
             if not alike:
                 del self._alike[group.selection]
 
-    # One cycle to everybody
+    # Publishing
 
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
-        """Know these quotes without sending them: what a start finds in the journal."""
+        """Store these quotes without sending them: at a start they come from the journal."""
         self.quote_messages.update(quotes, position)
         if position is not None:
             self.quote_messages.standing_changes.begin(position.offset)
 
     def publish(self, report: CycleReport) -> None:
-        """Write one cycle to every socket: the first stride now, the others in the next turns of the loop.
+        """Write one cycle to all sessions: the first chunk now, the others in the next turns of the loop.
 
         A standing that changed is a change of its quote, too.
         """
@@ -209,13 +210,13 @@ class Hub:
         return self.candles.update(report.entry, report.market_time, wanted=wanted)
 
     def publish_event(self, channel: str, about: str, message: Message) -> None:
-        """Write a message to every session of a channel. For a laggard the newest one about a thing waits."""
+        """Write a message to all sessions of a channel. In a backlog the newest message about a subject replaces older ones."""
         key = (channel, about)
         shared = SharedMessage(message.encode())
         self._publish(Outgoing([shared], newest={key: shared}), lambda wish: channel in wish.channels)
 
     def publish_alert(self, alert: Alert) -> None:
-        """Write an alert to every session that may see it. For a laggard the newest ones wait, each of them."""
+        """Write an alert to all sessions that may see it. A backlog keeps each of the newest alerts."""
         shared = SharedMessage(alert_told(alert).encode())
         self._publish(Outgoing([shared], alert=shared), lambda wish: wish.hears(alert))
 
@@ -227,7 +228,7 @@ class Hub:
         self._writer.write(((group, outgoing) for group in wanting), at_once=False)
 
     def _note_waiting(self, changed: dict[str, None], told: CandleMessages) -> None:
-        """Remember for laggards and paced groups what this cycle has for them, before anything is written."""
+        """Note this cycle for slow consumers and throttled groups before anything is written."""
         for subscriber, backlog in self.slow_consumers.items():
             subscription = subscriber.subscription
             if subscription is not None:
@@ -242,7 +243,7 @@ class Hub:
                 group.fence = self._cycle
 
     def _unsent(self, subscription: Subscription, changed: dict[str, None], told: CandleMessages) -> Outgoing:
-        """What a cycle has for a laggard."""
+        """What a slow consumer misses of a cycle."""
         selection = subscription.selection
         names = () if selection is None else self._backlog_names(selection, changed)
         quotes = selection is not None and (bool(names) or selection.mode == "full")
@@ -251,9 +252,9 @@ class Hub:
     def _cycle_outgoing(
         self, envelope: Envelope, changed: dict[str, None], told: CandleMessages
     ) -> Iterator[tuple[Group, Outgoing]]:
-        """Who gets what. A message is composed once for its selection, encoded once for its kind of wire.
+        """The messages of a cycle by group. A message is built once per selection and encoded once per encoding.
 
-        Nothing keeps it then: with a thousand selections the memory of one serves the next, and stays in the cache.
+        Lazy, so that each message is freed before the next one is built: the memory stays in the CPU cache.
         """
         cycle = self._cycle
         for selection, groups in list(self._alike.items()):
@@ -273,10 +274,10 @@ class Hub:
             if paced is not None:
                 yield group, paced
 
-    # Groups with a pace
+    # Throttled groups (max_rate)
 
     def _throttled_outgoing(self, group: Group) -> Outgoing | None:
-        """What waited for a group whose time has come; else its timer is set."""
+        """The waiting message of a throttled group if it is due; otherwise start its timer and return None."""
         throttle, selection = group.throttle, group.selection
         if throttle is None or selection is None or not throttle.waiting:
             return None
@@ -303,7 +304,7 @@ class Hub:
         if outgoing is not None:
             yield group, outgoing
 
-    # Laggards
+    # Slow consumers
 
     def _start_backlog(self, subscriber: Subscriber, outgoing: Outgoing) -> None:
         group = subscriber.group
@@ -324,20 +325,20 @@ class Hub:
             self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
 
     def _add_to_backlog(self, backlog: Backlog, outgoing: Outgoing) -> None:
-        """Remember what a laggard missed."""
+        """Add what a slow consumer missed to its backlog."""
         backlog.quotes |= outgoing.quotes
         backlog.names.update(outgoing.names)
         backlog.newest.update(outgoing.newest)
         missed = outgoing.quotes + len(outgoing.newest)
         if outgoing.alert is not None:
-            missed += len(backlog.alerts) == backlog.alerts.maxlen  # the oldest has to go
+            missed += len(backlog.alerts) == backlog.alerts.maxlen  # the oldest alert is dropped
             backlog.alerts.append(outgoing.alert)
         backlog.missed += missed
         self.traffic.conflated += missed
 
     @staticmethod
     def _backlog_names(selection: Selection, changed: Collection[str]) -> Collection[str]:
-        """The names that wait for a laggard. A full message needs none: the newest one says it all."""
+        """The names to keep in a backlog. Mode "full" needs none: its next message contains everything."""
         return selection.among(changed) if selection.mode == "changes" else ()
 
     def _sweep_again(self) -> None:
@@ -347,7 +348,7 @@ class Hub:
             self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
 
     def sweep(self) -> None:
-        """Serve the laggards whose sockets are empty again; give up those that were late for too long."""
+        """Catch up the slow consumers whose buffers are empty; disconnect those that were slow for too long."""
         for subscriber, backlog in list(self.slow_consumers.items()):
             if subscriber.transport.is_closing():
                 self.leave(subscriber)
@@ -378,24 +379,26 @@ class Hub:
             self.send(subscriber, Lost(count=backlog.missed, since=backlog.since_text))
         self._enter_group(subscriber, subscription)
 
-    # Small things
+    # Writing to one session
 
     def send(self, subscriber: Subscriber, message: Message | SharedMessage) -> None:
-        """Write a message to one session alone."""
+        """Write a message to one session only."""
         if isinstance(message, Message):
             message = SharedMessage(message.encode(), getattr(message, "position", None))
         subscriber.sent = self._loop.time()
         self.write(subscriber, message.encoded(subscriber.encoding))
 
     def write(self, subscriber: Subscriber, data: bytes) -> None:
-        """Write bytes to one session alone. One that is gone already does not get them."""
-        with contextlib.suppress(RuntimeError):  # uvloop, of a transport that closed in this turn
+        """Write bytes to one session only; nothing happens if its connection is closed."""
+        with contextlib.suppress(
+            RuntimeError
+        ):  # raised by uvloop if the transport closed in this turn of the loop
             subscriber.transport.write(data)
             self.traffic.messages += 1
             self.traffic.bytes += len(data)
 
     def close(self) -> None:
-        """Write what is left of the last cycle and stop looking at laggards."""
+        """Write the rest of the last cycle and cancel all timers."""
         self._writer.finish()
         self._heartbeats.close()
         if self._sweeping is not None:

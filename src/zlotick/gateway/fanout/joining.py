@@ -1,4 +1,4 @@
-"""How a session comes to be live: a snapshot, or what it missed, then the hub, with no seam in between."""
+"""How a session joins: first a snapshot or the batches it missed, then the live messages, without a gap in between."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Position, now_text
 
 Drain = Callable[[], Awaitable[None]]
-"""Waits until the subscriber's transport may take more."""
+"""Waits until the subscriber's send buffer has room (backpressure)."""
 
 
 class Joining:
-    """Lets subscribers in. One at a time for each subscriber: its session sees to that."""
+    """Joins subscribers to the hub. Its session makes sure that a subscriber joins only once at a time."""
 
     def __init__(self, hub: Hub, read: ReadJournal) -> None:
         self._hub = hub
         self._read = read
 
     async def prepare(self, subscription: Subscription) -> None:
-        """Before anything is promised: the candles' day so far. Raises :class:`BadMessage` (503)."""
+        """Load today's candles if they are wanted, before anything is confirmed. Raises :class:`BadMessage` (503)."""
         candles = self._hub.candles
         if not subscription.intervals:
             return
@@ -39,9 +39,10 @@ class Joining:
     async def join(
         self, subscriber: Subscriber, subscription: Subscription, since: Position | None, drain: Drain
     ) -> None:
-        """Send what the subscriber has to know, then join it. Raises :class:`BadMessage` (503), not joined.
+        """Send a snapshot or the missed batches, then join. Raises :class:`BadMessage` (503) without joining.
 
-        Without ``since`` nothing in here waits. One that is dismissed meanwhile is not joined.
+        Never awaits unless ``since`` is given: the snapshot and the joining are then one step of the event loop, so no
+        cycle fits in between. A subscriber that is dismissed while this awaits is not joined.
         """
         hub = self._hub
         selection, moved = subscription.selection, None
@@ -52,7 +53,7 @@ class Joining:
         if _is_gone(subscriber):
             return
         hub.send(subscriber, SnapshotEnd(timestamp=now_text(), position=hub.position))
-        if moved is not None:  # no batch, but of the last one's position: so it is told as something live
+        if moved is not None:  # not a batch of the journal: sent as a live message with the last position
             hub.send(subscriber, moved)
         hub.join(subscriber, subscription)
 
@@ -68,7 +69,7 @@ class Joining:
         since: Position,
         drain: Drain,
     ) -> bool:
-        """What was missed, or a gap and a snapshot: False. Raises :class:`BadMessage` (503)."""
+        """Send the missed batches. If that is impossible send a gap and a snapshot and return False."""
         hub = self._hub
         try:
             await self._replay(subscriber, selection, since, drain)
@@ -86,7 +87,7 @@ class Joining:
     async def _replay(
         self, subscriber: Subscriber, selection: Selection, since: Position, drain: Drain
     ) -> None:
-        """The missed batches, oldest first; whoever is gone meanwhile is sent nothing more."""
+        """Send the missed batches, oldest first; stop if the subscriber has gone."""
         hub = self._hub
         check(since, hub.position)
         async with aclosing(
@@ -94,7 +95,7 @@ class Joining:
         ) as entries:
             async for entry in entries:
                 if hub.candles is not None:
-                    hub.candles.keep()  # they are not forgotten while it reads
+                    hub.candles.keep()  # must not expire while a slow client is still resuming
                 message = hub.missed(entry, selection)
                 if _is_gone(subscriber):
                     return

@@ -1,4 +1,4 @@
-"""Candles for those who subscribe to them: nothing is computed until somebody does.
+"""Live candles: computed only while a session subscribes to them.
 
 The first subscriber makes the day so far be read from the journal, so that a running candle has its beginning. A while
 after the last one has left they are forgotten: a day of them is megabytes.
@@ -21,15 +21,15 @@ from zlotick.market.candles import Candle, Candles, latest_time
 from zlotick.model import Entry, Origin, Position
 
 LOOK_BACK = 20_000
-"""Entries: a day has that many when a cycle takes four seconds. A longer day's candles begin within it."""
+"""Entries of one day with a cycle every four seconds. With more, today's candles start later in the day."""
 
 KEPT = 600.0
-"""Seconds for which candles are kept that are not wanted: a client comes back, and the journal need not be read again."""
+"""Seconds for which unused candles are kept, so that a reconnecting client does not cause another read of the journal."""
 
-_BEFORE_ALL = datetime.fromtimestamp(0, UTC)  # a clock that closes nothing
+_BEFORE_ALL = datetime.fromtimestamp(0, UTC)  # a time that closes no candle
 
 CandleMessages = list[tuple[tuple[str, str, str], SharedMessage]]
-"""Messages with what each is about: interval, symbol and source."""
+"""Messages with their key: interval, symbol and provider."""
 
 
 class LiveCandles:
@@ -52,7 +52,7 @@ class LiveCandles:
         self._starting = asyncio.Lock()
 
     async def start(self, now: Callable[[], Position | None]) -> None:
-        """Know the day so far; from then on :meth:`update` has to be told every entry. Raises JournalError.
+        """Load today's candles; from now on :meth:`update` must get each entry. Raises JournalError.
 
         There is no wait between the last entry that was read and that moment.
         """
@@ -69,16 +69,16 @@ class LiveCandles:
                         candles.update(entry.batch.quotes, _BEFORE_ALL)
                         await asyncio.sleep(0)
             except CannotResume:
-                candles = self._fresh()  # the journal forgot while we read: candles begin now
+                candles = self._fresh()  # retention dropped entries while we read: candles start now
             self.keep()
             self._candles = candles
 
     def keep(self) -> None:
-        """They are wanted, or soon will be."""
+        """Postpone the expiry: they are in use, or will be soon."""
         self._wanted_at = self._clock()
 
     def update(self, entry: Entry | None, market_time: datetime, *, wanted: bool = True) -> CandleMessages:
-        """What a cycle changes, and the market's clock."""
+        """The candles that a cycle or the market's clock changed."""
         if wanted:
             self.keep()
         elif self._clock() > self._wanted_at + KEPT:
@@ -89,11 +89,11 @@ class LiveCandles:
         return _told(self._candles.update(quotes, market_time))
 
     def newest(self) -> CandleMessages:
-        """Every series as it is now."""
+        """The current candle of each series."""
         return [] if self._candles is None else _told(self._candles.newest())
 
     async def _before_the_day(self, end: int) -> int:
-        """The offset after which the day of the newest quotes begins, or the present round of a replay."""
+        """The offset before the first entry of the newest day, or of the current round of a replay."""
         first = max(0, end - LOOK_BACK)
         day = following = ""
         replayed = self._origin() == Origin.REPLAYED
@@ -109,7 +109,7 @@ class LiveCandles:
                     return entry.position.offset
                 following = latest
             end = found[0].position.offset - 1
-            if end > start:  # retention took what was before
+            if end > start:  # retention dropped the earlier ones
                 break
         return end
 

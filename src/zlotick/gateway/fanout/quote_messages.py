@@ -1,4 +1,4 @@
-"""Messages of quotes, composed from the newest ones: for a snapshot, for a cycle, for who has to catch up."""
+"""Builds ``stock_updates`` messages from the newest quotes: snapshots, cycles, catching up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zlotick.gateway.protocol.subscription import Selection
 from zlotick.model import Position, Standing, StockUpdate
 
 RETURNS = 64
-"""So many different returns are remembered with their messages: a thousand clients come back at once, alike."""
+"""Messages for resuming clients that are kept: a thousand clients that reconnect together need the same ones."""
 
 
 class QuoteMessages:
-    """The newest quotes, and where the journal was when they came."""
+    """The newest quotes and their position in the journal."""
 
     def __init__(
         self, market_status: Callable[[], str], standings: Callable[[], Mapping[str, Standing]]
@@ -28,25 +28,25 @@ class QuoteMessages:
         self._returns: dict[tuple[Selection, int], SharedMessage | None] = {}
 
     def update(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
-        """Take newer quotes. :meth:`refresh` must follow before anything is composed."""
+        """Store newer quotes. Call :meth:`refresh` before building messages."""
         self.quote_cache.put(quotes)
         self.position = position
         self._returns.clear()
 
     def refresh(self, standings: Mapping[str, Standing] | None = None) -> None:
-        """Note what is new and whose standing has changed. None: ask how they are now."""
+        """Find what is new and whose standing changed. None: use the standings of now."""
         moved = self.quote_cache.refresh(self._standings() if standings is None else standings)
         if moved:
             self.standing_changes.note(moved, self.position.offset if self.position else 0)
             self._returns.clear()
 
     def snapshot(self, selection: Selection) -> SharedMessage:
-        """Every selected quote that is known, as it is now."""
+        """All selected quotes with their current values."""
         self.refresh()
         return self._all(selection, self._envelope(snapshot=True))
 
     def newest(self, selection: Selection, names: Collection[str]) -> SharedMessage | None:
-        """What says all that a selection missed: the newest of these names, or of everything it selects.
+        """One message that replaces everything a selection missed: the newest quotes of ``names``, or all in mode full.
 
         None when it wants only changes and the filter leaves none.
         """
@@ -55,7 +55,7 @@ class QuoteMessages:
     def cycle(
         self, selection: Selection, changed: Collection[str], envelope: Envelope
     ) -> SharedMessage | None:
-        """The message of a cycle for a selection; None when it wants changes and there were none."""
+        """The message of a cycle for a selection; None in mode "changes" if nothing changed."""
         if selection.mode == "full":
             return self._all(selection, envelope)
         names = selection.among(changed)
@@ -64,7 +64,7 @@ class QuoteMessages:
         return envelope.around(self.quote_cache.fragments(names, selection.fields)) if names else None
 
     def moved(self, selection: Selection, since: Position) -> SharedMessage | None:
-        """The quotes whose standing a client that returns from there may not know; None when it knows them all."""
+        """The quotes whose standing may have changed for a client that resumes at ``since``; None if there are none."""
         self.refresh()
         key = (selection, since.offset)
         if key not in self._returns:

@@ -1,4 +1,4 @@
-"""What a returning client missed: recent batches from memory, older ones from the journal, with no seam."""
+"""What a resuming client missed: recent batches from memory, older ones from the journal, without a gap."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ CHUNK = 64
 """Entries of one read of the journal."""
 BUFFER_ENTRIES = 512
 BUFFER_QUOTES = 20_000
-"""The tail keeps no more than this: about 15 MB."""
+"""Limits of the replay buffer: about 15 MB."""
 WARM_ENTRIES = 128
-"""Of a restart, which is an hour of cycles of 30 seconds."""
+"""Entries read at a start: an hour of cycles of 30 seconds."""
 BUFFER_MESSAGES = 256
-"""Encoded batches that are remembered: a thousand clients that return at once want the same ones."""
+"""Encoded batches that are kept: a thousand clients that reconnect together need the same ones."""
 
 ReadJournal = Callable[[int, int], Awaitable[list[Entry]]]
-"""Entries after an offset, oldest first, at most so many. Raises JournalError."""
+"""Reads at most so many entries after an offset, oldest first. Raises JournalError."""
 
 Reason = Literal["retention", "epoch_changed", "damaged"]
 
 
 class CannotResume(ZlotickError):
-    """The batches after a position are not to be had."""
+    """The batches after a position are not available."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class CannotResume(ZlotickError):
 
 
 class ReplayBuffer:
-    """The newest entries of the journal, in memory, with no hole between them."""
+    """The newest entries of the journal in memory, with contiguous offsets."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
@@ -51,7 +51,7 @@ class ReplayBuffer:
         self._messages: dict[tuple[int, Selection], SharedMessage | None] = {}
 
     def append(self, entry: Entry) -> None:
-        """Remember the next entry, and forget the oldest ones."""
+        """Add the next entry; drop the oldest ones above the limits."""
         entries = self._entries
         if entries and entry.position.offset != entries[-1].position.offset + 1:
             self.clear()
@@ -61,13 +61,13 @@ class ReplayBuffer:
             self._quotes -= len(entries.popleft().batch.quotes)
 
     def clear(self) -> None:
-        """Forget all, as after a restart."""
+        """Drop everything, as after a restart."""
         self._entries.clear()
         self._quotes = 0
         self._messages.clear()
 
     def after(self, offset: int) -> Entry | None:
-        """The entry that follows an offset, if it is here."""
+        """The entry that follows an offset, or None if it is not in the buffer."""
         if not self._entries:
             return None
         place = offset + 1 - self._entries[0].position.offset
@@ -76,9 +76,9 @@ class ReplayBuffer:
     def message(
         self, entry: Entry, selection: Selection, standings: Mapping[str, Standing]
     ) -> SharedMessage | None:
-        """A batch as a subscription sees it; None when nothing in it is for it.
+        """A batch filtered by a selection; None if nothing remains.
 
-        One that is remembered shows the standings of then: those that changed are told after the last batch.
+        A cached message has the standings of its time: later changes are sent after the last batch.
         """
         key = (entry.position.offset, selection)
         if key not in self._messages:
@@ -99,9 +99,9 @@ def _message(entry: Entry, selection: Selection, standings: Mapping[str, Standin
 
 
 def check(since: Position, now: Position | None) -> None:
-    """Raise :class:`CannotResume` for a position that is none of this journal's so far.
+    """Raise :class:`CannotResume` for a position that this journal has not reached.
 
-    One past the end is of another history too: offsets are told only after they are durable.
+    An offset past the end belongs to another history, too: offsets are sent only once they are durable.
     """
     if now is None or since.epoch != now.epoch or not 0 <= since.offset <= now.offset:
         raise CannotResume("epoch_changed")
@@ -112,8 +112,8 @@ async def missed(
 ) -> AsyncGenerator[Entry, None]:
     """The entries after an offset, oldest first, up to the newest one published, while more are published.
 
-    It ends in the very turn of the loop in which nothing is left: who joins then, without waiting, misses nothing
-    and gets nothing twice. Raises :class:`CannotResume` at a hole, and JournalError.
+    It ends in the same turn of the event loop in which nothing is left. A caller that joins without awaiting
+    misses nothing and gets nothing twice. Raises :class:`CannotResume` at a hole, and JournalError.
     """
     while (place := now()) is not None and after < place.offset:
         entry = replay_buffer.after(after)
@@ -122,7 +122,7 @@ async def missed(
             raise CannotResume("retention")
         for entry in found:
             if entry.position.offset > place.offset:
-                break  # recorded, not published yet: it will come live, or in the next round
+                break  # recorded but not published yet: it follows live, or in the next round
             if entry.position.offset != after + 1:
                 raise CannotResume("damaged")
             yield entry
@@ -130,7 +130,7 @@ async def missed(
 
 
 async def warm(replay_buffer: ReplayBuffer, read: ReadJournal, now: Position) -> None:
-    """Remember the newest entries from before a restart: all its clients return at once. Raises JournalError."""
+    """Load the newest entries at a start, when all clients resume at once. Raises JournalError."""
     after = max(0, now.offset - WARM_ENTRIES)
     while after < now.offset:
         found = await chunk(read, after)
@@ -143,7 +143,7 @@ async def warm(replay_buffer: ReplayBuffer, read: ReadJournal, now: Position) ->
 
 
 async def chunk(read: ReadJournal, after: int) -> list[Entry]:
-    """One read. Raises JournalError, also when it takes too long."""
+    """One read with a deadline. Raises JournalError."""
     try:
         async with asyncio.timeout(READ_TIMEOUT):
             return await read(after, CHUNK)

@@ -1,7 +1,7 @@
-"""Whose standing changed, and when: what clients that want changes only must still be told. Pure.
+"""Which standings changed, and when: clients in mode "changes" receive these changes, too. Pure.
 
-A quote grows stale, or is fresh again, while its price and the journal's position stay. So a standing is looked at
-whenever quotes are shown, and each change that such a look finds is told by the next cycle, and to clients that return.
+A quote becomes stale or fresh again while its price and the journal's position stay the same. Standings are therefore
+computed whenever quotes are sent; a change found then is sent with the next cycle and to resuming clients.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 
 class StandingChanges:
-    """The changes of standing of this gateway's lifetime: the last one of each symbol."""
+    """The last change of standing of each symbol since this gateway started."""
 
     def __init__(self) -> None:
         self._at: dict[str, int] = {}  # the journal's offset when the symbol's standing last changed
@@ -18,22 +18,22 @@ class StandingChanges:
         self._begin = -1
 
     def begin(self, offset: int) -> None:
-        """What clients were told up to here, another process told them: it is not known."""
+        """Up to this offset clients were served by an earlier process: what it told them is unknown."""
         self._begin = offset
 
     def note(self, symbols: Iterable[str], offset: int) -> None:
-        """Their standing is another one now."""
+        """Record changed standings."""
         for symbol in symbols:
             self._at[symbol] = offset
             self._untold[symbol] = None
 
     def take(self) -> dict[str, None]:
-        """Those that no cycle has told yet; this one does."""
+        """Remove and return the symbols whose change no cycle has sent yet."""
         untold, self._untold = self._untold, {}
         return untold
 
     def since(self, offset: int, known: Collection[str]) -> Collection[str]:
-        """Those of which a client at this offset may not know: of all that are known after a restart."""
+        """The symbols whose change a client at this offset may have missed; after a restart, all."""
         if offset <= self._begin:
             return known
         return dict.fromkeys(symbol for symbol, at in self._at.items() if at >= offset)

@@ -103,7 +103,7 @@ class EventStream:
         self._parameters = read(request.query, StreamParameters).subscribe(
             request.headers.get("Last-Event-ID")
         )
-        assert admission.identity is not None  # the door asks for a token before it opens a stream
+        assert admission.identity is not None  # the access middleware requires a token before a stream
         self._subscription = Subscription.of(
             self._parameters, reporter.knows_symbol, user=admission.identity.user
         )
