@@ -42,6 +42,24 @@ def quote(symbol: str = "ABS", price: float = 10.0, **fields: Any) -> StockUpdat
     return StockUpdate(symbol=symbol, price=price, **known | fields)
 
 
+def bare_quote(symbol: str = "ABS", price: float = 10.0, **fields: Any) -> StockUpdate:
+    """A quote of which only the price is known."""
+    unknown = dict.fromkeys(
+        (
+            "change",
+            "change_percent",
+            "volume",
+            "high",
+            "low",
+            "open",
+            "previous_close",
+            "received_at",
+            "origin",
+        )
+    )
+    return quote(symbol, price, **unknown | fields)
+
+
 def alert(number: int = 0, **fields: Any) -> Alert:
     known = {
         "id": f"alert{number:010}",

@@ -163,10 +163,10 @@ async def test_a_users_flood_silences_nobody(
 
 def _listed(config: Settings) -> list[str]:
     """``zlotick alerts list``, asking the running service."""
-    from zlotick.cli.alerts import _board
+    from zlotick.cli.alerts import _rules_text
     from zlotick.service.control import ask, socket_path
 
-    return list(_board(asyncio.run(ask(socket_path(config.service.home), "alert-rules"))))
+    return list(_rules_text(asyncio.run(ask(socket_path(config.service.home), "alert-rules"))))
 
 
 @asynccontextmanager
@@ -234,8 +234,8 @@ async def test_a_burst_of_all_rules_is_over_with_its_entry(
 
 
 def test_json_of_the_command_says_whose_rules_are_not_asked() -> None:
-    from zlotick.cli.alerts import _board
+    from zlotick.cli.alerts import _rules_text
 
     bad = [{"id": f"r{n}", "name": "", "reason": "too many", "user": "ann"} for n in range(3)]
     board = json.loads(json.dumps({"rules": [], "unusable": bad, "trouble": []}))
-    assert list(_board(board))[1:] == ["❌ r0 and 2 more (user ann): cannot be used: too many"]
+    assert list(_rules_text(board))[1:] == ["❌ r0 and 2 more (user ann): cannot be used: too many"]

@@ -76,7 +76,7 @@ async def test_other_schemes_go_through_apprise(phone: Receiver) -> None:
     service = await target(f"json://127.0.0.1:{phone.port}/hunter2")
     await service.send(alert(severity="critical"), "and a note")
     (got,) = phone.received
-    assert got.json["title"] == "zlotick: r"
+    assert got.json["title"] == "zlotick: above 70"
     assert got.json["message"] == "ABC: alert 1\nand a note"
     assert got.json["type"] == "failure"
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
+from tests import factories
+from tests.factories import bare_quote
 
 from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_quote
 from zlotick.market.calendar import WARSAW
@@ -32,20 +33,7 @@ def moment(minute: float = 0, day: int = 0) -> str:
 
 
 def quote(price: float, at: str | None = None, symbol: str = "ABC", **fields: Any) -> StockUpdate:
-    made = StockUpdate(
-        timestamp=at or moment(),
-        symbol=symbol,
-        price=price,
-        change=None,
-        change_percent=None,
-        volume=None,
-        high=None,
-        low=None,
-        open=None,
-        market_status="open",
-        data_source="replay",
-    )
-    return msgspec.structs.replace(made, **fields)
+    return bare_quote(symbol, price, timestamp=at or moment(), **fields)
 
 
 def walk(*prices: float, day: int = 0) -> list[StockUpdate]:
@@ -89,20 +77,13 @@ def said(asked: AlertRule, quotes: Iterable[StockUpdate], memory: Memory = NEVER
 
 
 def alert(number: int = 1, **fields: Any) -> Alert:
-    made = Alert(
-        id=f"{number:015d}",
-        rule="r",
-        name="r",
-        symbol="ABC",
-        condition=AlertCondition.PRICE_ABOVE,
-        threshold=100.0,
-        observed=101.0,
-        severity="info",
-        message=f"ABC: alert {number}",
-        triggered_at=moment(number),
-        origin="replayed",
-    )
-    return msgspec.structs.replace(made, **fields)
+    known = {
+        "id": f"{number:015d}",
+        "symbol": "ABC",
+        "message": f"ABC: alert {number}",
+        "triggered_at": moment(number),
+    }
+    return factories.alert(**known | fields)
 
 
 def ids(alerts: Sequence[Alert]) -> list[str]:

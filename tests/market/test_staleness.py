@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 import pytest
+from tests.factories import bare_quote
 
 from zlotick.market.calendar import WARSAW, Calendar
 from zlotick.market.schedule import Schedule
@@ -25,10 +26,8 @@ def after(**time: float) -> datetime:
 
 
 def quote(symbol: str, source: str, observed: datetime, traded: datetime | None = None) -> StockUpdate:
-    plain = StockUpdate("", symbol, 1.0, None, None, None, None, None, None, "open", source)
-    return msgspec.structs.replace(
-        plain, timestamp=utc_text(traded or observed), received_at=utc_text(observed)
-    )
+    moment = utc_text(traded or observed)
+    return bare_quote(symbol, data_source=source, timestamp=moment, received_at=utc_text(observed))
 
 
 def saw(

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.factories import bare_quote
 
 from zlotick.errors import Refusal, RefusalReason, ReplayError
 from zlotick.events import DATA_PROVIDER_STATUS, EventBus
@@ -25,7 +26,7 @@ LIMIT = Refusal(RefusalReason.DAILY_LIMIT, "25 calls a day are spent")
 
 
 def quote(symbol: str, source: str = "") -> StockUpdate:
-    return StockUpdate(now_text(), symbol, 1.0, None, None, None, None, None, None, "open", source)
+    return bare_quote(symbol, timestamp=now_text(), data_source=source)
 
 
 class Scripted(StockDataProvider):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.factories import bare_quote
 
 from zlotick.errors import JournalError, Refusal, RefusalReason
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
@@ -29,7 +30,10 @@ NINE = datetime(2025, 4, 30, 7, tzinfo=UTC)  # 9:00 in Warsaw
 
 def quote(symbol: str = "TXT", minute: int = 0, price: float = 50.0, volume: int = 100) -> StockUpdate:
     time = utc_text(NINE + timedelta(minutes=minute))
-    return StockUpdate(time, symbol, price, 0.0, 0.0, volume, price, price, price, "open", "scripted")
+    known = {"volume": volume, "high": price, "low": price, "open": price}
+    return bare_quote(
+        symbol, price, timestamp=time, change=0.0, change_percent=0.0, data_source="scripted", **known
+    )
 
 
 class Scripted(StockDataProvider):

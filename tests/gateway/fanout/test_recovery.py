@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.factories import quote
+from tests.factories import entry
 from tests.gateway.serving import SILENT, Service, serving
 from tests.gateway.stage import NAMES, Stage, Wire, prices, standings
 
@@ -19,7 +19,7 @@ from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.fanout.recovery import CannotResume, ReplayBuffer, check
 from zlotick.gateway.protocol.messages import BadMessage, MarketStatusChanged
 from zlotick.gateway.protocol.subscription import Selection, Subscription
-from zlotick.model import FRESH, Entry, Position, StaleReason, Standing, UpdateBatch
+from zlotick.model import FRESH, Entry, Position, StaleReason, Standing
 
 CHANGES = Subscription(mode="changes")
 
@@ -222,9 +222,8 @@ async def test_one_that_goes_while_it_is_served_gets_nothing_more() -> None:
 # The tail
 
 
-def entry(offset: int, count: int = 1) -> Entry:
-    batch = UpdateBatch("t", "open", [quote(f"S{number}") for number in range(count)])
-    return Entry(Position("e", offset), batch)
+def batch_of(offset: int, count: int = 1) -> Entry:
+    return entry(offset, *(f"S{number}" for number in range(count)), epoch="e")
 
 
 def test_the_tail_has_a_bound_and_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +232,7 @@ def test_the_tail_has_a_bound_and_no_hole(monkeypatch: pytest.MonkeyPatch) -> No
     replay_buffer = ReplayBuffer()
     assert replay_buffer.after(0) is None
     for offset in range(1, 6):
-        replay_buffer.append(entry(offset))
+        replay_buffer.append(batch_of(offset))
     assert [replay_buffer.after(offset) is not None for offset in range(6)] == [
         False,
         False,
@@ -242,10 +241,10 @@ def test_the_tail_has_a_bound_and_no_hole(monkeypatch: pytest.MonkeyPatch) -> No
         True,
         False,
     ]
-    replay_buffer.append(entry(6, count=9))
+    replay_buffer.append(batch_of(6, count=9))
     assert replay_buffer.after(3) is None
     assert replay_buffer.after(4) is not None
-    replay_buffer.append(entry(8))
+    replay_buffer.append(batch_of(8))
     assert replay_buffer.after(5) is None
     assert replay_buffer.after(7) is not None
 
@@ -283,7 +282,7 @@ def test_encoded_batches_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "BUFFER_MESSAGES", 4)
     replay_buffer = ReplayBuffer()
     for number in range(20):
-        assert replay_buffer.message(entry(1), Selection(symbols=(f"X{number}",)), {}) is None
+        assert replay_buffer.message(batch_of(1), Selection(symbols=(f"X{number}",)), {}) is None
     assert len(replay_buffer._messages) == 4
 
 

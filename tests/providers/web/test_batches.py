@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.factories import bare_quote
 
 from zlotick.errors import Refusal, RefusalReason
 from zlotick.model import StockUpdate
 from zlotick.providers.web.batches import Batches
-
-
-def quote(symbol: str) -> StockUpdate:
-    return StockUpdate(
-        "2026-11-24T10:00:00.000Z", symbol, 1.0, None, None, None, None, None, None, "open", "source"
-    )
 
 
 class Source:
@@ -28,7 +23,7 @@ class Source:
         self.asked.append(batch)
         if reason := self.refuses.get(batch):
             raise Refusal(reason, f"no {batch}")
-        return [quote(batch)]
+        return [bare_quote(batch)]
 
 
 async def got(batches: Batches, source: Source, asked: str = "ABC") -> str:
