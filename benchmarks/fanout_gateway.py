@@ -179,7 +179,6 @@ class Idle:
 
 
 def free_port() -> int:
-    """A free one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
