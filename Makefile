@@ -20,8 +20,9 @@ check: .venv/dev               ## style, types, layers, dependencies
 	$(BIN)/deptry src
 bench: .venv/dev               ## ratios within one run, printed
 	$(BIN)/python -m benchmarks
-docs: .venv/dev                ## the reference, made from the code
+docs: .venv/dev                ## the reference and the clients' types, made from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/wire_types.py
 install: .venv/installed
 clean:                           ## all that was built or installed here; data/ and zlotick.toml stay
 	rm -rf .venv build dist clients/js/dist board/node_modules src/zlotick/gateway/api/static

@@ -94,13 +94,13 @@ class StockUpdate(Dataclassed, msgspec.Struct, frozen=True, omit_defaults=False)
     timestamp: str  # event time: the exchange's time of the last trade, else the time of observation
     symbol: str
     price: float
-    change: float | None
+    change: float | None  # against `previous_close`
     change_percent: float | None
-    volume: int | None
+    volume: int | None  # shares since the session began
     high: float | None
     low: float | None
     open: float | None
-    market_status: str
+    market_status: str  # a MarketStatus: that at `timestamp`
     data_source: str
     previous_close: float | None = None
     exchange_time: str | None = None
@@ -262,7 +262,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     message: str  # one sentence for people
     triggered_at: str  # the moment of the quote, not of the evaluation
-    origin: str  # the label of the quote: live, delayed, end_of_day, replayed or simulated
+    origin: Origin  # of the quote
     user: str | None = None  # the owner of the rule; None: for all
 
 

@@ -23,8 +23,8 @@ from zlotick.client import (
     stream,
 )
 from zlotick.client.errors import in_words
-from zlotick.client.messages import State
 from zlotick.client.reconnect import Reconnect
+from zlotick.client.state import State
 from zlotick.errors import ConfigError
 from zlotick.gateway.server import RunningGateway
 

@@ -1,4 +1,5 @@
-import type { ErrorMessage, Message, Position, StockUpdates, Subscription, SubscriptionConfirmed } from "./messages.ts";
+import type { ErrorMessage, Position, StockUpdates, Subscription, SubscriptionConfirmed } from "./messages.ts";
+import type { Message } from "./state.ts";
 
 /** Where a client is in the journal: what to ask for after a break, and which messages it has had. No I/O. */
 export class Cursor {

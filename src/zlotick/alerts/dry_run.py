@@ -40,7 +40,7 @@ async def rehearse(
         changed, _ = split_by_precedence(accepted, known, [material.name])
         known.update((quote.symbol, quote) for quote in changed)
         moment, offset = material.market_time(), offset + 1
-        clock = Clock(utc_text(moment), calendar.phase(moment), material.kind, standings={}, quotes=known)
+        clock = Clock(utc_text(moment), calendar.phase(moment), material.origin, standings={}, quotes=known)
         for alert in _raised(watch, _entry(changed, offset), clock, in_warsaw(moment).date()):
             yield alert
 

@@ -14,10 +14,11 @@ from zlotick.model import (
     Alert,
     AlertCondition,
     AlertRule,
+    Origin,
     Review,
     StaleReason,
     StockUpdate,
-    labelled,
+    origin_of_source,
     utc_time,
 )
 
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
 
     moment: str  # of the market
     place: str  # an entry of the journal, or a moment of the clock
-    origin: str
+    origin: Origin
     label: str  # what stands in brackets: origin, provider and time of the quote
     why: StaleReason | None = None
 
@@ -78,8 +79,8 @@ def label(quote: StockUpdate, today: date) -> str:
     return f"{_origin(quote)}, {quote.data_source} {day}{moment:%H:%M}{review}"
 
 
-def _origin(quote: StockUpdate) -> str:
-    return str(labelled(quote).origin)
+def _origin(quote: StockUpdate) -> Origin:
+    return quote.origin or origin_of_source(quote.data_source)
 
 
 def _common_reason(clock: Clock) -> StaleReason | None:

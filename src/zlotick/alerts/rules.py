@@ -30,8 +30,8 @@ from functools import cached_property, lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from zlotick.market.calendar import session_date
-from zlotick.model import AlertCondition, AlertRule, Review, Standing, StockUpdate, utc_time
+from zlotick.market.calendar import Phase, session_date
+from zlotick.model import AlertCondition, AlertRule, Origin, Review, Standing, StockUpdate, utc_time
 
 Observed = float | str
 """What became true: the number, or the phase."""
@@ -50,8 +50,8 @@ class Clock(msgspec.Struct, frozen=True, dict=True):
     """What is true of the market at a moment, without a quote."""
 
     moment: str  # of the market: a replay has the replayed one
-    phase: str
-    origin: str  # what its quotes may be called: the first provider's
+    phase: Phase
+    origin: Origin  # what its quotes may be called: the first provider's
     standings: Mapping[str, Standing]  # of the symbols that are not simply fresh
     quotes: Mapping[str, StockUpdate]  # in force
 

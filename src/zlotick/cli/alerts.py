@@ -217,7 +217,7 @@ def _chosen(settings: Settings, name: str | None) -> list[AlertRule]:
 
 async def _try_targets(settings: Settings) -> int:
     from zlotick.alerts.notify import targets
-    from zlotick.model import Alert, AlertCondition, now_text
+    from zlotick.model import Alert, AlertCondition, Origin, now_text
 
     found = await targets(settings.alerts)
     if not found:
@@ -226,7 +226,7 @@ async def _try_targets(settings: Settings) -> int:
     alert = Alert(
         id="zlotickalerttry", rule="test", name="test", symbol=None, condition=AlertCondition.PHASE,
         threshold=None, observed=None, severity="info", message="A test message of zlotick: alerts arrive here.",
-        triggered_at=now, origin="simulated",
+        triggered_at=now, origin=Origin.SIMULATED,
     )  # fmt: skip
     results = await asyncio.gather(*(_try(target, alert) for target in found))
     for target, problem in zip(found, results, strict=True):

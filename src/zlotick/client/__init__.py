@@ -3,7 +3,8 @@
     async for updates in connect("ws://localhost:8765", symbols=["PKN"]):
         print(updates["data"])
 
-messages    what comes over the wire, typed
+messages    the types of what comes over the wire, generated from the protocol
+state       the type of the client's own message
 cursor      where the client is in the journal: what it asks for after a break, what it has had
 reconnect   whether and when to connect again
 silence     whether a silent connection is dead
@@ -19,15 +20,14 @@ from zlotick.client.messages import (
     Alert,
     Candle,
     Connection,
-    Message,
     Position,
     ProviderRow,
     Quote,
-    StateChanged,
     StatusReport,
     StockUpdates,
     Subscription,
 )
+from zlotick.client.state import Message, StateChanged
 from zlotick.client.stream import RealtimeStreamClient, connect
 
 __all__ = [

@@ -6,12 +6,12 @@ from typing import Any
 
 from zlotick.client.messages import (
     ErrorMessage,
-    Message,
     Position,
     StockUpdates,
     Subscription,
     SubscriptionConfirmed,
 )
+from zlotick.client.state import Message
 
 
 class Cursor:

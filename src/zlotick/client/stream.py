@@ -21,15 +21,13 @@ from zlotick.client.errors import StreamEnded, StreamRefused, StreamUnreachable
 from zlotick.client.messages import (
     Connection,
     ErrorMessage,
-    Message,
     Position,
-    State,
-    StateChanged,
     StockUpdates,
     Subscription,
 )
 from zlotick.client.reconnect import BROKEN, Closed, Reconnect, is_final
 from zlotick.client.silence import Silence
+from zlotick.client.state import Message, State, StateChanged
 from zlotick.errors import ConfigError, ZlotickError
 
 if TYPE_CHECKING:

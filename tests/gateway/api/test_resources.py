@@ -25,7 +25,7 @@ from yarl import URL
 from zlotick.errors import Fatal, JournalError, Transient
 from zlotick.gateway.api.exports import EXPORTS_OF_ONE, ExportLimiter
 from zlotick.gateway.api.resources import NO_ALERTS
-from zlotick.gateway.protocol.alerts import alert_told
+from zlotick.gateway.protocol.alerts import alert_message
 from zlotick.gateway.protocol.messages import BadMessage
 from zlotick.gateway.server import RunningGateway
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
@@ -255,7 +255,7 @@ async def test_alerts_newest_first_by_symbol_and_time() -> None:
         assert code == 404
         for bad in ({"limit": "1001"}, {"limit": "0"}, {"since": "2025-04-30T10:00:00"}, {"symbol": ""}):
             assert (await caller.refusal("/alerts", **bad))[0] == 422
-    assert answer["data"] == [{"type": "alert", **msgspec.json.decode(alert_told(oldest).encode())}]
+    assert answer["data"] == [{"type": "alert", **msgspec.json.decode(alert_message(oldest).encode())}]
     assert "user" not in answer["data"][0]
 
 

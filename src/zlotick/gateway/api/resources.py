@@ -15,17 +15,17 @@ from zlotick.gateway.api.responses import (
     Alerts,
     Candles,
     Market,
-    NotAsked,
     Quote,
     Quotes,
     StoredQuotes,
     Symbol,
     Symbols,
+    UnusableRule,
 )
 from zlotick.gateway.fanout.hub import Hub
 from zlotick.gateway.http.query import AlertRows, CandleParameters, HistoryParameters, QuoteChoice, read
 from zlotick.gateway.http.routes import JSON, ROOT, Route, json
-from zlotick.gateway.protocol.alerts import alert_told, may_see
+from zlotick.gateway.protocol.alerts import alert_message, may_see
 from zlotick.gateway.protocol.messages import BadMessage, ErrorCode, StatusReport, shown
 from zlotick.gateway.protocol.subscription import unknown_symbol
 from zlotick.gateway.status import StatusReporter
@@ -199,8 +199,8 @@ class Rest:
         found = rows.chosen(alert for alert in seen.alerts if may_see(identity.user, alert))
         if not found and rows.symbol is not None:
             self._check(rows.symbol)
-        unusable = [NotAsked(one.id, one.name, one.reason) for one in seen.unusable]
-        return json(Alerts(len(found), [alert_told(alert) for alert in found], unusable))
+        unusable = [UnusableRule(one.id, one.name, one.reason) for one in seen.unusable]
+        return json(Alerts(len(found), [alert_message(alert) for alert in found], unusable))
 
     async def _export(
         self, request: web.Request, pages: AsyncGenerator[Sequence[msgspec.Struct], None], form: Form

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from zlotick.gateway.protocol.messages import AlertTold, Message
+from zlotick.gateway.protocol.messages import AlertMessage, Message
 from zlotick.market.calendar import Phase
 from zlotick.market.queries import Interval, StoredCandle
 from zlotick.model import MarketStatus, Position, StaleReason, StockUpdate
@@ -44,7 +44,7 @@ class HealthReport(Health, frozen=True):
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):
-    """What the market is doing. In a replay or a simulation it is at that one's moment."""
+    """The state of the market; in a replay or a simulation at its moment."""
 
     status: MarketStatus
     phase: Phase
@@ -57,12 +57,12 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Symbol(msgspec.Struct, frozen=True):
-    """A ticker one may ask for. What is not known of it is null."""
+    """A ticker that can be subscribed to. Unknown fields are null."""
 
     symbol: str
     name: str | None = None
     isin: str | None = None
-    as_of: str | None = None  # the day of the list that has it
+    as_of: str | None = None  # the day of the list it is from
 
 
 class Symbols(msgspec.Struct, frozen=True):
@@ -73,10 +73,13 @@ class Symbols(msgspec.Struct, frozen=True):
 
 
 class Quote(StockUpdate, frozen=True, kw_only=True):
-    """A quote as the wire shows it. An unknown number is null, never 0."""
+    """One stock at one moment. An unknown number is null, never 0.
+
+    If a subscription names ``fields``, only those and ``symbol`` are sent.
+    """
 
     stale: bool
-    stale_reason: StaleReason | None
+    stale_reason: StaleReason | None  # why there is no newer quote; `not_traded` comes without `stale`, too
 
 
 class Quotes(msgspec.Struct, frozen=True):
@@ -105,8 +108,8 @@ class Candles(msgspec.Struct, frozen=True):
     count: int
 
 
-class NotAsked(msgspec.Struct, frozen=True):
-    """An alert rule of the caller's that is not asked, and why."""
+class UnusableRule(msgspec.Struct, frozen=True):
+    """An alert rule of the caller that is not evaluated, and why."""
 
     id: str
     name: str
@@ -114,15 +117,18 @@ class NotAsked(msgspec.Struct, frozen=True):
 
 
 class Alerts(msgspec.Struct, frozen=True):
-    """Recent alerts, newest first, each as the channel ``alerts`` told it; and the caller's rules that are not asked."""
+    """Recent alerts, newest first, each as in the channel ``alerts``; and the caller's rules that are not evaluated."""
 
     count: int
-    data: list[AlertTold]
-    unusable_rules: list[NotAsked] = []
+    data: list[AlertMessage]
+    unusable_rules: list[UnusableRule] = []
 
 
 class StockUpdates(Message, frozen=True, kw_only=True, tag="stock_updates"):
-    """Quotes on the socket, put together by :mod:`zlotick.gateway.fanout.frames`. ``count`` is the length of ``data``."""
+    """Quotes: a snapshot, those of a cycle, or those missed by a client that resumes.
+
+    Only a description: :mod:`zlotick.gateway.fanout` assembles the messages from cached JSON.
+    """
 
     timestamp: str
     count: int

@@ -26,7 +26,7 @@ from zlotick.gateway.fanout.quote_cache import Envelope, QuoteCache
 from zlotick.gateway.fanout.quote_messages import QuoteMessages
 from zlotick.gateway.fanout.recovery import ReplayBuffer
 from zlotick.gateway.fanout.writer import GroupWriter, Outgoing
-from zlotick.gateway.protocol.alerts import alert_told
+from zlotick.gateway.protocol.alerts import alert_message
 from zlotick.gateway.protocol.messages import Lost, Message
 from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Alert, CycleReport, Entry, Position, Standing, StockUpdate
@@ -217,7 +217,7 @@ class Hub:
 
     def publish_alert(self, alert: Alert) -> None:
         """Write an alert to all sessions that may see it. A backlog keeps each of the newest alerts."""
-        shared = SharedMessage(alert_told(alert).encode())
+        shared = SharedMessage(alert_message(alert).encode())
         self._publish(Outgoing([shared], alert=shared), lambda wish: wish.hears(alert))
 
     def _publish(self, outgoing: Outgoing, wanted: Callable[[Subscription], bool]) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.fanout.recovery import CHUNK, CannotResume, ReadJournal, ReplayBuffer, chunk, missed
-from zlotick.gateway.protocol.messages import CandleTold
+from zlotick.gateway.protocol.messages import CandleMessage
 from zlotick.market.candles import Candle, Candles, latest_time
 from zlotick.model import Entry, Origin, Position
 
@@ -121,7 +121,7 @@ def _told(candles: Iterable[Candle]) -> CandleMessages:
     return [
         (
             (candle.interval, candle.symbol, candle.data_source),
-            SharedMessage(CandleTold(**msgspec.structs.asdict(candle)).encode()),
+            SharedMessage(CandleMessage(**msgspec.structs.asdict(candle)).encode()),
         )
         for candle in candles
     ]

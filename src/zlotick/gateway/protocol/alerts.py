@@ -7,7 +7,7 @@ of the earlier quote.)
 
 from __future__ import annotations
 
-from zlotick.gateway.protocol.messages import AlertTold
+from zlotick.gateway.protocol.messages import AlertMessage
 from zlotick.model import Alert
 
 
@@ -16,6 +16,6 @@ def may_see(user: str | None, alert: Alert) -> bool:
     return user is None or alert.user is None or alert.user == user
 
 
-def alert_told(alert: Alert) -> AlertTold:
+def alert_message(alert: Alert) -> AlertMessage:
     """The message, the same for all who may see it."""
-    return AlertTold(**{name: getattr(alert, name) for name in AlertTold.__struct_fields__})
+    return AlertMessage(**{name: getattr(alert, name) for name in AlertMessage.__struct_fields__})

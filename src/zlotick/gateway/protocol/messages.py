@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from zlotick.errors import ZlotickError
 from zlotick.market.calendar import Phase
+from zlotick.market.queries import Interval
 from zlotick.model import (
     AlertCondition,
     ConnectionStatus,
@@ -83,15 +84,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Subscribe(Request, frozen=True, kw_only=True, tag="subscribe"):
-    """Replace the session's subscription."""
+    """Select what to receive. It replaces the session's subscription."""
 
     channels: list[str] | None = None
     symbols: list[str] | None = None
     mode: Mode = "full"
-    fields: list[str] | None = None  # all; `symbol` always
-    filter: str | None = None  # see zlotick.gateway.protocol.filters
+    fields: list[str] | None = None  # only these, and `symbol`; null: all
+    filter: str | None = None  # an expression over the fields of a quote
     max_rate: MaxRate | None = None  # unlimited
-    since: Position | None = None  # resume after it
+    since: Position | None = None  # resume after it; after a lost connection the clients fill it in
     on_slow: OnSlow = "conflate"
     heartbeat: HeartbeatSeconds | None = None  # off
 
@@ -201,7 +202,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """Who speaks."""
+    """The name and the version of the server."""
 
     name: str
     version: str
@@ -210,7 +211,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
 class Connection(Message, frozen=True, kw_only=True, tag="connection"):
     """The first message. It carries what the guide's health check reads from it."""
 
-    status: str = "connected"
+    status: Literal["connected"] = "connected"
     timestamp: str
     message: str = "Connected to real-time stream"
     server: ServerInfo
@@ -221,17 +222,17 @@ class Connection(Message, frozen=True, kw_only=True, tag="connection"):
     data_providers: list[str]
     market_status: MarketStatus
     session_phase: Phase
-    update_interval: float
-    delay_seconds: int | None  # null as long as no provider has given a good answer
+    update_interval: float  # seconds
+    delay_seconds: int | None  # null until a provider has given a good answer
     position: Position | None
-    auth: str = "none"
+    auth: Literal["none", "required"] = "none"
     simulated: bool
     origin: Origin  # of the first provider; each quote has its own
     alerts: bool  # whether alert rules are evaluated here
 
 
 class LastCycle(msgspec.Struct, frozen=True):
-    """What the last cycle did."""
+    """The result of the last cycle."""
 
     time: str
     duration: float  # seconds
@@ -242,7 +243,7 @@ class LastCycle(msgspec.Struct, frozen=True):
 
 
 class JournalState(msgspec.Struct, frozen=True):
-    """Where the journal is, and how far its readers are behind."""
+    """The end of the journal, and how many entries each reader is behind."""
 
     position: Position
     entries: int
@@ -250,7 +251,7 @@ class JournalState(msgspec.Struct, frozen=True):
 
 
 class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
-    """How the service is. ``journal`` is null when it did not answer in time."""
+    """The state of the service. ``journal`` is null when it did not answer in time."""
 
     questdb_status: ConnectionStatus
     pocketbase_status: ConnectionStatus
@@ -264,12 +265,12 @@ class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
     journal: JournalState | None
     uptime_seconds: float
     version: str
-    next_cycle: str | None  # when it is due: the next morning, when the sources rest
+    next_cycle: str | None  # when it is due: the next morning, if the providers are not asked at night
     id: RequestId | UnsetType = UNSET
 
 
 class Providers(msgspec.Struct, frozen=True):
-    """The scoreboard alone, over HTTP: how each provider is, in the order of asking."""
+    """The state of each provider, in the order in which they are asked."""
 
     next_cycle: str | None
     providers: list[ProviderRow]
@@ -297,7 +298,7 @@ class SubscriptionConfirmed(Message, frozen=True, kw_only=True, tag="subscriptio
 
 
 class Authenticated(Message, frozen=True, kw_only=True, tag="authenticated"):
-    """The answer to ``auth``; also sent after ``connection`` to who came with a token."""
+    """The answer to ``auth``; also sent after ``connection`` if the client connected with a token."""
 
     timestamp: str
     user: str
@@ -307,7 +308,7 @@ class Authenticated(Message, frozen=True, kw_only=True, tag="authenticated"):
 
 
 class SnapshotEnd(Message, frozen=True, kw_only=True, tag="snapshot_end"):
-    """From here on everything is live."""
+    """The snapshot is complete; the following quotes are live."""
 
     timestamp: str
     position: Position | None
@@ -324,13 +325,13 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     """The answer to a bad message."""
 
     message: str
-    code: int
+    code: int  # an error code; 0 in an error that the client itself reports
     id: RequestId | UnsetType = UNSET
     retryable: bool
 
 
 class Gap(Message, frozen=True, kw_only=True, tag="gap"):
-    """What was asked to be resumed cannot be replayed; a snapshot follows."""
+    """The stream cannot resume after the requested position; a snapshot follows."""
 
     timestamp: str
     from_: Position = msgspec.field(name="from")
@@ -339,7 +340,7 @@ class Gap(Message, frozen=True, kw_only=True, tag="gap"):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
-    """Nothing else was sent for so long as the client asked."""
+    """Nothing else was sent during the requested interval."""
 
     timestamp: str
     position: Position | None
@@ -348,33 +349,33 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 class MarketStatusChanged(Message, frozen=True, kw_only=True, tag="market_status"):
     """The market opened, closed, or is about to."""
 
-    status: str
-    timestamp: str  # the market's time: a replay's is the replayed one
+    status: MarketStatus
+    timestamp: str  # the market's time; in a replay the replayed one
 
 
 class ConnectionStatusChanged(Message, frozen=True, kw_only=True, tag="connection_status"):
-    """A store's connection has another state."""
+    """The state of a store's connection changed."""
 
-    service: str
-    status: str
+    service: Literal["QuestDB", "Pocketbase"]
+    status: ConnectionStatus
     timestamp: str
     reason: str | None = None
 
 
 class ProviderStatusChanged(Message, frozen=True, kw_only=True, tag="data_provider_status"):
-    """A provider answers again, or refuses."""
+    """The state of a provider changed."""
 
     provider: str
-    status: str
+    status: ConnectionStatus
     timestamp: str | None
     reason: str | None = None
 
 
-class CandleTold(Message, frozen=True, kw_only=True, tag="candle"):
-    """A candle as it is now: :class:`zlotick.market.candles.Candle`."""
+class CandleMessage(Message, frozen=True, kw_only=True, tag="candle"):
+    """A candle as of now. A later message of the same ``symbol``, ``interval`` and ``start`` replaces it."""
 
     symbol: str
-    interval: str
+    interval: Interval
     start: str
     open: float
     high: float
@@ -382,36 +383,36 @@ class CandleTold(Message, frozen=True, kw_only=True, tag="candle"):
     close: float
     volume: int | None
     ticks: int
-    closed: bool
-    correction: bool
+    closed: bool  # false while its time runs
+    correction: bool  # a late trade changed a closed candle
     data_source: str
 
 
-class AlertTold(Message, frozen=True, kw_only=True, tag="alert"):
-    """A rule that came true: :class:`zlotick.model.Alert`, without its user. ``id`` is the alert's own."""
+class AlertMessage(Message, frozen=True, kw_only=True, tag="alert"):
+    """The condition of an alert rule became true."""
 
-    rule: str
-    symbol: str | None  # null: of the market
+    rule: str  # the id of the rule
+    symbol: str | None  # null: the whole market
     condition: AlertCondition
     threshold: float | None
     observed: float | str | None
     severity: Severity
     message: str
     triggered_at: str  # the moment of the quote
-    id: str
-    name: str  # the rule's
-    origin: str  # live, delayed, replayed or simulated
+    id: str  # of this alert
+    name: str  # of the rule
+    origin: Origin  # of the quote
 
 
 class Lost(Message, frozen=True, kw_only=True, tag="lost"):
-    """So many messages were conflated away for this slow session since then."""
+    """The client is a slow consumer: so many messages were conflated since then."""
 
     count: int
     since: str
 
 
 class Shutdown(Message, frozen=True, kw_only=True, tag="shutdown"):
-    """The server stops; come back after so long."""
+    """The server stops; reconnect after this time."""
 
     timestamp: str
     reconnect_after_ms: int
