@@ -50,7 +50,7 @@ class Repository:
         half = len(body) // 2
         handler.wfile.write(body[:half])
         if self.behaviour == "stall":
-            self.let_go.wait(20)
+            self.let_go.wait(30)
         if self.behaviour in ("half", "stall"):
             handler.close_connection = True
             return

@@ -51,7 +51,7 @@ async def test_a_reader_passes_over_a_damaged_entry(path: Path) -> None:
         with capture_logs() as logs:
             found = [entry.position.offset for entry in await journal.read(0, 64)]
             followed = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 async for chunk in journal.follow(5):
                     followed += [entry.position.offset for entry in chunk]
                     if followed[-1] == 20:

@@ -56,7 +56,7 @@ class Held:
 
         def hold() -> None:
             loop.call_soon_threadsafe(self._entered.set)
-            self._free.wait(10)
+            self._free.wait(30)
 
         self.task = asyncio.create_task(journal._call(hold))
 
@@ -90,7 +90,7 @@ async def test_an_append_cancelled_in_the_thread_is_durable_and_wakes_followers(
             real = journal._file.append
 
             def append(*args: Any) -> Any:
-                slow.wait(10)
+                slow.wait(30)
                 return real(*args)
 
             journal._file.append = append  # type: ignore[method-assign]

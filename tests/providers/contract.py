@@ -83,7 +83,7 @@ class ProviderContract(ABC):
         task = asyncio.create_task(provider.fetch_data())
         await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=30)
         await provider.connect()
         assert await provider.fetch_data()
         await provider.close()

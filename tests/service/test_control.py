@@ -61,7 +61,7 @@ async def test_a_stop_ends_the_commands_under_way(tmp_path: Path) -> None:
     server = ControlServer(socket_path(tmp_path), {"endless": endless})
     await server.start()
     asking = asyncio.create_task(ask(server.path, "endless"))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 30)
     await server.stop()
     with pytest.raises(Transient, match="broke off"):
         await asking

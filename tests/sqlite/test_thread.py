@@ -39,7 +39,7 @@ async def test_errors_come_back_and_the_next_call_works() -> None:
 async def test_cancelled_waiters_leave_the_turn_to_others() -> None:
     thread = OneThread("test", timeout=5)
     free = threading.Event()
-    first = asyncio.create_task(thread.call(lambda: free.wait(5)))
+    first = asyncio.create_task(thread.call(lambda: free.wait(30)))
     while not thread._turn.locked():
         await asyncio.sleep(0)
     waiters = [asyncio.create_task(thread.call(lambda n=n: n)) for n in range(6)]
@@ -57,7 +57,7 @@ async def test_cancelled_waiters_leave_the_turn_to_others() -> None:
 async def test_then_runs_whoever_still_waits() -> None:
     thread = OneThread("test", timeout=5)
     free, told = threading.Event(), asyncio.Event()
-    call = asyncio.create_task(thread.call(lambda: free.wait(5), told.set))
+    call = asyncio.create_task(thread.call(lambda: free.wait(30), told.set))
     while not thread._turn.locked():
         await asyncio.sleep(0)
     call.cancel()

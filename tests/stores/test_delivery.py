@@ -122,7 +122,7 @@ async def run(journal: SqliteJournal, sink: ScriptedSink) -> AsyncIterator[Run]:
     for task in tasks:
         task.cancel()
     if tasks:
-        await asyncio.wait(tasks, timeout=5)
+        await asyncio.wait(tasks, timeout=30)
     assert all(task.cancelled() for task in tasks)
 
 

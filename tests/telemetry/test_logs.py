@@ -437,7 +437,7 @@ def test_a_folder_that_is_gone_is_told_and_the_log_comes_back_with_it(service, c
     assert messages(service)[0] == "Run (number=2)"
 
 
-def wait_until(true, within=10):
+def wait_until(true, within=30):
     deadline = time.monotonic() + within
     while not true():
         assert time.monotonic() < deadline

@@ -41,7 +41,7 @@ class Reader:
     last_id: str | None = None
     lines: list[str] = field(default_factory=list)
 
-    async def event(self, within: float = 5.0) -> dict[str, Any]:
+    async def event(self, within: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(within):
             while True:
                 raw = await self.response.content.readline()
@@ -66,7 +66,7 @@ class Reader:
     async def events(self, count: int) -> list[dict[str, Any]]:
         return [await self.event() for _ in range(count)]
 
-    async def ended(self, within: float = 5.0) -> None:
+    async def ended(self, within: float = 30.0) -> None:
         with pytest.raises((EOFError, aiohttp.ClientError)):
             await self.event(within)
 

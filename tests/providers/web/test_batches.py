@@ -68,10 +68,10 @@ async def test_it_pauses_between_batches_only() -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     await got(Batches(0.05), Source())
-    assert 0.1 <= loop.time() - started < 0.15 + 1  # a busy machine may be late, never early
+    assert loop.time() - started >= 0.1
     started = loop.time()
     await got(Batches(30), Source(), "A")
-    assert loop.time() - started < 5
+    assert loop.time() - started < 25
 
 
 async def test_a_pause_can_be_cancelled() -> None:
