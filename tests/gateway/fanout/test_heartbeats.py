@@ -67,7 +67,7 @@ def test_a_heartbeat_overtakes_no_cycle() -> None:
     assert wire.read[-1]["position"] == {"epoch": "e", "offset": 1}
 
 
-def test_a_laggard_is_not_sent_signs_of_life() -> None:
+def test_a_slow_consumer_is_not_sent_signs_of_life() -> None:
     stage = Stage()
     wire, subscriber = stage.join(CHANGES)
     subscriber.heartbeat = 1.0

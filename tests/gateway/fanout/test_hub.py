@@ -83,7 +83,7 @@ def test_slow_and_paced_sessions_hear_of_standings() -> None:
     stage.standings = {"ACG": SILENT}
     stage.trade()
     slow.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     stage.clock.advance(1.1)
     assert standings(slow.read[-2]) == {"ACG": "silent"}
     assert standings(paced.read[-1]) == {"ABS": None, "ACG": "silent"}
@@ -131,7 +131,7 @@ def test_a_slow_session_gets_the_newest_values_and_is_told_what_it_lost() -> Non
         stage.trade("AGO")
     assert wire.get_write_buffer_size() == held
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     newest, lost = wire.read[-2:]
     assert prices(newest) == {"ACG": 4, "AGO": 104}
     assert newest["position"] == {"epoch": "e", "offset": 104}
@@ -155,7 +155,7 @@ def test_every_alert_waits_for_a_slow_session_in_its_order_and_none_is_lost() ->
         stage.clock.turn()
     assert len(wire.waiting) == 1
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert [message["id"] for message in wire.read] == [alert(number).id for number in range(5)]
     assert wire.read == quick.read
     assert stage.hub.traffic.conflated == 0
@@ -171,7 +171,7 @@ def test_of_too_many_alerts_the_newest_wait_and_the_others_are_counted() -> None
     for status in ("open", "closed"):
         stage.hub.publish_event("market", "", MarketStatusChanged(status=status, timestamp="t"))
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert wire.kinds() == ["alert", "market_status", *["alert"] * MAX_ALERTS, "lost"]
     assert wire.read[2]["id"] == alert(8).id
     assert wire.read[-1]["count"] == 7 + 2
@@ -189,7 +189,7 @@ def test_a_slow_sessions_alerts_are_those_it_may_see() -> None:
         stage.hub.publish_alert(alert(number, user=user))
         stage.clock.turn()
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert [message["id"] for message in wire.read] == [alert(0).id, alert(2).id]
 
 
@@ -227,10 +227,10 @@ def test_a_session_that_stays_slow_is_given_up() -> None:
     stage.trade(*NAMES)
     stage.trade("ABS")
     stage.clock.now = 30.0
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert stage.evicted == []
     stage.clock.now = 30.1
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert stage.evicted == [wire]
     assert not stage.hub.slow_consumers
     assert stage.hub.traffic.evicted == 1
@@ -341,7 +341,7 @@ def test_a_slow_session_of_a_paced_group_loses_no_name() -> None:
     assert len(stage.hub.slow_consumers) == 1
     stage.trade("AGO")
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert prices(wire.read[-3]) == {"ACG": 2, "AGO": 3}
     assert wire.kinds()[-2:] == ["market_status", "lost"]
 
@@ -382,7 +382,7 @@ def test_equal_quotes_are_the_same_bytes_whatever_else_is_wanted() -> None:
     assert one.waiting[0] is other.waiting[0]
 
 
-def test_a_laggard_gets_the_newest_event_about_each_thing() -> None:
+def test_a_slow_consumer_gets_the_newest_event_about_each_thing() -> None:
     stage = Stage()
     wire, _ = stage.join(Subscription(channels=("market",)))
     wire.stuck = True
@@ -390,7 +390,7 @@ def test_a_laggard_gets_the_newest_event_about_each_thing() -> None:
         stage.hub.publish_event("market", "", MarketStatusChanged(status=str(number), timestamp="t"))
         stage.clock.turn()
     wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     newest, lost = wire.read[-2:]
     assert (newest["status"], lost["type"]) == ("19", "lost")
     assert lost["count"] == 20 - (len(wire.read) - 2)
@@ -484,7 +484,7 @@ def _act(stage: Stage, people: list[tuple[Wire, Subscriber]], action: str, rest:
         case "turn":
             stage.clock.turn()
         case "sweep":
-            stage.hub.sweep()
+            stage.hub.slow_consumers.sweep()
         case _ if not people:
             pass
         case "again":
@@ -504,5 +504,5 @@ def _settle(stage: Stage, people: list[tuple[Wire, Subscriber]]) -> None:
         stage.clock.turn()
     for wire, _ in people:
         wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     assert not stage.hub.slow_consumers

@@ -503,7 +503,7 @@ async def _settle(stage: Stage, crowd: list[Person], untold: list[Entry | None])
         stage.clock.turn()
     for person in crowd:
         person.wire.drain()
-    stage.hub.sweep()
+    stage.hub.slow_consumers.sweep()
     stage.clock.advance(5)
     for person in crowd:
         person.wire.drain()

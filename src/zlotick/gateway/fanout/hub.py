@@ -22,17 +22,16 @@ from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.fanout.groups import Backlog, Group, Members, Subscriber, Traffic
 from zlotick.gateway.fanout.heartbeats import Heartbeats
 from zlotick.gateway.fanout.live_candles import CandleMessages, LiveCandles
+from zlotick.gateway.fanout.outgoing import Outgoing, names_to_keep, unsent, wanted_candles, with_candles
 from zlotick.gateway.fanout.quote_cache import Envelope, QuoteCache
 from zlotick.gateway.fanout.quote_messages import QuoteMessages
 from zlotick.gateway.fanout.recovery import ReplayBuffer
-from zlotick.gateway.fanout.writer import GroupWriter, Outgoing
+from zlotick.gateway.fanout.slow_consumers import SlowConsumers, keep_for_later
+from zlotick.gateway.fanout.writer import GroupWriter
 from zlotick.gateway.protocol.alerts import alert_message
 from zlotick.gateway.protocol.messages import Lost, Message
 from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Alert, CycleReport, Entry, Position, Standing, StockUpdate
-
-SWEEP_INTERVAL = 0.05
-"""Seconds between two checks of the slow consumers' send buffers."""
 
 
 class Hub:
@@ -55,18 +54,21 @@ class Hub:
         self.replay_buffer = replay_buffer or ReplayBuffer()
         self.candles = candles
         self.traffic = Traffic()
-        self.slow_consumers: dict[Subscriber, Backlog] = {}
         self._loop = loop or asyncio.get_running_loop()
-        self._slow_timeout = slow_timeout
+        self.slow_consumers = SlowConsumers(
+            self._loop,
+            catch_up=self._catch_up,
+            give_up=self._give_up,
+            leave=self.leave,
+            timeout=slow_timeout,
+        )
         self._buffer_bytes = buffer_bytes
         self._groups: dict[Subscription, Group] = {}
-        self._alike: dict[
-            Selection | None, dict[Group, None]
-        ] = {}  # unthrottled groups by selection: the same quotes, other channels
+        # Unthrottled groups by selection: they get the same quotes, but differ in their channels.
+        self._alike: dict[Selection | None, dict[Group, None]] = {}
         self._throttled: dict[Group, None] = {}
         self._cycle = 0
         self._writer = GroupWriter(self._loop, self.traffic, self._start_backlog, buffer_bytes=buffer_bytes)
-        self._sweeping: asyncio.TimerHandle | None = None
         self._heartbeats = Heartbeats(self._loop, self._written, self.send, buffer_bytes=buffer_bytes)
 
     @property
@@ -94,7 +96,7 @@ class Hub:
         """The current candles of a subscription."""
         if self.candles is None or not subscription.intervals:
             return []
-        return [message for _, message in _wanted(subscription, self.candles.newest())]
+        return [message for _, message in wanted_candles(subscription, self.candles.newest())]
 
     def missed(self, entry: Entry, selection: Selection) -> SharedMessage | None:
         """A past batch filtered by a selection; None if nothing remains."""
@@ -121,9 +123,9 @@ class Hub:
     def leave(self, subscriber: Subscriber) -> None:
         """Stop sending to it. Safe to call twice."""
         self._exit_group(subscriber)
-        self.slow_consumers.pop(subscriber, None)
+        self.slow_consumers.discard(subscriber)
         self._heartbeats.discard(subscriber)
-        subscriber.backlog = subscriber.subscription = None
+        subscriber.subscription = None
 
     def dismiss(self, subscriber: Subscriber) -> None:
         """Leave for good: a join that is still in progress must not complete."""
@@ -195,17 +197,17 @@ class Hub:
         self.quote_messages.refresh(report.standings)
         changed = dict.fromkeys(quote.symbol for quote in entry.batch.quotes) if entry else {}
         changed |= self.quote_messages.standing_changes.take()
-        told = self._update_candles(report)
-        self._note_waiting(changed, told)
+        candles = self._update_candles(report)
+        self._note_waiting(changed, candles)
         envelope = Envelope(position=report.position, market_status=report.market_status)
-        self._writer.write(self._cycle_outgoing(envelope, changed, told))
+        self._writer.write(self._cycle_outgoing(envelope, changed, candles))
 
     def _update_candles(self, report: CycleReport) -> CandleMessages:
         if self.candles is None:
             return []
-        backlog = (subscriber.subscription for subscriber in self.slow_consumers)
+        slow = (subscriber.subscription for subscriber in self.slow_consumers)
         wanted = any(group.intervals for group in self._groups.values()) or any(
-            subscription is not None and subscription.intervals for subscription in backlog
+            subscription is not None and subscription.intervals for subscription in slow
         )
         return self.candles.update(report.entry, report.market_time, wanted=wanted)
 
@@ -213,12 +215,14 @@ class Hub:
         """Write a message to all sessions of a channel. In a backlog the newest message about a subject replaces older ones."""
         key = (channel, about)
         shared = SharedMessage(message.encode())
-        self._publish(Outgoing([shared], newest={key: shared}), lambda wish: channel in wish.channels)
+        self._publish(
+            Outgoing([shared], newest={key: shared}), lambda subscription: channel in subscription.channels
+        )
 
     def publish_alert(self, alert: Alert) -> None:
         """Write an alert to all sessions that may see it. A backlog keeps each of the newest alerts."""
         shared = SharedMessage(alert_message(alert).encode())
-        self._publish(Outgoing([shared], alert=shared), lambda wish: wish.hears(alert))
+        self._publish(Outgoing([shared], alert=shared), lambda subscription: subscription.hears(alert))
 
     def _publish(self, outgoing: Outgoing, wanted: Callable[[Subscription], bool]) -> None:
         for subscriber, backlog in self.slow_consumers.items():
@@ -227,12 +231,12 @@ class Hub:
         wanting = [group for group in self._groups.values() if wanted(group.subscription)]
         self._writer.write(((group, outgoing) for group in wanting), at_once=False)
 
-    def _note_waiting(self, changed: dict[str, None], told: CandleMessages) -> None:
+    def _note_waiting(self, changed: dict[str, None], candles: CandleMessages) -> None:
         """Note this cycle for slow consumers and throttled groups before anything is written."""
         for subscriber, backlog in self.slow_consumers.items():
             subscription = subscriber.subscription
             if subscription is not None:
-                self._add_to_backlog(backlog, self._unsent(subscription, changed, told))
+                self._add_to_backlog(backlog, unsent(subscription, changed, candles))
         for group in self._throttled:
             assert group.throttle is not None
             assert group.selection is not None
@@ -242,15 +246,8 @@ class Hub:
                 group.throttle.waiting = True
                 group.fence = self._cycle
 
-    def _unsent(self, subscription: Subscription, changed: dict[str, None], told: CandleMessages) -> Outgoing:
-        """What a slow consumer misses of a cycle."""
-        selection = subscription.selection
-        names = () if selection is None else self._backlog_names(selection, changed)
-        quotes = selection is not None and (bool(names) or selection.mode == "full")
-        return Outgoing([], quotes=quotes, names=names, newest=dict(_wanted(subscription, told)))
-
     def _cycle_outgoing(
-        self, envelope: Envelope, changed: dict[str, None], told: CandleMessages
+        self, envelope: Envelope, changed: dict[str, None], candles: CandleMessages
     ) -> Iterator[tuple[Group, Outgoing]]:
         """The messages of a cycle by group. A message is built once per selection and encoded once per encoding.
 
@@ -262,17 +259,17 @@ class Hub:
             quotes = None if message is None else Outgoing((message,), cycle, True, changed)
             for group in list(groups):
                 outgoing = quotes
-                if group.intervals and told:
-                    outgoing = _with_candles(quotes, group.subscription, told, cycle)
+                if group.intervals and candles:
+                    outgoing = with_candles(quotes, group.subscription, candles, cycle)
                 if outgoing is not None:
                     yield group, outgoing
         for group in list(self._throttled):
-            candles = _with_candles(None, group.subscription, told, cycle)
-            if candles is not None:
-                yield group, candles
-            paced = self._throttled_outgoing(group)
-            if paced is not None:
-                yield group, paced
+            only_candles = with_candles(None, group.subscription, candles, cycle)
+            if only_candles is not None:
+                yield group, only_candles
+            due = self._throttled_outgoing(group)
+            if due is not None:
+                yield group, due
 
     # Throttled groups (max_rate)
 
@@ -313,49 +310,17 @@ class Hub:
         if subscriber.disconnect_when_slow:
             self._give_up(subscriber)
             return
-        backlog = subscriber.backlog = self.slow_consumers[subscriber] = Backlog(self._loop.time())
+        backlog = self.slow_consumers.add(subscriber)
         selection, throttle = group.selection, group.throttle
         if selection is not None:
-            outgoing = replace(outgoing, names=self._backlog_names(selection, outgoing.names))
+            outgoing = replace(outgoing, names=names_to_keep(selection, outgoing.names))
         self._add_to_backlog(backlog, outgoing)
         if throttle is not None and throttle.waiting and subscriber.joined < group.fence:
             self._add_to_backlog(backlog, Outgoing([], quotes=True, names=throttle.names))
         self._exit_group(subscriber)
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
 
     def _add_to_backlog(self, backlog: Backlog, outgoing: Outgoing) -> None:
-        """Add what a slow consumer missed to its backlog."""
-        backlog.quotes |= outgoing.quotes
-        backlog.names.update(outgoing.names)
-        backlog.newest.update(outgoing.newest)
-        missed = outgoing.quotes + len(outgoing.newest)
-        if outgoing.alert is not None:
-            missed += len(backlog.alerts) == backlog.alerts.maxlen  # the oldest alert is dropped
-            backlog.alerts.append(outgoing.alert)
-        backlog.missed += missed
-        self.traffic.conflated += missed
-
-    @staticmethod
-    def _backlog_names(selection: Selection, changed: Collection[str]) -> Collection[str]:
-        """The names to keep in a backlog. Mode "full" needs none: its next message contains everything."""
-        return selection.among(changed) if selection.mode == "changes" else ()
-
-    def _sweep_again(self) -> None:
-        self._sweeping = None
-        self.sweep()
-        if self.slow_consumers:
-            self._sweeping = self._loop.call_later(SWEEP_INTERVAL, self._sweep_again)
-
-    def sweep(self) -> None:
-        """Catch up the slow consumers whose buffers are empty; disconnect those that were slow for too long."""
-        for subscriber, backlog in list(self.slow_consumers.items()):
-            if subscriber.transport.is_closing():
-                self.leave(subscriber)
-            elif subscriber.transport.get_write_buffer_size() == 0:
-                self._catch_up(subscriber, backlog)
-            elif self._loop.time() - backlog.since > self._slow_timeout:
-                self._give_up(subscriber)
+        self.traffic.conflated += keep_for_later(backlog, outgoing)
 
     def _give_up(self, subscriber: Subscriber) -> None:
         self.traffic.evicted += 1
@@ -363,8 +328,6 @@ class Hub:
         subscriber.evict()
 
     def _catch_up(self, subscriber: Subscriber, backlog: Backlog) -> None:
-        del self.slow_consumers[subscriber]
-        subscriber.backlog = None
         subscription = subscriber.subscription
         if subscription is None:
             return
@@ -390,9 +353,7 @@ class Hub:
 
     def write(self, subscriber: Subscriber, data: bytes) -> None:
         """Write bytes to one session only; nothing happens if its connection is closed."""
-        with contextlib.suppress(
-            RuntimeError
-        ):  # raised by uvloop if the transport closed in this turn of the loop
+        with contextlib.suppress(RuntimeError):  # uvloop: the transport closed in this turn of the loop
             subscriber.transport.write(data)
             self.traffic.messages += 1
             self.traffic.bytes += len(data)
@@ -401,30 +362,7 @@ class Hub:
         """Write the rest of the last cycle and cancel all timers."""
         self._writer.finish()
         self._heartbeats.close()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        self.slow_consumers.close()
         for group in self._throttled:
             if group.throttle is not None:
                 group.throttle.stop()
-
-
-def _wanted(subscription: Subscription, told: CandleMessages) -> CandleMessages:
-    """The candles that a subscription selects."""
-    intervals, symbols = subscription.intervals, subscription.symbols
-    return [
-        (key, message)
-        for key, message in told
-        if key[0] in intervals and (symbols is None or key[1] in symbols)
-    ]
-
-
-def _with_candles(
-    outgoing: Outgoing | None, subscription: Subscription, told: CandleMessages, cycle: int
-) -> Outgoing | None:
-    wanted = _wanted(subscription, told)
-    if not wanted:
-        return outgoing
-    before = outgoing or Outgoing([], fence=cycle)
-    messages = [*before.messages, *(message for _, message in wanted)]
-    return replace(before, messages=messages, newest=dict(wanted))

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
-import msgspec
-
-from zlotick.gateway.fanout.frames import Encoding, SharedMessage
-from zlotick.gateway.fanout.groups import Group, MemberChunk, Members, Newest, Subscriber, Traffic
+from zlotick.gateway.fanout.groups import Group, MemberChunk, Members, Subscriber, Traffic
+from zlotick.gateway.fanout.outgoing import Outgoing
 
 CHUNK = 250
 """Writes between two turns of the event loop: 1 to 3 ms. A longer chunk is not faster."""
-
-ALL_MEMBERS = sys.maxsize
-
-
-class Outgoing(msgspec.Struct, frozen=True, eq=False):
-    """One write for a group, and what to keep for members whose buffer is full (slow consumers)."""
-
-    messages: Sequence[SharedMessage]
-    fence: int = (
-        ALL_MEMBERS  # members that joined in this cycle or later have it already, from their snapshot
-    )
-    quotes: bool = False
-    names: Collection[str] = ()
-    newest: Newest = {}
-    alert: SharedMessage | None = None
-
-    def encoded(self, encoding: Encoding) -> bytes:
-        """The bytes to write. A single message is one object that all groups share: nothing is copied."""
-        if len(self.messages) == 1:
-            return self.messages[0].encoded(encoding)
-        return b"".join(message.encoded(encoding) for message in self.messages)
 
 
 class GroupWriter:
