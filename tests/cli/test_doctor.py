@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.providers.web import stub
 from tests.providers.web.gpw_page import page, stock
-from tests.providers.web.stub import StubSource
+from tests.providers.web.stub import StubSite
 from tests.servers import free_ports
 from tests.service_process import ServiceProcess
 
@@ -46,8 +46,8 @@ def settings() -> list[str]:
 
 
 @pytest.fixture
-async def source() -> AsyncIterator[StubSource]:
-    async with StubSource() as started:
+async def source() -> AsyncIterator[StubSite]:
+    async with StubSite() as started:
         yield started
 
 
@@ -149,7 +149,7 @@ async def test_what_a_source_logs_is_not_among_the_findings(settings, source):
 async def test_hanging_sources_and_servers_end_in_time(settings, source):
     names = ("gpw", "bankier", "stooq", "yahoo")
     source.script(stub.SILENCE)
-    async with StubSource() as other, StubSource() as third:
+    async with StubSite() as other, StubSite() as third:
         other.script(stub.SILENCE)
         third.script(stub.SILENCE)
         more = [f"providers.{name}.base_url={source.url}" for name in names]

@@ -13,7 +13,7 @@ import structlog
 from tests.gateway.serving import Service, serving
 from tests.providers.web import gpw_page
 from tests.providers.web import stub as play
-from tests.providers.web.stub import Reply, StubSource
+from tests.providers.web.stub import Reply, StubSite
 from tests.servers import free_ports
 
 from zlotick import cli
@@ -106,7 +106,7 @@ async def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
 
 async def tried(reply: Reply, *flags: str) -> tuple[int, int]:
     """The exit code, and how many requests the source saw."""
-    async with StubSource() as stub:
+    async with StubSite() as stub:
         stub.script(reply)
         code = await zlotick("try", "gpw", *flags, "--set", f"providers.gpw.base_url={stub.url}")
         return code, len(stub.requests)
@@ -166,7 +166,7 @@ async def test_a_source_that_does_not_answer_is_given_up(capsys: pytest.CaptureF
 
 
 async def test_a_source_of_one_symbol_a_request_is_asked_for_one(capsys: pytest.CaptureFixture[str]) -> None:
-    async with StubSource() as stub:
+    async with StubSite() as stub:
         stub.script(play.FORBIDDEN)
         assert await zlotick("try", "yahoo", "--set", f"providers.yahoo.base_url={stub.url}") == 1
         assert len(stub.requests) == 1

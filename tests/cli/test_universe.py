@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.providers.web import stub
 from tests.providers.web.gpw_page import page, stock, without_a_trade
-from tests.providers.web.stub import StubSource
+from tests.providers.web.stub import StubSite
 
 from zlotick.cli import main
 from zlotick.config import UniverseConfig
@@ -127,12 +127,12 @@ def test_import_says_why_it_cannot(capsys, arguments, told):
 
 
 @pytest.fixture
-async def source() -> AsyncIterator[StubSource]:
-    async with StubSource() as started:
+async def source() -> AsyncIterator[StubSite]:
+    async with StubSite() as started:
         yield started
 
 
-async def check(source: StubSource, *arguments: str) -> int:
+async def check(source: StubSite, *arguments: str) -> int:
     settings = [f"providers.gpw.base_url={source.url}", "universe.file=ours.csv"]
     return await asyncio.to_thread(
         main, ["universe", "check", *arguments, *(text for each in settings for text in ("--set", each))]

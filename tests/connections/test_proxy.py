@@ -12,7 +12,7 @@ import pytest
 from tests.alerts.receiver import receiver
 from tests.alerts.walks import alert
 from tests.forward_proxy import ForwardProxy, forward_proxy
-from tests.providers.web.stub import StubSource, page
+from tests.providers.web.stub import StubSite, page
 from yarl import URL
 
 from zlotick.alerts.notify import targets
@@ -67,7 +67,7 @@ async def test_a_source_with_tls_gets_a_tunnel(proxy: ForwardProxy) -> None:
 
 
 async def test_the_loopback_is_asked_directly(proxy: ForwardProxy) -> None:
-    async with StubSource() as stub, receiver() as phone:
+    async with StubSite() as stub, receiver() as phone:
         stub.script(page("direct"))
         assert await ask(stub.url) == b"direct"
         assert await ask(stub.url.replace("127.0.0.1", "localhost")) == b"direct"

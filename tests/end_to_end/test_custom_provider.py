@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from examples.custom_provider.test_tygiel import PAGE, TestTygiel
 from tests.providers.web import stub
-from tests.providers.web.stub import StubSource
+from tests.providers.web.stub import StubSite
 from tests.service_process import ServiceProcess, offset
 
 from zlotick.config import load
@@ -31,7 +31,7 @@ def test_its_settings_are_settings() -> None:
 async def test_serve_streams_its_quotes(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE / "tygiel.py", tmp_path)
     service = ServiceProcess(tmp_path, "serve", "--questdb", "off", "--pocketbase", "off")
-    async with StubSource() as source:
+    async with StubSite() as source:
         source.answer = lambda _: stub.page(PAGE, charset="iso-8859-2")
         own = {"name": "tygiel", "use": "tygiel.py:TygielProvider", "base_url": source.url}
         service.set("providers.custom", json.dumps([own]))

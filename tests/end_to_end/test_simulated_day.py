@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.providers.web import gpw_page
 from tests.providers.web import stub as play
-from tests.providers.web.stub import Reply, Seen, StubSource
+from tests.providers.web.stub import Reply, Seen, StubSite
 
 from zlotick.config import BankierConfig, GpwConfig, WebProviderConfig
 from zlotick.events import DATA_PROVIDER_STATUS, MARKET_STATUS, EventBus
@@ -163,7 +163,7 @@ def polish(number: float) -> str:
 class House:
     """The service without its gateway and its stores."""
 
-    def __init__(self, world: World, folder: Path, gpw: StubSource, bankier: StubSource) -> None:
+    def __init__(self, world: World, folder: Path, gpw: StubSite, bankier: StubSite) -> None:
         universe = Universe(frozenset(TRADES), {}, {}, as_of=YESTERDAY)
         calendar = Calendar()
         self.bus = EventBus()
@@ -228,7 +228,7 @@ async def world() -> World:
 
 @pytest.fixture
 async def house(world: World, tmp_path: Path) -> AsyncIterator[House]:
-    async with StubSource() as gpw, StubSource() as bankier:
+    async with StubSite() as gpw, StubSite() as bankier:
         gpw.answer, bankier.answer = world.gpw, world.bankier
         house = House(world, tmp_path, gpw, bankier)
         await house.listen()

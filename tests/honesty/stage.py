@@ -21,7 +21,7 @@ from tests.honesty import exchange, sheets
 from tests.honesty.case import Case, Look, Page, Sees
 from tests.honesty.exchange import day_of, when
 from tests.providers.web import stub as play
-from tests.providers.web.stub import Reply, Seen, StubSource
+from tests.providers.web.stub import Reply, Seen, StubSite
 
 from zlotick.config import (
     AlertRuleConfig,
@@ -61,7 +61,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.look = Look("Thu- 03:00")
-        self.stubs: dict[str, StubSource] = {}
+        self.stubs: dict[str, StubSite] = {}
 
     def clock(self) -> datetime:
         return when(self.look.at)
@@ -424,7 +424,7 @@ async def _sourced(case: Case) -> AsyncIterator[Sources]:
     orders = {*case.order, *(name for look in case.looks for name in look.order or ())}
     async with AsyncExitStack() as stack:
         for name in sorted(orders - {"mine", "replay", "simulator"}):
-            stub = await stack.enter_async_context(StubSource())
+            stub = await stack.enter_async_context(StubSite())
             stub.answer = lambda seen, name=name: sources.answer(name, seen)  # type: ignore[misc]  # bound now
             sources.stubs[name] = stub
         yield sources

@@ -68,7 +68,7 @@ class ProviderContract(ABC):
         await provider.close()
 
     async def test_the_same_trade_is_the_same_row(self) -> None:
-        # Key of a stored row: timestamp, symbol, source. What was traded may only change with the time.
+        # Key of a stored row: timestamp, symbol, provider. What was traded may only change with the time.
         provider = self.make()
         await provider.connect()
         seen: dict[tuple[int, str, str], tuple[object, ...]] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.providers.web import gpw_page, stub
-from tests.providers.web.stub import Reply, StubSource, page
+from tests.providers.web.stub import Reply, StubSite, page
 
 from zlotick.cli.checks import providers
 from zlotick.cli.checks.machine import Verdict
@@ -30,12 +30,12 @@ TABLE = gpw_page.page(
 
 
 @pytest.fixture
-async def source() -> AsyncIterator[StubSource]:
-    async with StubSource() as started:
+async def source() -> AsyncIterator[StubSite]:
+    async with StubSite() as started:
         yield started
 
 
-def settings(tmp_path: Path, source: StubSource, *order: str) -> Settings:
+def settings(tmp_path: Path, source: StubSite, *order: str) -> Settings:
     made = Settings()
     made.service.data_dir = tmp_path
     config = made.providers
@@ -45,7 +45,7 @@ def settings(tmp_path: Path, source: StubSource, *order: str) -> Settings:
     return made
 
 
-async def test_a_source_that_answers(tmp_path: Path, source: StubSource) -> None:
+async def test_a_source_that_answers(tmp_path: Path, source: StubSite) -> None:
     source.script(page(TABLE, headers={"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
     answered, clock = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
     assert answered.verdict is not Verdict.WRONG  # by the hour of the test its quotes are old
@@ -80,13 +80,13 @@ def test_old_quotes_in_a_session_deserve_a_look(
     assert ("while the market trades" in found.text) == bool(found.remedy) == (verdict is Verdict.WARNING)
 
 
-async def test_no_source_is_enabled(tmp_path: Path, source: StubSource) -> None:
+async def test_no_source_is_enabled(tmp_path: Path, source: StubSite) -> None:
     (one,) = await ask_providers(settings(tmp_path, source), UNIVERSE)
     assert one.verdict is Verdict.WARNING
     assert "providers.order" in one.remedy
 
 
-async def test_sources_that_invent_or_replay_need_no_clock(tmp_path: Path, source: StubSource) -> None:
+async def test_sources_that_invent_or_replay_need_no_clock(tmp_path: Path, source: StubSite) -> None:
     found = await ask_providers(settings(tmp_path, source, "simulator", "replay"), UNIVERSE)
     assert [one.name for one in found] == ["simulator", "replay"]
     assert {one.verdict for one in found} == {Verdict.WELL}
@@ -108,7 +108,7 @@ async def test_sources_that_invent_or_replay_need_no_clock(tmp_path: Path, sourc
     ],
 )
 async def test_a_refusal_is_told_with_its_reason_and_remedy(
-    tmp_path: Path, source: StubSource, reply: Reply, reason: RefusalReason
+    tmp_path: Path, source: StubSite, reply: Reply, reason: RefusalReason
 ) -> None:
     source.script(reply)
     refused, _ = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
@@ -120,7 +120,7 @@ async def test_a_refusal_is_told_with_its_reason_and_remedy(
 
 @pytest.mark.parametrize("status", list(MarketStatus))
 async def test_no_quotes_are_normal_while_the_market_is_closed(
-    tmp_path: Path, source: StubSource, status: MarketStatus, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: StubSite, status: MarketStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(GPW), "market_status", lambda self, moment: status)
     source.script(stub.EMPTY)
@@ -129,7 +129,7 @@ async def test_no_quotes_are_normal_while_the_market_is_closed(
     assert refused.verdict is (Verdict.WRONG if status is MarketStatus.OPEN else Verdict.WARNING)
 
 
-async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSource) -> None:
+async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSite) -> None:
     source.script(stub.SILENCE)
     order = ("gpw", "bankier", "stooq", "yahoo")
     *refused, clock = await ask_providers(settings(tmp_path, source, *order), UNIVERSE, deadline=0.3)
@@ -138,13 +138,13 @@ async def test_hanging_sources_are_given_up(tmp_path: Path, source: StubSource) 
     assert clock.text.startswith("unknown")
 
 
-async def test_one_request_to_a_source_of_one_symbol_a_request(tmp_path: Path, source: StubSource) -> None:
+async def test_one_request_to_a_source_of_one_symbol_a_request(tmp_path: Path, source: StubSite) -> None:
     source.script(stub.OTHER_PAGE)
     await ask_providers(settings(tmp_path, source, "yahoo"), UNIVERSE)
     assert len(source.requests) == 1
 
 
-async def test_the_key_is_used_once_and_never_told(tmp_path: Path, source: StubSource) -> None:
+async def test_the_key_is_used_once_and_never_told(tmp_path: Path, source: StubSite) -> None:
     source.script(
         stub.json_page('{"Information": "We have detected your API key as SECRET7 and 25 requests per day"}')
     )
@@ -158,7 +158,7 @@ async def test_the_key_is_used_once_and_never_told(tmp_path: Path, source: StubS
 
 
 @pytest.mark.parametrize(("wrong", "told"), [(3600, "about 1 h 0 min behind gpw"), (-60, "s ahead of gpw")])
-async def test_a_wrong_clock(tmp_path: Path, source: StubSource, wrong: int, told: str) -> None:
+async def test_a_wrong_clock(tmp_path: Path, source: StubSite, wrong: int, told: str) -> None:
     theirs = format_datetime(datetime.now(UTC) + timedelta(seconds=wrong), usegmt=True)
     source.script(page("x", status=404, headers={"Date": theirs}))  # any answer tells the time
     _, clock = await ask_providers(settings(tmp_path, source, "gpw"), UNIVERSE)
@@ -168,7 +168,7 @@ async def test_a_wrong_clock(tmp_path: Path, source: StubSource, wrong: int, tol
 
 
 async def test_a_source_with_a_bug_hides_no_other(
-    tmp_path: Path, source: StubSource, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: StubSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = providers.build
 
@@ -184,7 +184,7 @@ async def test_a_source_with_a_bug_hides_no_other(
     assert (bad.verdict, bad.text) == (Verdict.WRONG, "has a bug: KeyError: 'oops'")
 
 
-async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSource) -> None:
+async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSite) -> None:
     file = tmp_path / "bars.csv"
     file.write_text("no bars\n")
     config = settings(tmp_path, source, "replay")
@@ -194,7 +194,7 @@ async def test_a_replay_file_that_is_none(tmp_path: Path, source: StubSource) ->
     assert str(file) in one.text
 
 
-async def test_they_are_asked_at_once_and_can_be_cancelled(tmp_path: Path, source: StubSource) -> None:
+async def test_they_are_asked_at_once_and_can_be_cancelled(tmp_path: Path, source: StubSite) -> None:
     source.script(stub.SILENCE)
     order = ("gpw", "bankier", "stooq", "yahoo")
     asking = asyncio.create_task(ask_providers(settings(tmp_path, source, *order), UNIVERSE, deadline=60))

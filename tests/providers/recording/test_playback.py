@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.providers.web import stub as play
 from tests.providers.web.gpw_page import page, stock
-from tests.providers.web.stub import Reply, StubSource
+from tests.providers.web.stub import Reply, StubSite
 
 from zlotick.config import BankierConfig, GpwConfig, Settings
 from zlotick.errors import Refusal, ReplayError
@@ -87,7 +87,7 @@ async def record(
     recorder = Recorder(folder, "gpw")
     await recorder.start()
     outcomes = []
-    async with StubSource() as stub:
+    async with StubSite() as stub:
         stub.script(*replies)
         config = GpwConfig(base_url=stub.url, timeout=1)  # for the one that is silent
         web = HttpWeb(config, user_agent="test", observer=recorder.observe, clock=clock)
@@ -251,7 +251,7 @@ async def test_failover_is_replayed(tmp_path: Path) -> None:
     clock = FakeClock()
     recorders = [Recorder(tmp_path, name) for name in ("gpw", "bankier")]
     served: list[list[str]] = []
-    async with StubSource() as primary, StubSource() as fallback:
+    async with StubSite() as primary, StubSite() as fallback:
         primary.script(quotes(45), play.CHALLENGE, play.RESET, quotes(48), quotes(49))
         fallback.script(bankier_page(46), bankier_page(47))
         for one in recorders:

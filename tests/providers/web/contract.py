@@ -1,4 +1,4 @@
-"""What every source on the web must do, on good days and bad ones. A provider's own test file subclasses this.
+"""What every provider on the web must do, on good days and bad ones. A provider's own test file subclasses this.
 
 class TestGpw(WebProviderContract):
     config_type = GpwConfig
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from tests.providers.web import stub as play
-from tests.providers.web.stub import Reply, Seen, StubSource
+from tests.providers.web.stub import Reply, Seen, StubSite
 
 from zlotick.config import WebProviderConfig
 from zlotick.errors import Refusal, RefusalReason
@@ -65,17 +65,17 @@ REFUSALS: dict[str, tuple[Reply, set[RefusalReason]]] = {
 
 
 class WebProviderContract(ABC):
-    """Each test has a stub source of its own, ``self.stub``."""
+    """Each test has a stub site of its own, ``self.stub``."""
 
     config_type: ClassVar[type[WebProviderConfig]]
     options: ClassVar[Mapping[str, Any]] = {}
     """Further fields of the config (an API key, symbols)."""
     own_refusals: ClassVar[Mapping[str, tuple[Reply, RefusalReason]]] = {}
-    """What only this source says."""
+    """Refusals in its own words."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Texts that must never be seen in an error, an answer's path or headers."""
 
-    stub: StubSource
+    stub: StubSite
     asked_with: WebProviderConfig
     answers: list[RawAnswer | NoAnswer]
 
@@ -85,11 +85,11 @@ class WebProviderContract(ABC):
 
     @abstractmethod
     def good(self, request: Seen) -> Reply:
-        """What a healthy source answers."""
+        """What the site answers when it is healthy."""
 
     @pytest.fixture(autouse=True)
     async def _stub(self) -> AsyncIterator[None]:
-        async with StubSource() as self.stub:
+        async with StubSite() as self.stub:
             self.stub.answer = self.good
             yield
 
@@ -135,11 +135,19 @@ class WebProviderContract(ABC):
         assert quote.market_status in set(MarketStatus)
         assert quote.received_at is not None
         assert abs((utc_time(quote.received_at) - datetime.now(UTC)).total_seconds()) < 30
-        told = {field for field in provider.capabilities.fields if getattr(quote, field) is not None}
-        untold = set(StockUpdate.__struct_fields__) - provider.capabilities.fields
-        assert told, "the capabilities name the fields that it tells"
-        for field in untold & {"volume", "high", "low", "open", "previous_close", "change", "exchange_time"}:
-            assert getattr(quote, field) is None, f"{field} is told, but is not in its capabilities"
+        filled = {field for field in provider.capabilities.fields if getattr(quote, field) is not None}
+        unfilled = set(StockUpdate.__struct_fields__) - provider.capabilities.fields
+        assert filled, "the capabilities name the fields that it fills"
+        for field in unfilled & {
+            "volume",
+            "high",
+            "low",
+            "open",
+            "previous_close",
+            "change",
+            "exchange_time",
+        }:
+            assert getattr(quote, field) is None, f"{field} is filled, but is not in its capabilities"
 
     async def test_the_same_answer_again_is_the_same_trades(self, provider: StockDataProvider) -> None:
         first, second = await provider.fetch_data(), await provider.fetch_data()

@@ -1,6 +1,6 @@
-"""A source on the web as it is on a good day and on every bad one: a real HTTP server on the loopback.
+"""A web site on a good day and on every bad one: a real HTTP server on the loopback.
 
-    async with StubSource() as stub:
+    async with StubSite() as stub:
         stub.script(CHALLENGE, page("..."))   # one answer a request; the last one stays
         await HttpWeb(GpwConfig(base_url=stub.url), user_agent="me").get("/x")
         assert stub.requests[0].path == "/x"
@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as the source saw it. ``query`` has the last value of each name, header names are lower case."""
+    """A request as the site saw it. ``query`` has the last value of each name, header names are lower case."""
 
     path: str
     query: Mapping[str, str]
@@ -157,7 +157,7 @@ HANG_UP = Reply(b"", end="close")
 SILENCE = Reply(b"", end="silence")
 
 
-class StubSource:
+class StubSite:
     """The server. ``requests`` is what it saw, ``most_at_once`` how many it ever had in hand together.
 
     Set ``answer`` instead of calling ``script`` when the answer depends on the request.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
-from tests.providers.web.stub import Reply, Seen, StubSource, json_page
+from tests.providers.web.stub import Reply, Seen, StubSite, json_page
 
 from zlotick.config import AlphaVantageConfig, Secret
 from zlotick.errors import Refusal, RefusalReason
@@ -266,7 +266,7 @@ class Clock:
 class Bench:
     """A provider with a clock of its own, against a stub that knows some names."""
 
-    def __init__(self, stub: StubSource, home: Path, symbols: list[str], **options: Any) -> None:
+    def __init__(self, stub: StubSite, home: Path, symbols: list[str], **options: Any) -> None:
         self.stub, self.home, self.clock = stub, home, Clock()
         self.closes: dict[str, str] = {}  # by the source's name; the day of its close
         config = {"daily_budget": 25, "api_key": Secret(KEY)} | options
@@ -294,14 +294,14 @@ class Bench:
 
 
 @pytest.fixture
-async def stub() -> AsyncIterator[StubSource]:
-    async with StubSource() as source:
+async def stub() -> AsyncIterator[StubSite]:
+    async with StubSite() as source:
         yield source
 
 
 class TestAsking:
     async def test_one_call_a_fetch_in_turn_and_what_is_known_stands(
-        self, stub: StubSource, tmp_path: Path
+        self, stub: StubSite, tmp_path: Path
     ) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a", "BBB=b", "CCC=c"])
         bench.closes = dict.fromkeys("abc", "2026-11-24")
@@ -313,7 +313,7 @@ class TestAsking:
         assert bench.asked() == ["a", "b", "c"] * 2
         await bench.provider.close()
 
-    async def test_only_what_is_wanted_is_asked(self, stub: StubSource, tmp_path: Path) -> None:
+    async def test_only_what_is_wanted_is_asked(self, stub: StubSite, tmp_path: Path) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a", "BBB=b"])
         bench.closes = dict.fromkeys("ab", "2026-11-24")
         quotes = await bench.provider.fetch_symbols(frozenset({"BBB", "ZZZ"}))
@@ -323,7 +323,7 @@ class TestAsking:
         assert bench.asked() == ["b"]
         await bench.provider.close()
 
-    async def test_an_unknown_name_is_told_and_passed_over(self, stub: StubSource, tmp_path: Path) -> None:
+    async def test_an_unknown_name_is_told_and_passed_over(self, stub: StubSite, tmp_path: Path) -> None:
         bench = Bench(stub, tmp_path, ["AAA=wrong", "BBB=b"])
         bench.closes = {"b": "2026-11-24"}
         with capture_logs() as logs:
@@ -337,7 +337,7 @@ class TestAsking:
         await bench.provider.close()
 
     async def test_a_close_that_is_not_final_is_asked_again_when_it_is(
-        self, stub: StubSource, tmp_path: Path
+        self, stub: StubSite, tmp_path: Path
     ) -> None:
         bench = Bench(stub, tmp_path, [f"S{n}={n}" for n in range(1, 30)])
         bench.closes = {"1": "2026-11-24"}
@@ -353,7 +353,7 @@ class TestAsking:
         await bench.provider.close()
 
     async def test_a_stock_that_is_refused_does_not_hold_up_the_others(
-        self, stub: StubSource, tmp_path: Path
+        self, stub: StubSite, tmp_path: Path
     ) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a", "BBB=b"])
         bench.closes = {"b": "2026-11-24"}
@@ -368,13 +368,13 @@ class TestAsking:
         assert await bench.fetch() == "BBB"
         await bench.provider.close()
 
-    async def test_without_a_key_nobody_is_asked(self, stub: StubSource, tmp_path: Path) -> None:
+    async def test_without_a_key_nobody_is_asked(self, stub: StubSite, tmp_path: Path) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a"], api_key=Secret(""))
         with pytest.raises(Refusal, match=r"api_key: .*set providers\.alpha_vantage\.api_key"):
             await bench.fetch()
         assert bench.asked() == []
 
-    async def test_calls_are_a_pause_apart(self, stub: StubSource, tmp_path: Path) -> None:
+    async def test_calls_are_a_pause_apart(self, stub: StubSite, tmp_path: Path) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a", "BBB=b", "CCC=c"])
         bench.closes = {"c": "2026-11-24"}
         loop_time = asyncio.get_running_loop().time
@@ -387,7 +387,7 @@ class TestAsking:
 
 class TestBudget:
     async def test_spent_is_a_refusal_until_midnight_without_asking(
-        self, stub: StubSource, tmp_path: Path
+        self, stub: StubSite, tmp_path: Path
     ) -> None:
         bench = Bench(stub, tmp_path, [f"S{n}={n}" for n in range(1, 6)], daily_budget=3)
         bench.closes = {f"{n}": "2026-11-24" for n in range(1, 6)}
@@ -411,7 +411,7 @@ class TestBudget:
         assert await bench.fetch() == "S1 S2 S3 S4"
         await bench.provider.close()
 
-    async def test_the_source_may_say_so_first(self, stub: StubSource, tmp_path: Path) -> None:
+    async def test_the_source_may_say_so_first(self, stub: StubSite, tmp_path: Path) -> None:
         bench = Bench(stub, tmp_path, ["AAA=a"])
         stub.script(json_page(says("Information", LIMIT)))
         for _ in range(3):
@@ -421,7 +421,7 @@ class TestBudget:
         await bench.provider.close()
 
     async def test_a_day_of_steady_asking_stays_within_the_budget_and_serves_everybody(
-        self, stub: StubSource, tmp_path: Path
+        self, stub: StubSite, tmp_path: Path
     ) -> None:
         bench = Bench(stub, tmp_path, [f"S{n}={n}" for n in range(10)])
         bench.closes = {f"{n}": "2026-11-23" for n in range(10)}

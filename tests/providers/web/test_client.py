@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.web import stub as play
-from tests.providers.web.stub import Reply, StubSource, page
+from tests.providers.web.stub import Reply, StubSite, page
 
 from zlotick.config import GpwConfig, Secret
 from zlotick.errors import ConfigError, Refusal, RefusalReason
@@ -35,14 +35,14 @@ TEXT = "<html>Notowania</html>" * 100
 
 
 @pytest.fixture
-async def stub() -> AsyncIterator[StubSource]:
-    async with StubSource() as source:
+async def stub() -> AsyncIterator[StubSite]:
+    async with StubSite() as source:
         source.script(page(TEXT))
         yield source
 
 
 @pytest.fixture
-async def web(stub: StubSource) -> AsyncIterator[HttpWeb]:
+async def web(stub: StubSite) -> AsyncIterator[HttpWeb]:
     web = made(stub.url)
     yield web
     await web.close()
@@ -60,7 +60,7 @@ async def refused(web: HttpWeb, **secrets: Secret) -> Refusal:
 
 
 class TestAsking:
-    async def test_what_goes_over_the_wire(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_what_goes_over_the_wire(self, stub: StubSite, web: HttpWeb) -> None:
         answer = await web.get("/q/l/", {"s": "pkn pko", "type": ""}, secrets={"apikey": Secret("geheim")})
         (request,) = stub.requests
         assert request.target == "/q/l/?s=pkn+pko&type=&apikey=geheim"
@@ -70,14 +70,14 @@ class TestAsking:
         assert answer.path == "/q/l/?s=pkn+pko&type="
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
-    async def test_a_mirror_may_live_below_a_path(self, stub: StubSource) -> None:
+    async def test_a_mirror_may_live_below_a_path(self, stub: StubSite) -> None:
         for base in (stub.url + "/mirror/gpw", stub.url + "/mirror/gpw/"):
             web = made(base)
             await web.get("/ajax.php", {"a": "1"})
             await web.close()
         assert {request.target for request in stub.requests} == {"/mirror/gpw/ajax.php?a=1"}
 
-    async def test_no_cookie_is_kept(self, stub: StubSource) -> None:
+    async def test_no_cookie_is_kept(self, stub: StubSite) -> None:
         stub.script(page(TEXT, headers={"Set-Cookie": "track=1; Path=/"}))
         web = made(stub.url.replace("127.0.0.1", "localhost"))  # a bare address would get no cookies anyway
         await web.get("/")
@@ -85,12 +85,12 @@ class TestAsking:
         await web.close()
         assert "cookie" not in stub.requests[1].headers
 
-    async def test_a_redirect_is_not_followed(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_a_redirect_is_not_followed(self, stub: StubSite, web: HttpWeb) -> None:
         stub.script(play.moved("/elsewhere"), page(TEXT))
         assert (await web.get("/")).status == 302
         assert len(stub.requests) == 1
 
-    async def test_one_request_at_a_time(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_one_request_at_a_time(self, stub: StubSite, web: HttpWeb) -> None:
         # Together they take longer than the time-out, which counts from when a request's turn has come.
         stub.script(play.in_pieces(page(TEXT), pause=0.025))
         answers = await asyncio.gather(*(web.get("/") for _ in range(4)))
@@ -98,7 +98,7 @@ class TestAsking:
         assert stub.most_at_once == 1
 
     async def test_the_observer_sees_whole_answers_of_any_status_and_the_lack_of_one(
-        self, stub: StubSource
+        self, stub: StubSite
     ) -> None:
         seen: list[RawAnswer | NoAnswer] = []
         web = made(stub.url, observer=seen.append)
@@ -113,7 +113,7 @@ class TestAsking:
         assert (seen[2].path, seen[2].reason, seen[2].detail) == ("/x?a=1", no.reason, no.detail)
         assert "geheim" not in repr(seen)
 
-    async def test_the_time_is_the_clock_s(self, stub: StubSource) -> None:
+    async def test_the_time_is_the_clock_s(self, stub: StubSite) -> None:
         web = made(stub.url, clock=lambda: datetime(2026, 11, 18, 12, tzinfo=UTC))
         assert (await web.get("/")).received_at == "2026-11-18T12:00:00.000Z"
         await web.close()
@@ -149,7 +149,7 @@ class TestFaults:
         ],
     )
     async def test_a_fault_is_a_refusal_without_secrets(
-        self, reply: Reply, reason: RefusalReason, stub: StubSource
+        self, reply: Reply, reason: RefusalReason, stub: StubSite
     ) -> None:
         web = made(stub.url, timeout=0.5 if reason is RefusalReason.TIMEOUT else 10)
         stub.script(reply, page(TEXT))
@@ -159,24 +159,24 @@ class TestFaults:
         assert (await web.get("/")).body == TEXT.encode()  # and the next one is not harmed
         await web.close()
 
-    async def test_exactly_the_limit_is_let_in(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_exactly_the_limit_is_let_in(self, stub: StubSite, web: HttpWeb) -> None:
         stub.script(page(b"x" * LIMIT), play.bomb(LIMIT))
         assert len((await web.get("/")).body) == LIMIT
         assert len((await web.get("/")).body) == LIMIT
 
-    async def test_more_than_promised_is_not_what_it_claims(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_more_than_promised_is_not_what_it_claims(self, stub: StubSite, web: HttpWeb) -> None:
         stub.script(Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", end="close"))
         assert (await refused(web)).reason is RefusalReason.UNREACHABLE
 
     @pytest.mark.parametrize("reply", [play.RESET, play.HANG_UP, play.NOT_HTTP, play.BROKEN, play.CHALLENGE])
-    async def test_it_asks_once_whatever_happens(self, reply: Reply, stub: StubSource, web: HttpWeb) -> None:
+    async def test_it_asks_once_whatever_happens(self, reply: Reply, stub: StubSite, web: HttpWeb) -> None:
         stub.script(page(TEXT), reply)
         await web.get("/")
         with contextlib.suppress(Refusal):
             await web.get("/")
         assert len(stub.requests) == 2
 
-    async def test_nobody_there(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_nobody_there(self, stub: StubSite, web: HttpWeb) -> None:
         await stub.go_away()
         assert (await refused(web)).reason is RefusalReason.UNREACHABLE
 
@@ -199,7 +199,7 @@ class TestFaults:
         assert (await refused(web)).reason in {RefusalReason.UNREACHABLE, RefusalReason.TIMEOUT}
         await web.close()
 
-    async def test_cancelled_it_gives_the_connection_back(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_cancelled_it_gives_the_connection_back(self, stub: StubSite, web: HttpWeb) -> None:
         stub.script(play.SILENCE)
         task = asyncio.create_task(web.get("/"))
         await asyncio.wait_for(stub.asked.wait(), 30)
@@ -209,7 +209,7 @@ class TestFaults:
         stub.script(page(TEXT))
         assert (await web.get("/")).status == 200
 
-    async def test_closed_while_it_asks(self, stub: StubSource, web: HttpWeb) -> None:
+    async def test_closed_while_it_asks(self, stub: StubSite, web: HttpWeb) -> None:
         stub.script(play.SILENCE)
         task = asyncio.create_task(web.get("/"))
         await asyncio.wait_for(stub.asked.wait(), 30)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
 from tests.providers.web.reading import read_stooq
-from tests.providers.web.stub import Reply, Seen, StubSource, csv_page
+from tests.providers.web.stub import Reply, Seen, StubSite, csv_page
 
 from zlotick.config import StooqConfig
 from zlotick.errors import Refusal, RefusalReason
@@ -301,7 +301,7 @@ class TestSamples:
 
 
 class TestAsking:
-    def provider(self, stub: StubSource, *symbols: str, **options: Any) -> StooqProvider:
+    def provider(self, stub: StubSite, *symbols: str, **options: Any) -> StooqProvider:
         config = StooqConfig(base_url=stub.url, **options)
         return StooqProvider(config, universe(*symbols), HttpWeb(config, user_agent="me"))
 
@@ -313,7 +313,7 @@ class TestAsking:
             rows = (PKN.replace("PKN", symbol.upper()) for symbol in request.query["s"].split())
             return csv_page(table(*rows))
 
-        async with StubSource() as stub:
+        async with StubSite() as stub:
             stub.answer = answer
             provider = self.provider(stub, *symbols)
             assert [quote.symbol for quote in await provider.fetch_data()] == symbols
@@ -328,7 +328,7 @@ class TestAsking:
 
     async def test_a_no_in_the_middle_keeps_what_came(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(stooq, "_PAUSE", 0.0)
-        async with StubSource() as stub:
+        async with StubSite() as stub:
             stub.script(
                 csv_page(table(PKN.replace("PKN", "S000"))), csv_page("Exceeded the daily hits limit")
             )
@@ -340,7 +340,7 @@ class TestAsking:
             await provider.close()
 
     async def test_what_is_passed_over_is_told_once(self) -> None:
-        async with StubSource() as stub:
+        async with StubSite() as stub:
             stub.script(csv_page(table(PKN, CDR.replace("248", "?"))))
             provider = self.provider(stub, "PKN", "CDR")
             with capture_logs() as logs:
@@ -350,7 +350,7 @@ class TestAsking:
             await provider.close()
 
     async def test_removed_address_is_explained(self) -> None:
-        async with StubSource() as stub:
+        async with StubSite() as stub:
             stub.script(play.GONE)
             provider = self.provider(stub, "PKN")
             with pytest.raises(Refusal, match=r"not_found: Stooq has taken away the address.*"):
@@ -358,7 +358,7 @@ class TestAsking:
             await provider.close()
 
     async def test_a_mirror_may_have_a_path(self) -> None:
-        async with StubSource() as stub:
+        async with StubSite() as stub:
             stub.script(csv_page(table(PKN)))
             config = StooqConfig(base_url=f"{stub.url}/mirror")
             provider = StooqProvider(config, universe("PKN"), HttpWeb(config, user_agent="me"))

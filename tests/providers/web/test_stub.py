@@ -15,7 +15,7 @@ from tests.providers.web.stub import (
     RESET,
     SILENCE,
     Reply,
-    StubSource,
+    StubSite,
     bomb,
     cut_short,
     drip,
@@ -25,7 +25,7 @@ from tests.providers.web.stub import (
 
 
 async def test_it_answers_in_order_and_stays_at_the_last() -> None:
-    async with StubSource() as stub, aiohttp.ClientSession() as client:
+    async with StubSite() as stub, aiohttp.ClientSession() as client:
         stub.script(page("one"), page("dwa ęą", charset="iso-8859-2"), too_many("7"))
         async with client.get(stub.url + "/a?x=1", headers={"User-Agent": "me"}) as first:
             assert await first.text() == "one"
@@ -41,7 +41,7 @@ async def test_it_answers_in_order_and_stays_at_the_last() -> None:
 
 @pytest.mark.parametrize("reply", [NOT_HTTP, RESET, HANG_UP, cut_short("x" * 100)])
 async def test_it_breaks_a_connection(reply: Reply) -> None:
-    async with StubSource() as stub, aiohttp.ClientSession() as client:
+    async with StubSite() as stub, aiohttp.ClientSession() as client:
         stub.answer = lambda _: reply
         with pytest.raises(aiohttp.ClientError):
             async with client.get(stub.url) as answer:
@@ -51,7 +51,7 @@ async def test_it_breaks_a_connection(reply: Reply) -> None:
 @pytest.mark.parametrize("reply", [SILENCE, drip("x" * 1000)])
 async def test_it_keeps_a_client_waiting(reply: Reply) -> None:
     timeout = aiohttp.ClientTimeout(total=0.2)
-    async with StubSource() as stub, aiohttp.ClientSession(timeout=timeout) as client:
+    async with StubSite() as stub, aiohttp.ClientSession(timeout=timeout) as client:
         stub.answer = lambda _: reply
         with pytest.raises(TimeoutError):
             async with client.get(stub.url) as answer:
@@ -59,7 +59,7 @@ async def test_it_keeps_a_client_waiting(reply: Reply) -> None:
 
 
 async def test_it_counts_what_it_has_in_hand() -> None:
-    async with StubSource() as stub, aiohttp.ClientSession() as client:
+    async with StubSite() as stub, aiohttp.ClientSession() as client:
         stub.script(drip("ab", pause=0.001, piece=40))
 
         async def ask() -> bytes:
@@ -71,7 +71,7 @@ async def test_it_counts_what_it_has_in_hand() -> None:
 
 
 async def test_after_it_went_away_connections_are_refused() -> None:
-    async with StubSource() as stub, aiohttp.ClientSession() as client:
+    async with StubSite() as stub, aiohttp.ClientSession() as client:
         stub.script(EMPTY)
         await stub.go_away()
         with pytest.raises(aiohttp.ClientConnectorError):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
-from tests.providers.web.stub import Reply, Seen, StubSource, json_page
+from tests.providers.web.stub import Reply, Seen, StubSite, json_page
 
 from zlotick.config import YahooConfig
 from zlotick.errors import Refusal, RefusalReason
@@ -203,16 +203,16 @@ class TestWhatItSays:
 
 class TestAsking:
     @pytest.fixture
-    async def stub(self) -> AsyncIterator[StubSource]:
-        async with StubSource() as source:
+    async def stub(self) -> AsyncIterator[StubSite]:
+        async with StubSite() as source:
             source.answer = lambda request: json_page(chart(request.path.rpartition("/")[2]))
             yield source
 
-    def provider(self, stub: StubSource, *symbols: str, **options: Any) -> YahooProvider:
+    def provider(self, stub: StubSite, *symbols: str, **options: Any) -> YahooProvider:
         config = YahooConfig(base_url=stub.url, **{"pause": 0} | options)
         return YahooProvider(config, universe(*symbols), HttpWeb(config, user_agent="me"))
 
-    async def test_the_missing_ones_take_turns(self, stub: StubSource) -> None:
+    async def test_the_missing_ones_take_turns(self, stub: StubSite) -> None:
         provider = self.provider(stub, *"ABCDEFG", max_symbols=3)
         missing = frozenset("BCDEF")
         rounds = ["".join(q.symbol for q in await provider.fetch_symbols(missing)) for _ in range(4)]
@@ -221,7 +221,7 @@ class TestAsking:
         assert stub.most_at_once == 1
         await provider.close()
 
-    async def test_an_unknown_stock_does_not_hold_up_the_others(self, stub: StubSource) -> None:
+    async def test_an_unknown_stock_does_not_hold_up_the_others(self, stub: StubSite) -> None:
         stub.answer = lambda request: (
             json_page(NOT_FOUND, status=404) if "/A.WA" in request.path else json_page(chart("B.WA"))
         )
@@ -232,7 +232,7 @@ class TestAsking:
         await provider.close()
 
     async def test_too_many_in_the_middle_keeps_what_came_and_is_not_answered_by_asking(
-        self, stub: StubSource
+        self, stub: StubSite
     ) -> None:
         stub.script(json_page(chart("A.WA")), play.too_many(None))
         provider = self.provider(stub, *"ABCD")
@@ -244,7 +244,7 @@ class TestAsking:
         assert caught.value.retry_after == 900  # it names no time itself
         await provider.close()
 
-    async def test_calls_are_a_pause_apart(self, stub: StubSource) -> None:
+    async def test_calls_are_a_pause_apart(self, stub: StubSite) -> None:
         provider = self.provider(stub, *"ABC", pause=0.1)
         started = asyncio.get_running_loop().time()
         assert len(await provider.fetch_data()) == 3

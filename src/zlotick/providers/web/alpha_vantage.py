@@ -219,7 +219,7 @@ class _GlobalQuote(msgspec.Struct):
     previous_close: str = msgspec.field(name="08. previous close", default="")
 
 
-class _Reply(msgspec.Struct):
+class _QuoteReply(msgspec.Struct):
     quote: _GlobalQuote | None = msgspec.field(name="Global Quote", default=None)
     error: str = msgspec.field(name="Error Message", default="")
     information: str = msgspec.field(name="Information", default="")
@@ -233,7 +233,7 @@ def parse(
 
     Raises Refusal; one of ``no_data`` is of this stock alone: unknown there, or its day is not final yet.
     """
-    reply = read_json(body, _Reply, "quote of Alpha Vantage's")
+    reply = read_json(body, _QuoteReply, "quote of Alpha Vantage's")
     if message := reply.error or reply.information or reply.note:
         raise _refusal(message)
     given = reply.quote

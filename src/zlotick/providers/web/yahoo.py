@@ -122,13 +122,13 @@ class _Chart(msgspec.Struct):
     error: _Error | None = None
 
 
-class _Reply(msgspec.Struct):
+class _ChartReply(msgspec.Struct):
     chart: _Chart
 
 
 def parse(body: bytes, ticker: str, observed: datetime, *, calendar: Calendar = GPW) -> list[StockUpdate]:
     """The quote of one stock. Pure. Raises Refusal; ``no_data`` is of this stock alone."""
-    chart = read_json(body, _Reply, "chart of Yahoo's").chart
+    chart = read_json(body, _ChartReply, "chart of Yahoo's").chart
     if chart.error:
         raise _refusal(chart.error, ticker)
     if not chart.result:
