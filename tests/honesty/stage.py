@@ -131,7 +131,7 @@ class House(RealTimeStreamManager):
 
     def _set_clock(self) -> None:
         """Everything that asks the clock asks ours: in life they all have the system's."""
-        webs = [vars(provider)["_web"] for provider in self.data_providers if "_web" in vars(provider)]
+        webs = [vars(provider)["web"] for provider in self.data_providers if "web" in vars(provider)]
         for part in (self.parts.chain, self.parts.cycle, self.parts.ticker, *self.data_providers, *webs):
             known = vars(part).get("_clock")
             if known is utc_now:
