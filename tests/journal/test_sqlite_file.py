@@ -291,7 +291,7 @@ def test_a_file_removed_while_in_use_is_noticed(path: Path) -> None:
 
 
 def test_a_foreign_writer_is_waited_for_then_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zlotick.journal.sqlite_file.BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("zlotick.sqlite.connection.BUSY_TIMEOUT", 0.05)
     file = filled(path)
     shell = sqlite3.connect(path, isolation_level=None)
     shell.execute("BEGIN IMMEDIATE")

@@ -12,6 +12,7 @@ from zlotick.alerts import schema, sql
 from zlotick.alerts.sql import Raised
 from zlotick.alerts.store import FILE
 from zlotick.errors import AlertError
+from zlotick.sqlite.connection import connect_readonly
 from zlotick.sqlite.lock import OwnerLock
 
 
@@ -26,7 +27,7 @@ def past_alerts(home: Path, limit: int) -> list[Raised]:
     lock = OwnerLock(home / "journal.sqlite")
     try:
         lock.acquire()
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(connect_readonly(path)) as db:
             return _history(db, path, limit)
     except (sqlite3.Error, msgspec.MsgspecError, OSError) as error:
         raise AlertError(f"{path} cannot be read: {error}") from error

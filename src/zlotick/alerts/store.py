@@ -22,9 +22,10 @@ from zlotick.alerts.evaluator import Findings, Key, Standing
 from zlotick.alerts.queues import Failure, Waiting
 from zlotick.alerts.rules import Memory
 from zlotick.alerts.sql import Counts, Raised, Routes
-from zlotick.config.profile import make_folder
 from zlotick.errors import AlertDiskError, AlertError
 from zlotick.model import Alert, Position
+from zlotick.sqlite.connection import connect, transaction
+from zlotick.sqlite.errors import explained, is_damaged
 from zlotick.sqlite.thread import Ended, OneThread
 
 P = ParamSpec("P")
@@ -32,7 +33,6 @@ T = TypeVar("T")
 
 FILE = "alerts.sqlite"
 DAY = 86_400.0
-_BUSY_TIMEOUT = 2.0
 
 
 class Kept(NamedTuple):
@@ -121,9 +121,8 @@ class Book:
         await self._run(sql.retain, self._clock() - keep_days * DAY)
 
     def _open(self) -> None:
-        make_folder(self.path.parent)
-        self._connection = db = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT)
-        db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA foreign_keys=ON")
+        self._connection = db = connect(self.path)
+        db.execute("PRAGMA foreign_keys=ON").fetchone()
         if not schema.prepare(db):
             raise AlertError(f"{self.path} is not an alerts file that this zlotick can read: {_MOVE_ASIDE}")
         db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -133,18 +132,10 @@ class Book:
             self._connection.close()
 
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._connection
-        if db is None:
+        if self._connection is None:
             raise AlertError(f"{self.path} is not open")
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            result = function(db)
-            db.execute("COMMIT")
-            return result
-        except BaseException:
-            if db.in_transaction:  # after some errors SQLite has rolled back by itself
-                db.execute("ROLLBACK")
-            raise
+        with transaction(self._connection) as db:
+            return function(db)
 
     async def _run(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -168,12 +159,12 @@ def _translated(path: Path) -> Iterator[None]:
     """Foreign exceptions become AlertError."""
     try:
         yield
-    except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
-        # Text that is no UTF-8 is an OperationalError to sqlite3, like a full disk.
-        damaged = not isinstance(error, sqlite3.OperationalError) or "UTF-8" in str(error)
-        if damaged:
+    except sqlite3.Error as error:
+        if is_damaged(error):
             raise AlertError(f"{path}: {error}: {_MOVE_ASIDE}") from error
-        raise AlertDiskError(f"{path}: {error}: check its disk: space, quota, permissions") from error
+        raise AlertDiskError(f"{path}: {explained(error)}") from error
+    except msgspec.MsgspecError as error:
+        raise AlertError(f"{path}: {error}: {_MOVE_ASIDE}") from error
     except TimeoutError as error:
         raise AlertDiskError(f"{path} {error}") from error
     except OSError as error:

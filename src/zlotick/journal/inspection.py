@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from zlotick.journal import entries
 from zlotick.journal.base import JournalStats
 from zlotick.journal.schema import is_journal
 from zlotick.journal.sqlite_errors import translated
-from zlotick.journal.sqlite_file import BUSY_TIMEOUT, check_whole
+from zlotick.journal.sqlite_file import check_whole
+from zlotick.sqlite.connection import connect_readonly
 from zlotick.sqlite.lock import OwnerLock
 
 
@@ -26,9 +26,8 @@ def inspect(path: Path) -> JournalStats | None:
         lock = OwnerLock(path)
         lock.acquire()
         try:
-            path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
-            address = f"{path.as_uri()}?mode=ro"
-            with closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)) as db:
+            path.open("ab").close()  # sqlite3 itself opens a read-only file without an error
+            with closing(connect_readonly(path)) as db:
                 if not is_journal(db, path):
                     return None
                 check_whole(db, path)

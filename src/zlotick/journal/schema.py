@@ -64,7 +64,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
 
     Raises JournalError for anything else, before a byte of it is changed.
     """
-    db.executescript("PRAGMA synchronous=FULL; PRAGMA fullfsync=ON; PRAGMA secure_delete=OFF")
+    db.execute("PRAGMA secure_delete=OFF").fetchone()
     if not is_journal(db, path):
         _create(db)
     db.execute("PRAGMA journal_mode=WAL").fetchone()

@@ -8,8 +8,7 @@ checkpoint at once. So there is one connection, in one thread (sqlite3 itself ch
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -21,13 +20,13 @@ from zlotick.journal.offset_mark import OffsetMark
 from zlotick.journal.schema import prepare
 from zlotick.journal.sqlite_errors import move_aside
 from zlotick.model import Entry, Position, UpdateBatch
+from zlotick.sqlite.connection import connect, transaction
 from zlotick.sqlite.lock import OwnerLock
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CHECKPOINT_PAGES = 4000  # one append in several hundred pays for a checkpoint, not one in a hundred
-BUSY_TIMEOUT = 2.0  # seconds to wait for a foreign program's lock, an operator's shell say
 
 
 class JournalFile:
@@ -50,9 +49,8 @@ class JournalFile:
         self._lock = OwnerLock(self.path)
         self._lock.acquire()
         try:
-            self.path.open("ab").close()  # sqlite3 itself opens a read-only file without a word
             unclean = self._has_log()
-            self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_TIMEOUT)
+            self._connection = connect(self.path)
             prepare(self._db, self.path)
             self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchone()
             self._identity = self._inode()
@@ -82,7 +80,7 @@ class JournalFile:
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call ``function(connection, ...)`` in one transaction."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             return function(db, *args, **kwargs)
 
     def checkpoint(self) -> None:
@@ -108,18 +106,6 @@ class JournalFile:
         if self._connection is None:
             raise JournalError(f"journal {self.path} is not open")
         return self._connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:  # after some errors SQLite has rolled back by itself
-                db.execute("ROLLBACK")
-            raise
 
     def _has_log(self) -> bool:
         """Whether the last owner did not close the file: its write-ahead log still holds something."""
