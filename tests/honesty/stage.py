@@ -32,7 +32,7 @@ from zlotick.config import (
     Settings,
 )
 from zlotick.market.calendar import Phase, in_warsaw
-from zlotick.model import AlertCondition, StockUpdate, utc_now, utc_time
+from zlotick.model import AlertCondition, StockUpdate, utc_time
 from zlotick.providers import StockDataProvider
 from zlotick.service.manager import RealTimeStreamManager
 
@@ -112,7 +112,7 @@ class House(RealTimeStreamManager):
     """The service as it is composed in life, but for its clock, and cycles that run when told."""
 
     def __init__(self, case: Case, folder: Path, sources: Sources, order: tuple[str, ...]) -> None:
-        super().__init__(_settings(case, folder, sources, order))
+        super().__init__(_settings(case, folder, sources, order), clock=sources.clock)
         self._sources = sources
         self._own_provider = "mine" in order
 
@@ -126,16 +126,7 @@ class House(RealTimeStreamManager):
         await self._read_files()
         if self._own_provider:
             self.data_providers.append(Mine(self._sources))
-        self._set_clock()
         await self._open_journal()
-
-    def _set_clock(self) -> None:
-        """Everything that asks the clock asks ours: in life they all have the system's."""
-        webs = [vars(provider)["web"] for provider in self.data_providers if "web" in vars(provider)]
-        for part in (self.parts.chain, self.parts.cycle, self.parts.ticker, *self.data_providers, *webs):
-            known = vars(part).get("_clock")
-            if known is utc_now:
-                part._clock = self._sources.clock  # type: ignore[union-attr]  # each of them has one
 
     async def _start_alerts_only(self) -> None:
         """The engine is asked after each cycle: beside it, it would ask whenever it likes."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from zlotick.config import Settings, WebProviderConfig
 from zlotick.market.calendar import Calendar
 from zlotick.market.universe import Universe
+from zlotick.model import utc_now
 from zlotick.providers import registry
 from zlotick.providers.base import Observer, StockDataProvider
 from zlotick.providers.recording.recorder import Recorder
@@ -25,7 +28,9 @@ class ConfiguredProviders:
         await asyncio.gather(*(recorder.close() for recorder in self.recorders))
 
 
-async def build_providers(settings: Settings, universe: Universe, calendar: Calendar) -> ConfiguredProviders:
+async def build_providers(
+    settings: Settings, universe: Universe, calendar: Calendar, clock: Callable[[], datetime] = utc_now
+) -> ConfiguredProviders:
     """The providers of ``providers.order``. A replay is read here, so that a bad file is reported at once.
 
     Raises ReplayError (file and line, or record) and ConfigError (``providers.record`` cannot be written).
@@ -35,7 +40,7 @@ async def build_providers(settings: Settings, universe: Universe, calendar: Cale
         for name in settings.providers.order:
             observer = await _recorder(name, settings, configured.recorders)
             configured.providers += await asyncio.to_thread(
-                registry.build, name, settings, universe, calendar=calendar, observer=observer
+                registry.build, name, settings, universe, calendar=calendar, observer=observer, clock=clock
             )
     except BaseException:
         await configured.close()

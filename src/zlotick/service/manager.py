@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -21,6 +22,7 @@ from zlotick.gateway.server import Gateway
 from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.supervisor import Workers
 from zlotick.market import universe
+from zlotick.model import utc_now
 from zlotick.providers.factory import ConfiguredProviders
 from zlotick.service import databases, preparation, views
 from zlotick.service.control import ControlServer, socket_path
@@ -50,10 +52,15 @@ class RealTimeStreamManager:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, progress: Callable[[str], None] = lambda text: None
+        self,
+        settings: Settings | None = None,
+        *,
+        progress: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.settings = settings or Settings()
-        self.parts = assemble(self.settings)
+        self.parts = assemble(self.settings, clock)
+        self._clock = clock
         self.event_bus = self.parts.event_bus
         self.data_providers = self.parts.providers
         self._progress = progress
@@ -111,7 +118,9 @@ class RealTimeStreamManager:
     async def _read_files(self) -> None:
         """Build the configured providers. What is wrong with the user's files stops the start, before anything runs."""
         parts = self.parts
-        prepared = await preparation.prepare(self.settings, parts.calendar, parts.providers)
+        prepared = await preparation.prepare(
+            self.settings, parts.calendar, parts.providers, clock=self._clock
+        )
         parts.symbols.update(prepared.stocks.symbols)
         parts.members = prepared.stocks.members()
         parts.providers[:0] = prepared.configured.providers

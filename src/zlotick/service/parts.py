@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
@@ -17,6 +18,7 @@ from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
 from zlotick.market.universe import Member
 from zlotick.market.validation import Validator
+from zlotick.model import utc_now
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
@@ -55,7 +57,7 @@ class Parts:
     started_at: float = field(default_factory=time.monotonic)
 
 
-def assemble(settings: Settings) -> Parts:
+def assemble(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
     """The parts that every run has. Nothing runs yet, and no file is opened."""
     parts: Parts  # read later, by the chain, the ticker and the cycle
     calendar, bus, providers = calendar_of(settings.market), EventBus(), list[StockDataProvider]()
@@ -68,6 +70,7 @@ def assemble(settings: Settings) -> Parts:
         schedule=schedule,
         bus=bus,
         has_quotes=lambda: bool(parts.cycle.last_values),
+        clock=clock,
         page_check=PageCheck(jump_limit, calendar),
     )
     cycle = Cycle(
@@ -78,6 +81,7 @@ def assemble(settings: Settings) -> Parts:
         calendar=calendar,
         symbols=symbols,
         interval=lambda: parts.update_interval,
+        clock=clock,
     )
     parts = Parts(
         settings=settings,
@@ -88,7 +92,11 @@ def assemble(settings: Settings) -> Parts:
         journal=journal,
         chain=chain,
         ticker=Ticker(
-            lambda: parts.update_interval, schedule, chain.session_only, first_request=chain.first_request
+            lambda: parts.update_interval,
+            schedule,
+            chain.session_only,
+            first_request=chain.first_request,
+            clock=clock,
         ),
         cycle=cycle,
         update_interval=settings.service.update_interval,

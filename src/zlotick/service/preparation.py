@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
@@ -19,6 +20,7 @@ from zlotick.gateway.access.tls import Certificate
 from zlotick.market import universe
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.universe import Universe
+from zlotick.model import utc_now
 from zlotick.providers import StockDataProvider
 from zlotick.providers.factory import ConfiguredProviders, build_providers
 
@@ -33,14 +35,18 @@ class Prepared:
 
 
 async def prepare(
-    settings: Settings, calendar: Calendar, further: Sequence[StockDataProvider] = ()
+    settings: Settings,
+    calendar: Calendar,
+    further: Sequence[StockDataProvider] = (),
+    *,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Prepared:
     """Read the files and build the providers; ``further`` are those of the user's own program.
 
     Raises ConfigError or ReplayError, with nothing left open.
     """
     stocks = await asyncio.to_thread(universe.load, settings.universe)
-    configured = await build_providers(settings, stocks, calendar)
+    configured = await build_providers(settings, stocks, calendar, clock)
     try:
         providers = [*configured.providers, *further]
         known = stocks.symbols.union(*(provider.symbols() or () for provider in providers))
