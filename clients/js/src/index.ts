@@ -66,7 +66,7 @@ export class RealtimeStreamClient {
     return this.#cursor.position;
   }
 
-  /** Connect, or stop waiting and try again at once. Throws SyntaxError for an address that is none. */
+  /** Connect, or stop waiting and try again at once. Throws SyntaxError for an invalid address. */
   connect(): void {
     if (this.#socket) return;
     const socket = (this.#socket = new (this.#options.WebSocket ?? WebSocket)(this.url));

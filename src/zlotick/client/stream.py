@@ -1,4 +1,4 @@
-"""The client. It has no task of its own: whoever waits for a message does the connecting and the reading.
+"""The client. It has no task of its own: the caller that waits for a message does the connecting and the reading.
 
 So nothing is buffered here. Whoever reads too slowly leaves the messages in the socket, and the server conflates.
 """
@@ -165,7 +165,7 @@ class RealtimeStreamClient:
             await self._socket.send(msgspec.json.encode(message).decode())
 
     async def disconnect(self) -> None:
-        """End it: whoever waits for a message is told."""
+        """End it: a caller that waits for a message gets :class:`StreamEnded`."""
         if self.state != "closed":
             self._enter("closed", code=1000)
         waiting, self._waiting = self._waiting, None
@@ -235,7 +235,7 @@ class RealtimeStreamClient:
         assert socket is not None
         heard = await socket.receive(min(LOOK_EVERY, self._patience / 4))
         if self._socket is not socket:
-            return  # disconnected meanwhile
+            return  # disconnected during the wait
         if heard is None:
             await self._look()
         elif isinstance(heard, str):

@@ -67,7 +67,7 @@ class ConnectionMonitor:
         self._follow(_S.CONNECTED)
 
     def _follow(self, status: ConnectionStatus, reason: str = "") -> None:
-        if self.status is not _S.DISCONNECTED:  # closed meanwhile: stays so
+        if self.status is not _S.DISCONNECTED:  # closed during the wait: it stays closed
             self.move(status, reason)
 
     def _tell(self) -> None:

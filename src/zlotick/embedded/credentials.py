@@ -20,7 +20,7 @@ _lock = threading.Lock()  # two servers that start together must not overwrite e
 def password_for(home: Path, server: str, login: str) -> Secret:
     """The password of one embedded server, made at the first call. Blocks: call it in a thread.
 
-    Both servers take their password anew at every start, so a deleted file only means new passwords.
+    Both servers take their password at every start, so a deleted file only means new passwords.
     """
     path = home / FILE
     with _lock:

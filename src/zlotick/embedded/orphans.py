@@ -62,7 +62,7 @@ class PidFile:
         try:
             found = self._find()
             return found[0].pid if found and found[0].ppid() != found[1] else None
-        except psutil.Error:  # it ended meanwhile
+        except psutil.Error:  # it has just ended
             return None
 
     def _find(self) -> tuple[Any, int] | None:
@@ -85,7 +85,7 @@ class PidFile:
                 if process.uids().real == os.getuid() and self._serves(process):
                     return process, _living_zlotick(process.parent())
             except psutil.Error:
-                continue  # gone meanwhile
+                continue  # it has just ended
         return None
 
     def _serves(self, process: Any) -> bool:
@@ -108,4 +108,4 @@ def _end(process: Any, stop_timeout: float) -> None:
             process.kill()
             process.wait(stop_timeout)
     except psutil.NoSuchProcess:
-        return  # it ended by itself meanwhile
+        return  # it ended by itself

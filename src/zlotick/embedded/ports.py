@@ -33,7 +33,7 @@ def _why_not(host: str, port: int) -> str:
         with socket.create_connection((host, port), timeout=2):
             return f"is taken by {_holder(port)}"
     except OSError:
-        pass  # nobody answers; whether we may listen is another question
+        pass  # nothing listens there; whether we may listen is another question
     with socket.socket() as probe:
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

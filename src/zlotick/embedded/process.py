@@ -1,6 +1,6 @@
 """Supervise one child: start it, know when it is ready, bring it back when it dies or hangs, stop it.
 
-Provisioning, starting and supervising are one task, so that whoever cancels it leaves no process behind.
+Provisioning, starting and supervising are one task, so that cancelling it leaves no process behind.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Patience:
 
     ready: float = 120.0  # from its start to its first answer
     stop: float = 10.0  # from SIGTERM to SIGKILL
-    silence: float = 120.0  # one that answers nothing for so long hangs: it is started anew
+    silence: float = 120.0  # one that answers nothing for so long hangs: it is restarted
     healthy_after: float = 60.0  # after so long the next restart begins with the shortest wait again
 
 
@@ -263,7 +263,7 @@ class EmbeddedServer(ABC):
                 f"{self.name} does not answer {self._patience.ready:g} s after its start. "
                 f"Its last words: {await self._last_words()}"
             ) from error
-        if not self.running:  # somebody else answered at its address
+        if not self.running:  # another process answered at its address
             raise EmbeddedError(await self._epitaph())
 
     async def _end(self) -> None:

@@ -79,7 +79,7 @@ def append(db: sqlite3.Connection, batch: UpdateBatch, at: str) -> Entry:
 
 
 def _readable_text(batch: UpdateBatch) -> str:
-    # What cannot be read back (a NaN price becomes null in JSON) would stop every reader for ever.
+    # What cannot be read back (a NaN price becomes null in JSON) would stop every reader permanently.
     try:
         text = json_text(batch)
         msgspec.json.decode(text, type=UpdateBatch)
@@ -91,7 +91,7 @@ def _readable_text(batch: UpdateBatch) -> str:
 def read(db: sqlite3.Connection, after: int, limit: int) -> Read:
     """At most ``limit`` entries after an offset, oldest first; none after the one that fills ``READ_BYTES``.
 
-    An entry that cannot be read (a bad sector, a torn copy) is passed over: it must not stop every reader for ever.
+    An entry that cannot be read (a bad sector, a torn copy) is skipped: it must not stop every reader permanently.
     """
     try:
         return Read(_read_on(db, after, limit), [])

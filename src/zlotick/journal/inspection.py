@@ -1,4 +1,4 @@
-"""A look into a journal that nobody uses at the moment."""
+"""Inspects a journal that no service is using."""
 
 from __future__ import annotations
 

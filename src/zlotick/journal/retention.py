@@ -27,7 +27,7 @@ class Dropped(msgspec.Struct, frozen=True):
 def drop(db: sqlite3.Connection, config: JournalConfig, cutoff: str) -> Dropped:
     """Drop at most ``STEP_ENTRIES`` of the oldest entries.
 
-    Age and size wait for the slowest reader; above the disk budget nobody is waited for. ``cutoff`` is the
+    Age and size wait for the slowest reader; above the disk budget no reader is waited for. ``cutoff`` is the
     time before which an entry is old.
     """
     live = live_bytes(db)

@@ -132,7 +132,7 @@ class JournalFile:
         return status.st_dev, status.st_ino
 
     def _check_in_place(self) -> None:
-        # Writes into a file that somebody removed succeed, and vanish with the process.
+        # Writes into a removed file succeed, and are lost with the process.
         if not self.path.exists() or self._inode() != self._identity:
             raise JournalReplaced(f"{self.path} was removed or replaced while in use: restart zlotick")
 

@@ -65,5 +65,5 @@ def _owner(lock: Path) -> str:
             except BlockingIOError:
                 return file.read(32).decode(errors="replace").strip() or "unknown"
     except OSError:
-        pass  # another user's, or gone meanwhile
+        pass  # another user's, or just removed
     return ""

@@ -42,7 +42,7 @@ class OneThread:
         then: Callable[[], None] = lambda: None,
         timeout: float | None = None,  # noqa: ASYNC109  in place of the usual one
     ) -> T:
-        """The function's result; ``then`` runs in the loop when it has ended, whoever still waits.
+        """The function's result; ``then`` runs in the loop when it has ended, even if the caller has given up.
 
         Raises TimeoutError, which says what the time went to, or Ended.
         """
@@ -65,7 +65,7 @@ class OneThread:
         return future
 
     def end(self, last: Callable[[], None]) -> None:
-        """Take no more calls but this one. It is made even if nobody awaits :meth:`ended`."""
+        """Take no more calls but this one. It is made even if :meth:`ended` is not awaited."""
         if self._last is None:
             self._last = self._executor.submit(last)
             self._executor.shutdown(wait=False)

@@ -102,7 +102,7 @@ class Delivery:
         )
 
     async def run(self) -> None:
-        """Deliver for ever; cancel to stop. No error ends it: each is told, waited for and tried again."""
+        """Deliver until cancelled. No error ends it: each is told, waited for and tried again."""
         delays = self._ramp()
         while True:
             connected_at = None

@@ -27,7 +27,7 @@ from zlotick.terminal.watchlist import Watchlist
 FRAME = 0.25
 """Seconds between two looks at what came."""
 _SCROLLBAR = 2
-_SOCKET = "zlotick.client.socket"  # loads aiohttp, which takes a while: the board appears meanwhile
+_SOCKET = "zlotick.client.socket"  # loads aiohttp, which takes a while: the board appears first
 _PLACEHOLDERS: Mapping[str, str] = {
     "search": "a part of a ticker or a name; Enter keeps it, Esc shows all",
     "filter": "such as change_percent > 2 and volume >= 10000; Enter asks the server, Esc leaves it",
@@ -194,7 +194,7 @@ async def run(board: Board, client: RealtimeStreamClient) -> None:
 
 
 def _hung_up(loop: asyncio.AbstractEventLoop, board: Board) -> None:
-    """A terminal that is gone takes no output: what draws on it would wait for ever, and the loop with it."""
+    """A terminal that is gone takes no output: drawing on it would block, and the loop with it."""
     if sys.stdin.isatty():
         loop.call_soon_threadsafe(board.exit)
     else:

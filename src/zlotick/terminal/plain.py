@@ -38,7 +38,7 @@ async def look(client: RealtimeStreamClient, feed: Feed) -> None:
 async def changes(
     client: RealtimeStreamClient, feed: Feed, view: View
 ) -> AsyncGenerator[list[Row] | str, None]:
-    """What there is, then what changes, for ever; and in words how the connection is, when it breaks."""
+    """The present quotes, then each change, without end; and the state of the connection in words when it breaks."""
     told: dict[str, tuple[object, ...]] = {}
     async with aclosing(client.messages()) as messages:
         async for message in messages:

@@ -48,7 +48,7 @@ class Identity:
     expires: float | None
     """Seconds since 1970; None: never."""
     user: str | None = None
-    """A record id of PocketBase's users, who sees everybody's alerts and his own; None: the owner, who sees all."""
+    """A record id of PocketBase's users, who sees the alerts for all and those of their own rules; None: the owner, who sees all."""
 
 
 ANYONE = Identity("everybody", ("read",), None)

@@ -12,7 +12,7 @@ from zlotick.model import Alert
 
 
 def may_see(user: str | None, alert: Alert) -> bool:
-    """Whether an alert is for a user of PocketBase; None: for somebody who sees everybody's."""
+    """Whether an alert is for a user of PocketBase; None: for the owner, who sees all."""
     return user is None or alert.user is None or alert.user == user
 
 

@@ -69,7 +69,7 @@ class Subscription(msgspec.Struct, frozen=True):
     filter: str | None = None
     max_rate: float | None = None
     user: str | None = None
-    """Whose alerts, beside everybody's; None: all. It is in the key, so no frame of another user's is shared."""
+    """Whose alerts, in addition to those for all users; None: all. It is in the key, so no frame of another user's is shared."""
 
     @classmethod
     def of(cls, request: Subscribe, is_known: Callable[[str], bool], *, user: str | None) -> Self:

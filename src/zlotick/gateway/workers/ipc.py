@@ -169,7 +169,7 @@ class ReadMetrics(msgspec.Struct, frozen=True, tag=True):
 
 
 class RecentAlerts(msgspec.Struct, frozen=True, tag=True):
-    """Answered with the newest alerts that a user may see; None: everybody's."""
+    """Answered with the newest alerts that a user may see; None: all."""
 
     user: str | None
     limit: int

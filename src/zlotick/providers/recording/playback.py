@@ -168,7 +168,7 @@ class RecordedProvider(StockDataProvider):
         self._tick = 0
 
     async def _fetch(self, ask: Callable[[], Awaitable[list[StockUpdate]]]) -> list[StockUpdate]:
-        # Asked again: a new cycle, for whoever is asked after us as well.
+        # Asked again: a new cycle, also for the providers that are asked after this one.
         if self._tick == self._playback.ticks:
             self._playback.tick()
         self._tick = self._playback.ticks

@@ -41,7 +41,7 @@ MAX_HEAD_BYTES = 1_048_576
 
 _GZIP = 16 + zlib.MAX_WBITS
 _FILE_NAME = re.compile(r"([a-z_]+)-(\d{4}-\d\d-\d\d)\.gz")
-# Whatever may let somebody in, or names who asked.
+# Headers that carry credentials or identify the client.
 _SECRET_HEADER = re.compile(r"cookie|auth|token|secret|session|api-?key|password")
 
 
@@ -282,7 +282,7 @@ class Recorder:
 
 
 class _DayFile:
-    """One file, open for appending. Every method may raise OSError: then open it anew, which mends it."""
+    """One file, open for appending. Every method may raise OSError: then open it again, which repairs it."""
 
     def __init__(self, folder: Path, provider: str, day: date) -> None:
         self.day = day

@@ -84,7 +84,7 @@ def read_bars(source: Path | Traversable) -> BarFile:
             _check_header(next(reader, []))
             for cells in reader:
                 line = reader.line_num
-                if cells:  # an empty line is none
+                if cells:  # skip empty lines
                     days.add(_add(bars, cells))
         if not bars:
             raise _Problem("has no bars")  # noqa: TRY301  gets its place below, like the others

@@ -74,7 +74,7 @@ def classify(status: int, answer: Any) -> ZlotickError:
 
 
 def _classify_batch(requests: dict[str, Any]) -> ZlotickError:
-    if "code" in requests:  # of the whole list: somebody lowered batch.maxRequests
+    if "code" in requests:  # of the whole list: batch.maxRequests was lowered
         return Transient(f"PocketBase: batch of requests: {requests.get('message')}")
     nested = {int(index): _dict(_dict(item).get("response")) for index, item in requests.items()}
     errors = {index: _dict(answer.get("data")) for index, answer in nested.items()}
@@ -166,7 +166,7 @@ class PocketbaseApi:
 
 
 class Account:
-    """Asks as somebody: fetches a token when there is none yet, and a new one when the old one is not accepted."""
+    """Requests as a user: fetches a token for the first request, and a new one when the old one is not accepted."""
 
     def __init__(self, api: PocketbaseApi, fetch_token: Callable[[], Awaitable[str]]) -> None:
         self._api = api

@@ -174,7 +174,7 @@ class PocketbaseConnector:
     async def record_alerts(self, alerts: Sequence[Alert]) -> dict[int, str]:
         """Keep alerts under their ids, all or none: a repetition changes nothing, nor does it undo ``acknowledged``.
 
-        Returns those that PocketBase refused (index -> reason), as when their user was deleted meanwhile: then none is
+        Returns those that PocketBase refused (index -> reason), such as when their user was just deleted: then none is
         kept, and the others may be offered again. Nothing is kept where ``pocketbase.collections`` leaves ``alerts``
         out. Raises Transient or Fatal.
         """
@@ -223,7 +223,7 @@ class PocketbaseConnector:
         return False
 
     async def lost_values(self, values: Mapping[str, StockUpdate]) -> list[StockUpdate]:
-        """The quotes whose record is gone, older or changed by somebody else.
+        """The quotes whose record is missing, older or changed by another program.
 
         Raises Transient when a collection or a field of ours is gone: the next :meth:`connect` makes it again.
         """

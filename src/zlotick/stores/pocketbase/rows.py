@@ -40,7 +40,7 @@ def stock_row(quote: StockUpdate, standing: Standing = FRESH) -> dict[str, Any]:
 
 
 def quote_of(record: Mapping[str, Any]) -> StockUpdate | None:
-    """The quote in a ``stock_data`` record, or None when somebody put other things there."""
+    """The quote in a ``stock_data`` record, or None if it holds something else."""
     try:
         times = {name: utc_text(utc_time(record[name])) for name in _TIMES if record.get(name)}
         empty = {name: None for name in (*_TIMES, *_LABELS) if not record.get(name)}
@@ -58,7 +58,7 @@ def is_lost(quote: StockUpdate, stored: StockUpdate | None) -> bool:
 
 
 def alert_row(alert: Alert) -> dict[str, Any]:
-    """The row of an alert. Whether somebody has ``acknowledged`` it is not ours to say, so a repetition keeps that."""
+    """The row of an alert. ``acknowledged`` belongs to the user, so writing it again keeps that."""
     return {
         **plain(alert),
         "rule": alert.rule[:_MAX_NAME],
@@ -81,7 +81,7 @@ def session_day(timestamp: str) -> str:
 class MarketPicture:
     """The newest quote of each symbol, and from it one ``market_updates`` row for each session day.
 
-    One row a day, overwritten as the day goes on, keeps the collection small for ever (some 250 rows a year);
+    One row a day, overwritten as the day goes on, keeps the collection small (some 250 rows a year);
     what the market looked like at any other moment is a query to QuestDB.
     """
 

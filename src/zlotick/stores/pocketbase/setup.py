@@ -47,7 +47,7 @@ _LOGS = {"maxDays": 1, "minLevel": 4}  # warnings only: a log row for each batch
 async def prepare(admin: Account, wanted: Sequence[str], *, guests: bool = True) -> int:
     """Create or update the wanted collections and what they need. Repeatable; raises Transient or Fatal.
 
-    ``guests`` says whether somebody who is not logged in may read the quotes. Returns the seconds after which the server gives a batch up.
+    ``guests``: whether clients that are not logged in may read the quotes. Returns the seconds after which the server gives a batch up.
     """
     there = await _collections(admin)
     # Sign-up is closed before our collections exist: they are what says later that the server was empty.
@@ -89,14 +89,14 @@ async def ingester_token(admin: Account) -> str:
             "password": password,
             "passwordConfirm": password,
         }
-        with suppress(Rejected):  # somebody else created it just now
+        with suppress(Rejected):  # another process has just created it
             await admin.call("POST", records_path(INGESTERS), record)
         answer = await admin.call("POST", impersonate, {})
     return str(answer["token"])
 
 
 async def refuse_strays(reader: Account) -> None:
-    """Raise Fatal when a symbol has a row under another id: it would block our row of that symbol for ever."""
+    """Raise Fatal when a symbol has a row under another id: it would block our row of that symbol permanently."""
     strays = await reader.records("stock_data", filter="id != symbol")
     if strays:
         named = ", ".join(f"'{one['id']}' (symbol '{one['symbol']}')" for one in strays[:5])
@@ -117,7 +117,7 @@ def _ours(wanted: Sequence[str]) -> list[dict[str, Any]]:
 
 
 async def _furnish(admin: Account, there: dict[str, Any]) -> None:
-    """A server without a collection of anybody: few logs, and no sign-up by whoever finds it."""
+    """A server without other collections: few logs, and no open sign-up."""
     await admin.call("PATCH", "/api/settings", {"logs": _LOGS})
     if "users" in there:
         closed = {"createRule": None, "authAlert": {"enabled": False}}
@@ -125,7 +125,7 @@ async def _furnish(admin: Account, there: dict[str, Any]) -> None:
 
 
 async def _allow_batches(admin: Account) -> int:
-    """Batches are off by default. Never lowers what somebody else needs; returns the server's deadline."""
+    """Batches are off by default. Never lowers what another program needs; returns the server's deadline."""
     now = (await admin.call("GET", "/api/settings"))["batch"]
     need = {
         "enabled": True,
@@ -170,7 +170,7 @@ def _merge(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_owners(schema: list[dict[str, Any]], there: dict[str, Any]) -> None:
-    """Alerts and their rules belong to users; somebody may have deleted the collection that every server has."""
+    """Alerts and their rules belong to users; the default users collection may have been deleted."""
     ids = {one["id"] for one in there.values()}
     owners = {field["collectionId"] for one in schema for field in one["fields"] if field["name"] == _OWNER}
     if owners - ids:

@@ -45,7 +45,7 @@ class StandingsTask:
         self._news.set()
 
     async def run(self) -> None:
-        """Write for ever; cancel to stop. While the server is away it waits for the delivery's connection."""
+        """Write until cancelled. While the server is away it waits for the delivery's connection."""
         delays = backoff(cap=self._max_delay)
         while True:
             self._news.clear()

@@ -195,7 +195,7 @@ class QuestDBConnector:
             try:
                 reasons = await self._write_part(part)
             except Transient:
-                # A server too slow for a large request must not be sent the same one for ever.
+                # A server too slow for a large request must not be sent the same one again and again.
                 self._rows = max(step // 2, min(100, self._max_rows))
                 raise
             refused |= {first + at: reason for at, reason in reasons.items()}

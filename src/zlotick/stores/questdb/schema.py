@@ -52,7 +52,7 @@ class Progress(NamedTuple):
 
 
 class QuestDBHealth(msgspec.Struct, frozen=True):
-    """What the open port does not tell: the server acknowledges writes to a suspended table for ever."""
+    """What the open port does not tell: the server keeps acknowledging writes to a suspended table."""
 
     suspended: list[str]  # no longer applying writes, with the server's reason
     invalid: list[str]  # views that no longer follow the table, with the server's reason
@@ -82,10 +82,10 @@ async def ensure_schema(execute: Execute, ttl: str = "") -> None:
 async def mend(execute: Execute) -> list[str]:
     """Resume what is suspended, rebuild views that are invalid, absent or different; returns their names.
 
-    Raises TableAbsent when the table itself is gone: whoever fills it has to know.
+    Raises TableAbsent when the table itself is gone: the caller that fills it has to know.
 
     A full disk suspends tables and views, and they stay so when there is space again. If there is none yet the
-    server merely suspends them anew, with nothing lost. A view goes invalid when rows of its table are taken
+    server merely suspends them again, with nothing lost. A view goes invalid when rows of its table are taken
     away (DROP PARTITION, UPDATE); it holds nothing that the table does not, so a rebuild loses nothing.
     """
     tables = await _sound_tables(execute)
