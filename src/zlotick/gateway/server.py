@@ -173,7 +173,7 @@ class RunningGateway:
         return [self.sessions.samples, self.access.samples, self.connection_limits.samples]
 
     async def stop(self) -> None:
-        """Let nobody in, say goodbye, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
+        """Accept no client, send ``shutdown``, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
         if self._stopped:
             return
         self._stopped = True

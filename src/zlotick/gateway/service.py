@@ -79,7 +79,7 @@ class Service(Protocol):
         """Entries after an offset, oldest first, at most so many; fewer when they are large. Raises JournalError."""
 
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
-        """What a user may see (None: everybody's), newest first. Raises Transient, Fatal or JournalError."""
+        """What a user may see (None: all), newest first. Raises Transient, Fatal or JournalError."""
 
 
 class Listening(Protocol):
@@ -108,7 +108,7 @@ class Listening(Protocol):
         """Use what the files of certificate and key hold now, for new connections. The log says how it went."""
 
     async def stop(self) -> None:
-        """Let nobody in, say goodbye to the sessions, then cut. Safe to call twice."""
+        """Accept no client, send ``shutdown`` to the sessions, then cut. Safe to call twice."""
 
     def kill(self) -> None:
         """End other processes at once."""

@@ -3,7 +3,7 @@
 Identity        who, what they may, until when
 Unauthorized    the token is no good (401)
 Transient       whether it is good cannot be known now (503)
-Verifier        asks whoever knows: the token file here, PocketBase in :mod:`zlotick.gateway.access.pocketbase_users`
+Verifier        verifies it: with the token file here, or PocketBase in :mod:`zlotick.gateway.access.pocketbase_users`
 Guard           lets sessions in by a verifier, and looks again while they last
 """
 
@@ -89,7 +89,7 @@ class TokenVerifier:
     async def start(self) -> None:
         self._tokens = await asyncio.to_thread(self._file.read)
         if not self._tokens:
-            log.warning("No token exists: nobody gets in", mark="❌", remedy="zlotick token create NAME")
+            log.warning("No token exists: no client gets in", mark="❌", remedy="zlotick token create NAME")
 
     async def verify(self, token: str) -> Identity:
         now = time.monotonic()
@@ -139,7 +139,7 @@ def new_local_token() -> str:
 class Guard:
     """Checks tokens, and checks those in use again: expired closes with 4003, revoked with 4500.
 
-    When nobody can tell (PocketBase is down), new sessions are refused and the old ones stay until they expire.
+    While tokens cannot be verified (PocketBase is down), new sessions are refused and the old ones stay until they expire.
     """
 
     def __init__(self, verifier: Verifier, local_token: str | None = None) -> None:

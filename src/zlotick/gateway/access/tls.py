@@ -43,7 +43,7 @@ class Certificate:
             context.load_cert_chain(self._certificate, self._key, password=_refuse_passphrase)
         except _Encrypted:
             raise GatewayError(
-                f"gateway.tls_key {self._key}: it is encrypted; a service has nobody to ask for a passphrase: "
+                f"gateway.tls_key {self._key}: it is encrypted; a service cannot ask for a passphrase: "
                 "store the key without one (openssl pkey -in KEY -out PLAIN), readable by this user only"
             ) from None
         except (ssl.SSLError, OSError) as error:

@@ -26,7 +26,7 @@ _DESCRIPTION = (
 
 
 def document(version: str) -> dict[str, Any]:
-    """The whole document but its ``servers``, which whoever serves it knows."""
+    """The whole document except ``servers``, which is added for each request."""
     said, heard = said_types(), heard_types()
     schemas = components(said.values(), heard.values())
     # The subscription's `fields` may leave out every other one.

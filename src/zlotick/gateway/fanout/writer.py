@@ -16,7 +16,7 @@ CHUNK = 250
 class GroupWriter:
     """Writes in the order of the calls; ``slow`` is called for each member whose buffer is full.
 
-    Several iterators of messages may be in progress: a cycle, and events that were published meanwhile. The oldest is
+    Several iterators of messages may be in progress: a cycle, and events published since it began. The oldest is
     always written first, so that a client never receives an older message after a newer one.
     """
 

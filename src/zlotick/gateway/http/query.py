@@ -121,7 +121,7 @@ class AlertRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ) = None
 
     def chosen(self, alerts: Iterable[Alert]) -> list[Alert]:
-        """Those of them, in their order. Raises :class:`BadMessage` for a time that is none."""
+        """Those of them, in their order. Raises :class:`BadMessage` for an invalid time."""
         since = "" if self.since is None else utc_text(_moment("since", self.since))
         found = (
             alert for alert in alerts if self.symbol in (None, alert.symbol) and alert.triggered_at >= since
@@ -165,7 +165,7 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     heartbeat: HeartbeatSeconds | None = None
 
     def subscribe(self, last_event_id: str | None) -> Subscribe:
-        """The message that asks for the same. Raises :class:`BadMessage` for a place that is none."""
+        """The message that asks for the same. Raises :class:`BadMessage` for an invalid position."""
         channels = _items(self.channels)
         place = ("since", self.since)
         if last_event_id and (channels is None or QUOTES in channels):

@@ -87,7 +87,7 @@ class Subscription(msgspec.Struct, frozen=True):
         ).of_user(user)
 
     def of_user(self, user: str | None) -> Self:
-        """The same for somebody else. What is the same for everybody has no user, so that its frames are shared."""
+        """The same for another user. Without alerts it has no user, so that its frames are shared by all."""
         return msgspec.structs.replace(self, user=user if ALERTS in self.channels else None)
 
     @property

@@ -114,7 +114,7 @@ class EventStream:
         self._writer: AbstractStreamWriter | None = None
 
     async def open(self) -> bool:
-        """Answer with the headers; False when there is nobody for what would follow. Raises :class:`BadMessage`."""
+        """Answer with the headers; False when no events can follow (HEAD, a client that left). Raises :class:`BadMessage`."""
         await self._joining.prepare(self._subscription)
         self._writer = await self.response.prepare(self._request)
         transport = self._request.transport
@@ -141,7 +141,7 @@ class EventStream:
             self._hub.dismiss(subscriber)
             self._admission.release()
             if subscriber.transport.get_write_buffer_size():
-                # A client that has stopped reading would keep the buffer for ever: cut it after a moment.
+                # A client that has stopped reading would keep the buffer: cut it after a moment.
                 asyncio.get_running_loop().call_later(CLOSE_GRACE, subscriber.transport.abort)
 
     @property

@@ -147,7 +147,7 @@ class Session:
                 self._cut.cancel()
             self._transport.close()
             if self._transport.get_write_buffer_size():
-                # A client that has stopped reading would keep the buffer for ever: cut it after a moment.
+                # A client that has stopped reading would keep the buffer: cut it after a moment.
                 self._cut = loop.call_later(CLOSE_GRACE, self._transport.abort)
 
     def _greet(self) -> None:

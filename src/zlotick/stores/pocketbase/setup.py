@@ -2,7 +2,7 @@
 
 It may be a server that also serves others: what it has is kept. Nothing is deleted, and sign-up is closed only on
 a server that was empty. Read rules that the user chose stay, but not where records have an owner: whose alerts
-one may see is our promise, and only "nobody" is stricter. Where the gateway asks who somebody is, guests do not read
+one may see is our promise, and only a rule that admits no user is stricter. Where the gateway authenticates clients, guests do not read
 the quotes here either.
 """
 
