@@ -16,7 +16,7 @@ from tests.alerts.walks import clock as at_clock
 from zlotick.alerts.engine import AlertEngine
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.sql import Routes
-from zlotick.alerts.store import FILE, Book
+from zlotick.alerts.store import FILE, AlertStore
 from zlotick.config import JournalConfig
 from zlotick.errors import AlertError
 from zlotick.journal.sqlite import SqliteJournal
@@ -33,10 +33,10 @@ async def running(
     told: list[Alert] = []
     config = JournalConfig(keep_days=options.pop("keep_days", 7))
     async with SqliteJournal(folder / "journal.sqlite", config) as journal:
-        book = Book(folder / FILE)
+        store = AlertStore(folder / FILE)
         engine = AlertEngine(
             journal,
-            book,
+            store,
             routes=Routes(),
             clock=clock,
             now=lambda: OPENING,
@@ -48,7 +48,7 @@ async def running(
             await engine.adopt("config", rules or (UP,))
             yield engine, journal, told
         finally:
-            await book.close()
+            await store.close()
 
 
 def observed(alerts: list[Alert]) -> list[float | str | None]:
@@ -56,12 +56,12 @@ def observed(alerts: list[Alert]) -> list[float | str | None]:
 
 
 async def past(folder: Path) -> list[float | str | None]:
-    book = Book(folder / FILE)
-    await book.open()
+    store = AlertStore(folder / FILE)
+    await store.open()
     try:
-        return observed(await book.recent(None, 1000))[::-1]
+        return observed(await store.recent(None, 1000))[::-1]
     finally:
-        await book.close()
+        await store.close()
 
 
 async def append(journal: SqliteJournal, *quotes: StockUpdate) -> None:
@@ -105,16 +105,16 @@ async def test_a_failed_write_is_tried_again_and_raises_no_second_alert(
     """The disk took the transaction, but its answer came too late: the engine must ask the book where it is."""
     async with running(tmp_path) as (engine, journal, told):
         await append(journal, *walk(99, 101))
-        record, failures = Book.record, []
+        record, failures = AlertStore.record, []
 
-        async def too_late(self: Book, *values: Any) -> list[Alert]:
+        async def too_late(self: AlertStore, *values: Any) -> list[Alert]:
             done = await record(self, *values)
             if not failures and done:
                 failures.append(done)
                 raise AlertError("did not answer in time")
             return done
 
-        monkeypatch.setattr(Book, "record", too_late)
+        monkeypatch.setattr(AlertStore, "record", too_late)
         task = asyncio.create_task(engine.run())
         try:
             async with asyncio.timeout(30):
@@ -257,7 +257,7 @@ async def test_many_rules_let_others_have_their_turn(tmp_path: Path) -> None:
         entries = await journal.read(0)
         counting = asyncio.create_task(count())
         await asyncio.sleep(0)
-        found = list(engine.watch.of_entry(entries[0], OPENING.date()))
+        found = list(engine.evaluator.of_entry(entries[0], OPENING.date()))
         assert turns == 1
         assert len(found) == 201  # and the last price of the stock
         await engine.look()

@@ -16,7 +16,7 @@ from zlotick.alerts.evaluator import Findings
 from zlotick.alerts.offline import past_alerts
 from zlotick.alerts.queues import Failure
 from zlotick.alerts.sql import Routes
-from zlotick.alerts.store import Book
+from zlotick.alerts.store import AlertStore
 from zlotick.model import Alert, Position
 
 PB = Routes(("pb",), ("phone",), max_per_hour=30, max_per_user=3)
@@ -220,15 +220,15 @@ def written_before(file: Path) -> None:
 
 
 @pytest.fixture
-async def upgraded(tmp_path: Path) -> AsyncIterator[Book]:
+async def upgraded(tmp_path: Path) -> AsyncIterator[AlertStore]:
     written_before(tmp_path / "alerts.sqlite")
-    book = Book(tmp_path / "alerts.sqlite", clock=lambda: NOW + 10)
-    await book.open()
-    yield book
-    await book.close()
+    store = AlertStore(tmp_path / "alerts.sqlite", clock=lambda: NOW + 10)
+    await store.open()
+    yield store
+    await store.close()
 
 
-async def test_a_file_of_before_is_brought_up_to_date_with_all_it_has(upgraded: Book) -> None:
+async def test_a_file_of_before_is_brought_up_to_date_with_all_it_has(upgraded: AlertStore) -> None:
     kept = await upgraded.kept()
     assert kept.place == Position("e", 7)
     assert kept.memories["r", "ABC"].held
@@ -242,9 +242,9 @@ async def test_a_file_of_before_is_brought_up_to_date_with_all_it_has(upgraded: 
     assert [one.number for one in await upgraded.waiting("pb", 5)] == [4]
 
 
-async def test_it_is_brought_up_to_date_once(tmp_path: Path, upgraded: Book) -> None:
+async def test_it_is_brought_up_to_date_once(tmp_path: Path, upgraded: AlertStore) -> None:
     await upgraded.close()
-    again = Book(tmp_path / "alerts.sqlite")
+    again = AlertStore(tmp_path / "alerts.sqlite")
     await again.open()
     assert len(await again.recent(None, 10)) == 3
     await again.close()

@@ -25,7 +25,7 @@ from tests.service.test_manager import settings
 from zlotick.alerts.engine import AlertEngine
 from zlotick.alerts.service import Alerts
 from zlotick.alerts.sql import Routes
-from zlotick.alerts.store import FILE, Book
+from zlotick.alerts.store import FILE, AlertStore
 from zlotick.config import AlertRuleConfig, PocketbaseConfig, Secret, Settings
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Alert, AlertCondition, StockUpdate, now_text
@@ -173,10 +173,10 @@ def _listed(config: Settings) -> list[str]:
 async def engine(folder: Path) -> AsyncIterator[tuple[AlertEngine, SqliteJournal, list[Alert]]]:
     told: list[Alert] = []
     async with SqliteJournal(folder / "journal.sqlite") as journal:
-        book = Book(folder / FILE)
+        store = AlertStore(folder / FILE)
         made = AlertEngine(
             journal,
-            book,
+            store,
             routes=Routes(("pb",), max_per_user=LIMIT),
             clock=lambda: None,
             now=lambda: OPENING,
@@ -186,7 +186,7 @@ async def engine(folder: Path) -> AsyncIterator[tuple[AlertEngine, SqliteJournal
         try:
             yield made, journal, told
         finally:
-            await book.close()
+            await store.close()
 
 
 def crowd() -> Iterator[Any]:
@@ -201,14 +201,14 @@ async def test_a_burst_of_all_rules_is_over_with_its_entry(
 ) -> None:
     """80,000 crossings in one entry: one transaction, the loop has its turns, and the next entry is asked in order."""
     writes: list[int] = []
-    record = Book.record
+    record = AlertStore.record
 
-    async def counted(self: Book, found: Any, to: Any, routes: Routes) -> list[Alert]:
+    async def counted(self: AlertStore, found: Any, to: Any, routes: Routes) -> list[Alert]:
         if to:
             writes.append(len(found.alerts))
         return await record(self, found, to, routes)
 
-    monkeypatch.setattr(Book, "record", counted)
+    monkeypatch.setattr(AlertStore, "record", counted)
     turns = 0
 
     async def count() -> None:

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from tests.alerts.test_engine import append, observed, running
 from tests.alerts.walks import OPENING, entry, moment, quote, rule
 
-from zlotick.alerts.evaluator import Standing, Watch
+from zlotick.alerts.evaluator import ActiveRule, Evaluator
 from zlotick.alerts.reference import adjustment, seen
-from zlotick.alerts.rules import NEVER
+from zlotick.alerts.rules import INITIAL
 from zlotick.model import Alert, AlertRule, StockUpdate
 
 BELOW, ABOVE, CROSSES = (
@@ -103,20 +103,20 @@ async def test_a_real_fall_over_the_night_is_told(
 
 
 def test_within_a_session_no_reference_price_is_an_adjustment() -> None:
-    memory = seen(NEVER, MONDAY[1])
-    assert adjustment(memory, quote(17.5, moment(5), previous_close=17.38)) is None
+    state = seen(INITIAL, MONDAY[1])
+    assert adjustment(state, quote(17.5, moment(5), previous_close=17.38)) is None
     assert (
-        adjustment(memory, quote(17.5, moment(5, -1), previous_close=17.38)) is None
+        adjustment(state, quote(17.5, moment(5, -1), previous_close=17.38)) is None
     )  # a replay begins again
-    assert adjustment(NEVER, SPLIT[0]) is None
+    assert adjustment(INITIAL, SPLIT[0]) is None
 
 
 def asked(rules: list[AlertRule], quotes: list[StockUpdate]) -> list[Alert]:
-    watch = Watch(Standing(one, "config", 0) for one in rules)
+    evaluator = Evaluator(ActiveRule(one, "config", 0) for one in rules)
     raised = []
     for offset, one in enumerate(quotes, 1):
-        for found in watch.of_entry(entry(offset, one), OPENING.date()):
-            watch.keep(found)
+        for found in evaluator.of_entry(entry(offset, one), OPENING.date()):
+            evaluator.keep(found)
             raised += found.alerts
     return raised
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.alerts.walks import clock, moment, quote, rule, said, walk
 
-from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_clock, look_at_quote
+from zlotick.alerts.rules import INITIAL, Clock, Observed, RuleState, look_at_clock, look_at_quote
 from zlotick.model import AlertRule, Review, StaleReason, Standing, StockUpdate
 
 
 def said_to_clock(asked: AlertRule, clocks: list[Clock], symbol: str | None = None) -> list[Observed | None]:
-    memory, answers = NEVER, []
+    state, answers = INITIAL, []
     for one in clocks:
-        memory, observed = look_at_clock(asked, memory, one, symbol)
+        state, observed = look_at_clock(asked, state, one, symbol)
         answers.append(observed)
     return answers
 
@@ -243,11 +243,11 @@ def walks(draw: st.DrawFn) -> list[StockUpdate]:
 def test_a_run_cut_into_pieces_says_what_an_unbroken_one_says(
     asked: AlertRule, quotes: list[StockUpdate], data: Any
 ) -> None:
-    memory, answers = NEVER, []
+    state, answers = INITIAL, []
     for one in quotes:
         if data.draw(st.booleans()):  # a restart: the memory was written down and read again
-            memory = msgspec.json.decode(msgspec.json.encode(memory), type=Memory)
-        memory, observed = look_at_quote(asked, memory, one)
+            state = msgspec.json.decode(msgspec.json.encode(state), type=RuleState)
+        state, observed = look_at_quote(asked, state, one)
         answers.append(observed)
     assert answers == said(asked, quotes)
 

@@ -18,7 +18,7 @@ from tests.service_process import ServiceProcess, offset
 
 from zlotick.alerts.offline import past_alerts
 from zlotick.alerts.service import Alerts, check
-from zlotick.alerts.store import FILE, Book
+from zlotick.alerts.store import FILE, AlertStore
 from zlotick.config import AlertRuleConfig, AlertsConfig, PocketbaseConfig
 from zlotick.errors import ConfigError, Transient
 from zlotick.journal.sqlite import SqliteJournal
@@ -58,7 +58,7 @@ async def serving(
             folder,
             journal,
             targets=[],
-            store=store,
+            pocketbase=store,
             symbols=lambda: frozenset({"ABC"}),
             clock=lambda: None,
             publish=told.append,
@@ -241,10 +241,10 @@ async def test_killed_in_the_middle_every_crossing_is_raised_once(tmp_path: Path
 
 async def looked_until(home: Path) -> int:
     """The engine's cursor: on a busy machine a stop may leave the last entries for the next start."""
-    book = Book(home / FILE)
-    await book.open()
-    kept = await book.kept()
-    await book.close()
+    store = AlertStore(home / FILE)
+    await store.open()
+    kept = await store.kept()
+    await store.close()
     assert kept.place
     return kept.place.offset
 

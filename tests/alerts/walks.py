@@ -9,7 +9,7 @@ from typing import Any
 from tests import factories
 from tests.factories import bare_quote
 
-from zlotick.alerts.rules import NEVER, Clock, Memory, Observed, look_at_quote
+from zlotick.alerts.rules import INITIAL, Clock, Observed, RuleState, look_at_quote
 from zlotick.market.calendar import WARSAW
 from zlotick.model import (
     Alert,
@@ -67,11 +67,13 @@ def batch(*quotes: StockUpdate) -> UpdateBatch:
     return UpdateBatch(quotes[0].timestamp if quotes else moment(), "open", list(quotes))
 
 
-def said(asked: AlertRule, quotes: Iterable[StockUpdate], memory: Memory = NEVER) -> list[Observed | None]:
+def said(
+    asked: AlertRule, quotes: Iterable[StockUpdate], state: RuleState = INITIAL
+) -> list[Observed | None]:
     """What the rule says to each quote."""
     answers = []
     for one in quotes:
-        memory, observed = look_at_quote(asked, memory, one)
+        state, observed = look_at_quote(asked, state, one)
         answers.append(observed)
     return answers
 

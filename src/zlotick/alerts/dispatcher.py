@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from zlotick.alerts.queues import Failure, Waiting
-from zlotick.alerts.store import Book
+from zlotick.alerts.store import AlertStore
 from zlotick.connections.backoff import backoff
 from zlotick.errors import AlertError, Fatal, Transient
 from zlotick.model import Alert
@@ -43,12 +43,12 @@ class Target:
     first_delay: float = 1.0  # seconds before the second try; then longer and longer, with jitter
 
 
-class Courier:
+class Dispatcher:
     """Delivers each alert at least once; what cannot be delivered is put aside, and seen in the history."""
 
     def __init__(
         self,
-        book: Book,
+        store: AlertStore,
         target: Target,
         *,
         # Timeouts
@@ -60,7 +60,7 @@ class Courier:
         self.target = target
         self.put_aside = 0  # alerts given up since the start
         self.trouble = ""  # why the last try failed; empty while all is well
-        self._book = book
+        self._store = store
         self._send_timeout = send_timeout
         self._max_delay = max_delay
         self._look_every = look_every
@@ -77,7 +77,7 @@ class Courier:
         while True:
             try:
                 self._news.clear()
-                waiting = await self._book.waiting(self.target.key, self._at_once)
+                waiting = await self._store.waiting(self.target.key, self._at_once)
                 if not waiting:
                     await self._wait()
                     continue
@@ -107,7 +107,7 @@ class Courier:
             if refused:
                 await self._refused({waiting[index]: reason for index, reason in refused.items()})
             else:
-                await self._book.delivered(self.target.key, [one.number for one in waiting])
+                await self._store.delivered(self.target.key, [one.number for one in waiting])
                 self._say("")
             return True
         return await self._failed(waiting, error)
@@ -122,7 +122,7 @@ class Courier:
     async def _refused(self, reasons: Mapping[Waiting, str]) -> None:
         """What they say will not change: to try them again would hold up all others."""
         failures = [Failure(one.number, reason, give_up=True) for one, reason in reasons.items()]
-        await self._book.failed(self.target.key, failures)
+        await self._store.failed(self.target.key, failures)
         self._count(list(reasons))
 
     async def _failed(self, waiting: Sequence[Waiting], error: Exception) -> bool:
@@ -131,7 +131,7 @@ class Courier:
         failures = [
             Failure(one.number, str(error), give_up) for one, give_up in zip(waiting, last, strict=True)
         ]
-        await self._book.failed(self.target.key, failures)
+        await self._store.failed(self.target.key, failures)
         self._say(str(error))
         self._count([one for one, give_up in zip(waiting, last, strict=True) if give_up])
         return all(last)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import date
 from itertools import chain
 
-from zlotick.alerts.evaluator import Standing, Watch
+from zlotick.alerts.evaluator import ActiveRule, Evaluator
 from zlotick.alerts.rule_sources import CONFIG
 from zlotick.alerts.rules import Clock
 from zlotick.market.calendar import Calendar, in_warsaw
@@ -26,12 +26,12 @@ from zlotick.model import (
 from zlotick.providers.replay.provider import ReplayProvider
 
 
-async def rehearse(
+async def dry_run(
     rules: Iterable[AlertRule], material: ReplayProvider, calendar: Calendar, jump_limit_percent: float
 ) -> AsyncIterator[Alert]:
     """Each alert, in order. Quotes are validated and compared as in a cycle. Raises ReplayError."""
     await material.connect()
-    watch = Watch(Standing(rule, CONFIG, 0) for rule in rules)
+    evaluator = Evaluator(ActiveRule(rule, CONFIG, 0) for rule in rules)
     validator = Validator(material.symbols(), jump_limit_percent)
     known: dict[str, StockUpdate] = {}
     offset = 0
@@ -41,7 +41,7 @@ async def rehearse(
         known.update((quote.symbol, quote) for quote in changed)
         moment, offset = material.market_time(), offset + 1
         clock = Clock(utc_text(moment), calendar.phase(moment), material.origin, standings={}, quotes=known)
-        for alert in _raised(watch, _entry(changed, offset), clock, in_warsaw(moment).date()):
+        for alert in _raised(evaluator, _entry(changed, offset), clock, in_warsaw(moment).date()):
             yield alert
 
 
@@ -49,8 +49,8 @@ def _entry(changed: Sequence[StockUpdate], offset: int) -> Entry:
     return Entry(Position("rehearsal", offset), UpdateBatch(now_text(), "", list(changed)))
 
 
-def _raised(watch: Watch, entry: Entry, clock: Clock, today: date) -> Iterator[Alert]:
+def _raised(evaluator: Evaluator, entry: Entry, clock: Clock, today: date) -> Iterator[Alert]:
     """As the engine does it: the quotes, then the clock."""
-    for found in chain(watch.of_entry(entry, today), watch.of_clock(clock, today)):
-        watch.keep(found)
+    for found in chain(evaluator.of_entry(entry, today), evaluator.of_clock(clock, today)):
+        evaluator.keep(found)
         yield from found.alerts

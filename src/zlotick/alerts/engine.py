@@ -9,11 +9,11 @@ from datetime import date, datetime
 
 import structlog
 
-from zlotick.alerts.evaluator import Findings, Watch
+from zlotick.alerts.evaluator import Evaluator, Findings
 from zlotick.alerts.reference import Adjustment
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.sql import Routes
-from zlotick.alerts.store import Book
+from zlotick.alerts.store import AlertStore
 from zlotick.connections.backoff import backoff
 from zlotick.errors import AlertError, JournalError
 from zlotick.journal import Journal
@@ -36,7 +36,7 @@ class AlertEngine:
     def __init__(
         self,
         journal: Journal,
-        book: Book,
+        store: AlertStore,
         *,
         routes: Routes,
         clock: Callable[[], Clock | None],
@@ -46,10 +46,10 @@ class AlertEngine:
         look_every: float = 5.0,
         max_delay: float = 30.0,
     ) -> None:
-        self.watch = Watch()
+        self.evaluator = Evaluator()
         self.failing = ""  # why nothing can be recorded; empty while all is well
         self._journal = journal
-        self._book = book
+        self._store = store
         self._routes = routes
         self._clock = clock
         self._now = now
@@ -62,28 +62,28 @@ class AlertEngine:
 
     async def open(self) -> None:
         """Take up where the last run ended. An engine that never ran begins at the journal's present end."""
-        await self._book.open()
+        await self._store.open()
         await self._take_up()
 
     async def _take_up(self) -> None:
         """What the book says holds: what we know may be behind it."""
-        kept, end = await self._book.kept(), self._journal.position
+        kept, end = await self._store.kept(), self._journal.position
         if kept.place is None or kept.place.epoch != end.epoch or kept.place.offset > end.offset:
             if kept.place:
                 log.warning("Alerts go on at the end of the journal: it is another one", offset=end.offset)
-            await self._book.begin_at(end)
-            kept = await self._book.kept()
-        self.watch = Watch(kept.standing, kept.memories)
+            await self._store.begin_at(end)
+            kept = await self._store.kept()
+        self.evaluator = Evaluator(kept.standing, kept.memories)
         self._cursor = kept.place.offset if kept.place and kept.standing else end.offset
 
     async def adopt(self, source: str, rules: Iterable[AlertRule]) -> None:
         """The rules of a source as they are now. Raises AlertError when that cannot be recorded: ask again."""
         async with self._turn:
-            fresh, gone = self.watch.adopt(source, rules, self._journal.position.offset)
+            fresh, gone = self.evaluator.adopt(source, rules, self._journal.position.offset)
             if fresh or gone:
-                await self._book.adopt(fresh, gone)
-                await self._record(self.watch.learned(await self._journal.last_values()), None)
-                self.watch.replace(fresh, gone)
+                await self._store.adopt(fresh, gone)
+                await self._record(self.evaluator.learned(await self._journal.last_values()), None)
+                self.evaluator.replace(fresh, gone)
                 log.info("Alert rules", mark="✅", source=source, new=len(fresh), gone=len(gone))
 
     def wake(self) -> None:
@@ -115,20 +115,20 @@ class AlertEngine:
                 for entry in entries:
                     await self._look_at(entry)
             if at_clock and (clock := self._clock()):
-                await self._record(await _gathered(self.watch.of_clock(clock, self._today)), None)
+                await self._record(await _gathered(self.evaluator.of_clock(clock, self._today)), None)
             self.failing = ""
 
     async def _look_at(self, entry: Entry) -> None:
-        found = await _gathered(self.watch.of_entry(entry, self._today))
-        if self.watch.standing:
+        found = await _gathered(self.evaluator.of_entry(entry, self._today))
+        if self.evaluator.standing:
             await self._record(found, entry.position)
         self._cursor = entry.position.offset
 
     async def _record(self, found: Findings, to: Position | None) -> None:
         if not (found.alerts or found.memories or to):
             return
-        raised = await self._book.record(found, to, self._routes)
-        self.watch.keep(found)
+        raised = await self._store.record(found, to, self._routes)
+        self.evaluator.keep(found)
         for one in found.adjusted:
             log.info(_adjusted(one), mark="🔄", symbol=one.symbol)
         for alert in raised:
@@ -148,7 +148,7 @@ class AlertEngine:
             missed=first.offset - self._cursor - 1,
             skipped=end.offset - first.offset + 1,
         )
-        await self._book.begin_at(end)
+        await self._store.begin_at(end)
         self._cursor = end.offset
 
     async def _wait(self, seconds: float) -> None:

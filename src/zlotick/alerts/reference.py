@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zlotick.alerts.rules import Memory, session_of
+from zlotick.alerts.rules import RuleState, session_of
 from zlotick.model import StockUpdate
 
 NO_RULE = ""
@@ -25,16 +25,16 @@ class Adjustment(msgspec.Struct, frozen=True):
     after: float
 
 
-def seen(memory: Memory, quote: StockUpdate) -> Memory:
+def seen(state: RuleState, quote: StockUpdate) -> RuleState:
     """What is remembered after a quote: its price, and of which session it is."""
     day = session_of(quote.timestamp)
-    return memory if (memory.day, memory.mark) == (day, quote.price) else Memory(day=day, mark=quote.price)
+    return state if (state.day, state.mark) == (day, quote.price) else RuleState(day=day, mark=quote.price)
 
 
-def adjustment(memory: Memory, quote: StockUpdate) -> Adjustment | None:
+def adjustment(state: RuleState, quote: StockUpdate) -> Adjustment | None:
     """Whether this quote is the first one of a session whose reference price was adjusted."""
-    last, reference = memory.mark, quote.previous_close
-    if not isinstance(last, int | float) or reference is None or session_of(quote.timestamp) <= memory.day:
+    last, reference = state.mark, quote.previous_close
+    if not isinstance(last, int | float) or reference is None or session_of(quote.timestamp) <= state.day:
         return None
     if abs(reference - last) <= ADJUSTED * last:
         return None

@@ -1,24 +1,23 @@
-"""When a rule speaks: pure. A rule speaks when its condition *becomes* true, once for each crossing.
+"""When a rule raises an alert: when its condition *becomes* true, once per crossing. Pure.
 
-What a rule remembers of a stock (:class:`Memory`) is all that decides about the next look, so a run that is cut into
-pieces at any place speaks as an unbroken one does.
+The state of a rule (:class:`RuleState`) is all that the next evaluation depends on, so a restart at any point raises
+the same alerts as an uninterrupted run.
 
-- *Levels* (``price_above``, ``change_pct_below``, ...): true beyond the threshold; at it, false. They speak at the
-  first look too, if they are true then: who writes "above 100" while it is 105 wants to know. Change and volume are
-  of a session: each session they begin anew.
-- ``price_crosses`` compares with the side on which the price was: the first look only learns it, and a price that
-  touches the threshold is still where it came from.
-- ``new_high``, ``new_low``: beyond the day's extreme so far. The first look of a session only learns it.
-- ``phase``: the market entered another phase. The first look only learns it.
-- ``stale``: of named stocks, each of them; without symbols the feed: no quote at all is fresh. Speaks at the first
-  look too.
+- *Levels* (``price_above``, ``change_pct_below``, ...): true beyond the threshold; at it, false. They also
+  raise an alert at the first evaluation if they are true: "above 100" matters at 105, too. Change and volume belong
+  to a session: they restart with each session.
+- ``price_crosses`` compares with the side on which the price was: the first evaluation only records it, and a price at
+  the threshold is still on the side where it came from.
+- ``new_high``, ``new_low``: beyond the day's extreme so far. The first evaluation of a session only records it.
+- ``phase``: the market entered another phase. The first evaluation only records it.
+- ``stale``: of named stocks, each of them; without symbols the feed: no quote at all is fresh. Raises an alert at the
+  first evaluation, too.
 
 An adjusted reference price (:mod:`zlotick.alerts.reference`) is no crossing: rules of prices take the side on which
 they find the stock, and say nothing. What a correction takes back does not count: a level that it makes false may
 speak again, also with ``once``; ``price_crosses`` and the extremes of the day begin with the corrected quote.
 
-A crossing while the stock's cooldown runs is over with it: nobody is told of it afterwards. Unknown numbers change
-nothing.
+A crossing during the cooldown is dropped, not deferred. Unknown numbers change nothing.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from zlotick.market.calendar import Phase, session_date
 from zlotick.model import AlertCondition, AlertRule, Origin, Review, Standing, StockUpdate, utc_time
 
 Observed = float | str
-"""What became true: the number, or the phase."""
+"""What made the condition true: the number, or the phase."""
 
 
-class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a rule remembers of one stock, or of the market."""
+class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The state of a rule for one stock, or for the market. Stored as JSON: fields keep their names."""
 
-    held: bool | None = None  # whether it was true, or the price above the threshold; None: never looked
-    day: str = ""  # the session of `held` and `mark`, where they are of a session
+    held: bool | None = None  # whether it was true, or the price above the threshold; None: not evaluated yet
+    day: str = ""  # the session of `held` and `mark` if they belong to one
     mark: float | str | None = None  # the day's extreme so far, or the phase
     spoke: str | None = None  # the moment of its last alert
 
 
 class Clock(msgspec.Struct, frozen=True, dict=True):
-    """What is true of the market at a moment, without a quote."""
+    """The state of the market at a moment, independent of a quote."""
 
     moment: str  # of the market: a replay has the replayed one
     phase: Phase
@@ -57,7 +56,7 @@ class Clock(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def stale(self) -> frozenset[str]:
-        """The symbols whose quotes are stale; found once, for many rules ask."""
+        """The symbols with stale quotes; cached, because many rules use it."""
         return frozenset(
             symbol for symbol, one in self.standings.items() if one.stale and symbol in self.quotes
         )
@@ -75,7 +74,7 @@ _OF_A_SESSION = frozenset(
     {AlertCondition.CHANGE_ABOVE, AlertCondition.CHANGE_BELOW, AlertCondition.VOLUME_ABOVE}
 )
 OF_THE_CLOCK = frozenset({AlertCondition.STALE, AlertCondition.PHASE})
-"""The conditions that no quote decides."""
+"""Conditions that depend on the clock, not on a quote."""
 
 OF_A_PRICE = frozenset(
     {
@@ -86,130 +85,130 @@ OF_A_PRICE = frozenset(
         AlertCondition.NEW_LOW,
     }
 )
-"""The conditions to which an adjusted reference price matters."""
+"""Conditions that an adjusted reference price affects."""
 
-NEVER = Memory()
+INITIAL = RuleState()
 
 
 def look_at_quote(
-    rule: AlertRule, memory: Memory, quote: StockUpdate, *, adjusted: bool = False
-) -> tuple[Memory, Observed | None]:
-    """What the rule remembers after a quote of the stock, and what it has to say.
+    rule: AlertRule, state: RuleState, quote: StockUpdate, *, adjusted: bool = False
+) -> tuple[RuleState, Observed | None]:
+    """Evaluate a quote: returns the new state, and what to report.
 
-    ``adjusted``: it is the first one of a session whose reference price was adjusted.
+    ``adjusted``: the first quote of a session whose reference price was adjusted.
     """
     if _expired(rule, quote.timestamp):
-        return memory, None
+        return state, None
     if quote.review is Review.CORRECTED:
-        memory = _taken_back(rule, memory, quote)
+        state = _taken_back(rule, state, quote)
     if adjusted:
-        memory = _rearmed(rule, memory, quote)
+        state = _rearmed(rule, state, quote)
     if rule.condition in _LEVELS:
-        after, observed = _level(rule, memory, quote)
+        after, observed = _level(rule, state, quote)
     elif rule.condition is AlertCondition.PRICE_CROSSES:
-        after, observed = _crosses(rule, memory, quote)
+        after, observed = _crosses(rule, state, quote)
     else:
-        after, observed = _extreme(rule, memory, quote)
+        after, observed = _extreme(rule, state, quote)
     return _spoken(rule, after, observed, quote.timestamp)
 
 
 def look_at_clock(
-    rule: AlertRule, memory: Memory, clock: Clock, symbol: str | None
-) -> tuple[Memory, Observed | None]:
-    """The same for what the clock decides; ``symbol`` is None for the market."""
+    rule: AlertRule, state: RuleState, clock: Clock, symbol: str | None
+) -> tuple[RuleState, Observed | None]:
+    """The same for clock conditions; ``symbol`` is None for the market."""
     if _expired(rule, clock.moment):
-        return memory, None
+        return state, None
     if rule.condition is AlertCondition.PHASE:
-        after, observed = _phase(rule, memory, clock)
+        after, observed = _phase(rule, state, clock)
     else:
-        after, observed = _stale(memory, clock, symbol)
+        after, observed = _stale(state, clock, symbol)
     return _spoken(rule, after, observed, clock.moment)
 
 
-def _level(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory, Observed | None]:
+def _level(rule: AlertRule, state: RuleState, quote: StockUpdate) -> tuple[RuleState, Observed | None]:
     field, beyond = _LEVELS[rule.condition]
     value: float | None = getattr(quote, field)
     if value is None or rule.threshold is None:
-        return memory, None
+        return state, None
     day = session_of(quote.timestamp) if rule.condition in _OF_A_SESSION else ""
-    held, holds = memory.held if memory.day == day else False, beyond(value, rule.threshold)
-    if holds is memory.held and day == memory.day:
-        return memory, None
-    return replace(memory, held=holds, day=day), value if holds and not held else None
+    held, holds = state.held if state.day == day else False, beyond(value, rule.threshold)
+    if holds is state.held and day == state.day:
+        return state, None
+    return replace(state, held=holds, day=day), value if holds and not held else None
 
 
-def _crosses(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory, Observed | None]:
+def _crosses(rule: AlertRule, state: RuleState, quote: StockUpdate) -> tuple[RuleState, Observed | None]:
     if rule.threshold is None or quote.price == rule.threshold:
-        return memory, None
+        return state, None
     above = quote.price > rule.threshold
-    if above is memory.held:
-        return memory, None
-    return replace(memory, held=above), None if memory.held is None else quote.price
+    if above is state.held:
+        return state, None
+    return replace(state, held=above), None if state.held is None else quote.price
 
 
-def _extreme(rule: AlertRule, memory: Memory, quote: StockUpdate) -> tuple[Memory, Observed | None]:
+def _extreme(rule: AlertRule, state: RuleState, quote: StockUpdate) -> tuple[RuleState, Observed | None]:
     highest = rule.condition is AlertCondition.NEW_HIGH
     known = quote.high if highest else quote.low
     value, day = quote.price if known is None else known, session_of(quote.timestamp)
-    if memory.day != day or not isinstance(memory.mark, int | float):
-        return replace(memory, day=day, mark=value), None
-    if not (_ABOVE if highest else _BELOW)(value, memory.mark):
-        return memory, None
-    return replace(memory, mark=value), value
+    if state.day != day or not isinstance(state.mark, int | float):
+        return replace(state, day=day, mark=value), None
+    if not (_ABOVE if highest else _BELOW)(value, state.mark):
+        return state, None
+    return replace(state, mark=value), value
 
 
-def _rearmed(rule: AlertRule, memory: Memory, quote: StockUpdate) -> Memory:
+def _rearmed(rule: AlertRule, state: RuleState, quote: StockUpdate) -> RuleState:
     """On the side where the stock is now. The extremes learn theirs anew in each session anyway."""
     if rule.condition is AlertCondition.PRICE_CROSSES:
-        return replace(memory, held=None)
+        return replace(state, held=None)
     if rule.condition in OF_A_PRICE and rule.condition in _LEVELS and rule.threshold is not None:
-        return replace(memory, held=_LEVELS[rule.condition][1](quote.price, rule.threshold))
-    return memory
+        return replace(state, held=_LEVELS[rule.condition][1](quote.price, rule.threshold))
+    return state
 
 
-def _taken_back(rule: AlertRule, memory: Memory, quote: StockUpdate) -> Memory:
+def _taken_back(rule: AlertRule, state: RuleState, quote: StockUpdate) -> RuleState:
     """Without what a wrong value of this session left behind."""
-    same = memory.spoke is not None and session_of(memory.spoke) == session_of(quote.timestamp)
-    spoke = None if same else memory.spoke
+    same = state.spoke is not None and session_of(state.spoke) == session_of(quote.timestamp)
+    spoke = None if same else state.spoke
     if rule.condition not in _LEVELS:
-        return replace(memory, held=None, mark=None, spoke=spoke)
+        return replace(state, held=None, mark=None, spoke=spoke)
     field, beyond = _LEVELS[rule.condition]
     value: float | None = getattr(quote, field)
-    if memory.held and value is not None and rule.threshold is not None and not beyond(value, rule.threshold):
-        return replace(memory, spoke=spoke)
-    return memory
+    if state.held and value is not None and rule.threshold is not None and not beyond(value, rule.threshold):
+        return replace(state, spoke=spoke)
+    return state
 
 
-def _phase(rule: AlertRule, memory: Memory, clock: Clock) -> tuple[Memory, Observed | None]:
-    if clock.phase == memory.mark:
-        return memory, None
-    entered = memory.mark is not None and rule.phase in (None, clock.phase)
-    return replace(memory, mark=clock.phase), clock.phase if entered else None
+def _phase(rule: AlertRule, state: RuleState, clock: Clock) -> tuple[RuleState, Observed | None]:
+    if clock.phase == state.mark:
+        return state, None
+    entered = state.mark is not None and rule.phase in (None, clock.phase)
+    return replace(state, mark=clock.phase), clock.phase if entered else None
 
 
-def _stale(memory: Memory, clock: Clock, symbol: str | None) -> tuple[Memory, Observed | None]:
+def _stale(state: RuleState, clock: Clock, symbol: str | None) -> tuple[RuleState, Observed | None]:
     count = len(clock.stale)
     holds = symbol in clock.stale if symbol else 0 < len(clock.quotes) <= count
-    if holds is bool(memory.held):
-        return memory, None
-    return replace(memory, held=holds), float(1 if symbol else count) if holds else None
+    if holds is bool(state.held):
+        return state, None
+    return replace(state, held=holds), float(1 if symbol else count) if holds else None
 
 
 def _spoken(
-    rule: AlertRule, memory: Memory, observed: Observed | None, moment: str
-) -> tuple[Memory, Observed | None]:
+    rule: AlertRule, state: RuleState, observed: Observed | None, moment: str
+) -> tuple[RuleState, Observed | None]:
     """Whether it may say so now."""
-    if observed is None or not _may_speak(rule, memory, moment):
-        return memory, None
-    return replace(memory, spoke=moment), observed
+    if observed is None or not _may_speak(rule, state, moment):
+        return state, None
+    return replace(state, spoke=moment), observed
 
 
-def _may_speak(rule: AlertRule, memory: Memory, moment: str) -> bool:
-    if memory.spoke is None:
+def _may_speak(rule: AlertRule, state: RuleState, moment: str) -> bool:
+    if state.spoke is None:
         return True
     if rule.once:
         return False
-    since = (utc_time(moment) - utc_time(memory.spoke)).total_seconds()
+    since = (utc_time(moment) - utc_time(state.spoke)).total_seconds()
     return not 0 <= since < rule.cooldown  # a replay that began again is before its last alert
 
 

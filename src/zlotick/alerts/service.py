@@ -1,4 +1,4 @@
-"""Alerts put together: the engine, the rules of PocketBase, and a courier for each target."""
+"""The alert service: the engine, the rules of PocketBase, and a dispatcher for each target."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import structlog
 
 from zlotick.alerts import notify
-from zlotick.alerts.dispatcher import Courier, Target
+from zlotick.alerts.dispatcher import Dispatcher, Target
 from zlotick.alerts.engine import AlertEngine
-from zlotick.alerts.evaluator import Standing
+from zlotick.alerts.evaluator import ActiveRule
 from zlotick.alerts.messages import name_of
 from zlotick.alerts.rule_sources import CONFIG, POCKETBASE, of_records, of_settings, unknown_symbols
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.sql import Counts, Routes
-from zlotick.alerts.store import FILE, Book
+from zlotick.alerts.store import FILE, AlertStore
 from zlotick.config import AlertsConfig, Settings
 from zlotick.errors import AlertError, ConfigError, ZlotickError
 from zlotick.journal import Journal
@@ -28,33 +28,33 @@ from zlotick.telemetry.metrics import Sample, Samples
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
 HISTORY = 1000
-"""Alerts that the control socket tells at most."""
+"""Alerts that the control socket returns at most."""
 
-_FATAL_TRIES = 20  # of an alert in PocketBase: an hour for somebody to correct the password
+_FATAL_TRIES = 20  # of an alert to PocketBase: about an hour to correct a password
 _RETAIN_EVERY = 3600.0
 
 
-class AlertStore(Protocol):
-    """PocketBase, as alerts see it. Both methods raise Transient or Fatal."""
+class PocketbaseAlerts(Protocol):
+    """What alerts need of PocketBase. Both methods raise Transient or Fatal."""
 
     @property
     def ready(self) -> bool:
-        """Whether it was connected to since the start."""
+        """Whether there was a connection since the start."""
 
     async def alert_rules(self) -> list[dict[str, Any]]:
         """The records of ``alert_rules``."""
 
     async def record_alerts(self, alerts: Sequence[Alert]) -> Mapping[int, str]:
-        """Keep alerts, all or none; idempotent by their ids. Returns those refused (index -> reason): then none is kept."""
+        """Store alerts, all or none; idempotent by id. Returns refused ones (index -> reason); then none is stored."""
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether there can be a rule: in the settings, or in a PocketBase."""
+    """Whether there can be rules: in the settings or in PocketBase."""
     return settings.alerts.enabled and bool(settings.alerts.rules or settings.pocketbase.mode != "off")
 
 
 async def check(config: AlertsConfig, symbols: Iterable[str]) -> list[Target]:
-    """Where to send, ready to be sent to. Raises ConfigError: an unknown stock, an address nobody can send to."""
+    """The targets of the settings. Raises ConfigError for an unknown stock or an unusable address."""
     unknown = unknown_symbols(of_settings(config.rules), symbols)
     problems = [
         f"alerts.rules, rule {name!r}: unknown symbols {', '.join(names)}; correct them, or add them to universe.extra"
@@ -70,9 +70,9 @@ async def check(config: AlertsConfig, symbols: Iterable[str]) -> list[Target]:
 
 
 class Alerts:
-    """The alert service: ``start()``, then :meth:`run` as a task, ``stop()``.
+    """Call :meth:`start`, then :meth:`run` as a task; at the end :meth:`flush`, cancel the task, :meth:`close`.
 
-    ``store`` is PocketBase, None without one.
+    ``pocketbase`` is None if it is off.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Alerts:
         journal: Journal,
         *,
         targets: Sequence[Target],
-        store: AlertStore | None,
+        pocketbase: PocketbaseAlerts | None,
         symbols: Callable[[], frozenset[str]],
         clock: Callable[[], Clock | None],
         publish: Callable[[Alert], None],
@@ -93,7 +93,7 @@ class Alerts:
         flush_timeout: float = 3.0,
     ) -> None:
         self._config = config
-        self._store = store
+        self._pocketbase = pocketbase
         self._symbols = symbols
         self._publish = publish
         self._connected_every = connected_every
@@ -102,92 +102,95 @@ class Alerts:
         self._flush_timeout = flush_timeout
         self._unusable: list[UnusableRule] = []
         self._rules_trouble = ""
-        self._book = Book(home / FILE)
-        pocketbase = [_pocketbase(store)] if store else []
-        self._couriers = [Courier(self._book, target) for target in (*pocketbase, *targets)]
+        self._store = AlertStore(home / FILE)
+        users_targets = [_pocketbase_target(pocketbase)] if pocketbase else []
+        self._dispatchers = [Dispatcher(self._store, target) for target in (*users_targets, *targets)]
         routes = Routes(
-            tuple(target.key for target in pocketbase),
+            tuple(target.key for target in users_targets),
             tuple(target.key for target in targets),
             config.max_per_hour,
             config.max_per_hour_per_user,
         )
-        self.engine = AlertEngine(journal, self._book, routes=routes, clock=clock, tell=self._tell)
+        self.engine = AlertEngine(journal, self._store, routes=routes, clock=clock, tell=self._tell)
 
     async def start(self) -> None:
-        """Open the book and take the rules of the settings. Raises AlertError."""
+        """Open the file and adopt the rules of the settings. Raises AlertError."""
         await self.engine.open()
-        dropped = await self._book.keep_targets([one.target.key for one in self._couriers])
+        dropped = await self._store.keep_targets([one.target.key for one in self._dispatchers])
         if dropped:
             log.warning("Alerts given up: their targets are gone from the settings", deliveries=dropped)
         await self.engine.adopt(CONFIG, of_settings(self._config.rules))
-        if self._store is None:
+        if self._pocketbase is None:
             await self.engine.adopt(POCKETBASE, [])
 
     async def run(self) -> None:
-        """Ask, deliver, forget, for ever; cancel to stop."""
+        """Evaluate, deliver and delete old alerts until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.engine.run(), name="alert engine")
             tasks.create_task(self._retain(), name="alert retention")
-            if self._store:
-                tasks.create_task(self._follow_rules(self._store), name="alert rules of PocketBase")
-            for courier in self._couriers:
-                tasks.create_task(courier.run(), name=f"alerts to {courier.target.name}")
+            if self._pocketbase:
+                tasks.create_task(self._follow_rules(self._pocketbase), name="alert rules of PocketBase")
+            for dispatcher in self._dispatchers:
+                tasks.create_task(dispatcher.run(), name=f"alerts to {dispatcher.target.name}")
 
     async def flush(self) -> None:
-        """Look at the last entries and deliver what can be delivered at once; the rest stays in the book."""
+        """Evaluate the last entries and deliver what is possible now; the rest stays in the file."""
         try:
             async with asyncio.timeout(self._flush_timeout):
                 await self.engine.look(at_clock=False)
-                while any((await self._book.counts()).waiting.values()):  # noqa: ASYNC110  it tells nobody
+                while any((await self._store.counts()).waiting.values()):  # noqa: ASYNC110  the file has no event to wait for
                     await asyncio.sleep(0.05)
         except (TimeoutError, ZlotickError):
             log.warning("Alerts wait for the next start")
 
     async def close(self) -> None:
-        """Close the book, when :meth:`run` has ended. Safe to call twice."""
-        await self._book.close()
+        """Close the file after :meth:`run` has ended. Safe to call twice."""
+        await self._store.close()
 
     def wake(self) -> None:
-        """A cycle is over: there may be something new."""
+        """Evaluate soon: a cycle has ended."""
         self.engine.wake()
 
     async def recent(self, user: str | None, limit: int) -> AlertsSeen:
-        """What a user may see, newest first; None: everybody's."""
+        """The alerts that a user may see, newest first; None: all."""
         unusable = [one for one in self._unusable if user in (None, one.user)]
-        return AlertsSeen(await self._book.recent(user, limit), unusable[:limit])
+        return AlertsSeen(await self._store.recent(user, limit), unusable[:limit])
 
     async def rules(self) -> dict[str, Any]:
-        """The rules in force and those that cannot be, for the command line."""
-        standing = sorted(self.engine.watch.standing.values(), key=lambda one: (one.source, one.rule.name))
+        """The active and the unusable rules, for the command line."""
+        standing = sorted(
+            self.engine.evaluator.standing.values(), key=lambda one: (one.source, one.rule.name)
+        )
         return {
             "rules": self._rows(standing),
             "unusable": [plain(one) for one in self._unusable],
             "trouble": self.warnings(),
-            "counts": plain(await self._book.counts()),
+            "counts": plain(await self._store.counts()),
         }
 
     async def history(self) -> list[dict[str, Any]]:
         """The newest alerts and what became of them, newest first."""
-        names = {courier.target.key: courier.target.name for courier in self._couriers}
-        rows = [plain(raised) for raised in await self._book.history(HISTORY)]
+        names = {dispatcher.target.key: dispatcher.target.name for dispatcher in self._dispatchers}
+        rows = [plain(raised) for raised in await self._store.history(HISTORY)]
         for row in rows:
             for delivery in row["undelivered"]:
                 delivery["target"] = names.get(delivery["target"], delivery["target"])
         return rows
 
     async def samples(self) -> Samples:
-        """Metrics."""
-        counts = await self._book.counts()
-        names = {courier.target.key: courier.target.name for courier in self._couriers}
+        counts = await self._store.counts()
+        names = {dispatcher.target.key: dispatcher.target.name for dispatcher in self._dispatchers}
         return [*_totals(counts), *self._rule_samples(), *_by_target(counts, names)]
 
     def warnings(self) -> list[str]:
-        """What is wrong, for people."""
+        """Problems in plain words."""
         found = [f"alerts cannot be recorded: {self.engine.failing}"] if self.engine.failing else []
-        found += [f"alerts to {one.target.name} wait: {one.trouble}" for one in self._couriers if one.trouble]
+        found += [
+            f"alerts to {one.target.name} wait: {one.trouble}" for one in self._dispatchers if one.trouble
+        ]
         found += [
             f"{one.put_aside} alerts to {one.target.name} are put aside (zlotick alerts history)"
-            for one in self._couriers
+            for one in self._dispatchers
             if one.put_aside
         ]
         found += [f"alert rules of PocketBase: {self._rules_trouble}"] if self._rules_trouble else []
@@ -196,9 +199,9 @@ class Alerts:
             [f"{bad} alert rules of PocketBase cannot be used (zlotick alerts list)"] if bad else []
         )
 
-    def _rows(self, standing: Sequence[Standing]) -> list[dict[str, Any]]:
+    def _rows(self, standing: Sequence[ActiveRule]) -> list[dict[str, Any]]:
         unknown = unknown_symbols([one.rule for one in standing], self._symbols())
-        spoke = self.engine.watch.spoke()
+        spoke = self.engine.evaluator.spoke()
         return [
             {**plain(one.rule), "name": name_of(one.rule), "source": one.source}
             | {"spoke": spoke.get(one.rule.id), "unknown_symbols": unknown.get(one.rule.id, [])}
@@ -207,31 +210,31 @@ class Alerts:
 
     def _rule_samples(self) -> Samples:
         for source in (CONFIG, POCKETBASE):
-            count = sum(one.source == source for one in self.engine.watch.standing.values())
+            count = sum(one.source == source for one in self.engine.evaluator.standing.values())
             yield Sample("zlotick_alert_rules", "Alert rules in force", count, {"source": source})
 
     def _tell(self, alert: Alert) -> None:
         self._publish(alert)
-        for courier in self._couriers:
-            courier.wake()
+        for dispatcher in self._dispatchers:
+            dispatcher.wake()
 
     async def _retain(self) -> None:
         while True:
             try:
-                await self._book.retain(self._config.keep_days)
+                await self._store.retain(self._config.keep_days)
             except AlertError as error:
                 log.error("Old alerts cannot be forgotten", mark="❌", error=str(error))
             await asyncio.sleep(_RETAIN_EVERY)
 
-    async def _follow_rules(self, store: AlertStore) -> None:
-        """The rules of PocketBase as they are, now and then. While it is away the last known ones stay."""
-        while not store.ready:  # noqa: ASYNC110  every start begins so; if it stays so, the connection says why
+    async def _follow_rules(self, pocketbase: PocketbaseAlerts) -> None:
+        """Read the rules of PocketBase repeatedly. While it is unreachable the last known rules stay active."""
+        while not pocketbase.ready:  # noqa: ASYNC110  normal at a start; the connection's own status reports a failure
             await asyncio.sleep(self._connected_every)
         while True:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._rules_timeout):
-                    records = await store.alert_rules()
+                    records = await pocketbase.alert_rules()
                 rules, unusable = of_records(records, self._config.max_rules_per_user)
                 await self.engine.adopt(POCKETBASE, rules)
                 self._say_unusable(unusable)
@@ -241,7 +244,7 @@ class Alerts:
             await asyncio.sleep(max(1.0, self._rules_every - (time.monotonic() - started)))
 
     def _say_unusable(self, unusable: list[UnusableRule]) -> None:
-        """Each once, and of a user's many of one kind the first: one user cannot fill the log."""
+        """Log each once, and one per user and reason, so that one user cannot fill the log."""
         known = set(self._unusable)
         fresh = [one for one in unusable if one not in known]
         for one in {(one.user, one.reason): one for one in reversed(fresh)}.values():
@@ -254,15 +257,15 @@ class Alerts:
             log.warning("Alert rules of PocketBase cannot be read: the last known ones stay", reason=trouble)
 
 
-def _pocketbase(store: AlertStore) -> Target:
+def _pocketbase_target(pocketbase: PocketbaseAlerts) -> Target:
     async def send(alert: Alert, note: str) -> None:
-        await store.record_alerts([alert])
+        await pocketbase.record_alerts([alert])
 
     return Target(
         key="pocketbase",
         name="PocketBase",
         send=send,
-        send_all=store.record_alerts,
+        send_all=pocketbase.record_alerts,
         transient_tries=None,
         fatal_tries=_FATAL_TRIES,
     )

@@ -10,9 +10,9 @@ import msgspec
 
 from zlotick.alerts import queues
 from zlotick.alerts.allowance import HOUR, Allowances
-from zlotick.alerts.evaluator import Findings, Key, Standing
+from zlotick.alerts.evaluator import ActiveRule, Findings, Key
 from zlotick.alerts.queues import Delivery
-from zlotick.alerts.rules import Memory
+from zlotick.alerts.rules import RuleState
 from zlotick.alerts.schema import decoded
 from zlotick.model import Alert, Position
 
@@ -70,19 +70,19 @@ def begin_at(db: sqlite3.Connection, to: Position) -> None:
     db.executemany("UPDATE rules SET standing = ? WHERE id = ?", rules)
 
 
-def standing(db: sqlite3.Connection) -> list[Standing]:
+def standing(db: sqlite3.Connection) -> list[ActiveRule]:
     """The rules that were in force last."""
     rows = db.execute("SELECT standing FROM rules ORDER BY id")
-    return [decoded(text, Standing) for (text,) in rows]
+    return [decoded(text, ActiveRule) for (text,) in rows]
 
 
-def memories(db: sqlite3.Connection) -> dict[Key, Memory]:
+def memories(db: sqlite3.Connection) -> dict[Key, RuleState]:
     """What they remember."""
     rows = db.execute("SELECT rule, symbol, memory FROM memories")
-    return {(rule, symbol): decoded(text, Memory) for rule, symbol, text in rows}
+    return {(rule, symbol): decoded(text, RuleState) for rule, symbol, text in rows}
 
 
-def adopt(db: sqlite3.Connection, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
+def adopt(db: sqlite3.Connection, fresh: Sequence[ActiveRule], gone: Sequence[str]) -> None:
     """New and changed rules remember nothing."""
     changed = [(name,) for name in [*gone, *(one.rule.id for one in fresh)]]
     db.executemany("DELETE FROM memories WHERE rule = ?", changed)
@@ -96,7 +96,7 @@ def record(
     """Keep what was found and where the reading is. Returns the alerts that are new, whoever was told of them."""
     db.executemany(
         "INSERT INTO memories VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET memory = excluded.memory",
-        [(rule, symbol, _json(memory)) for (rule, symbol), memory in found.memories.items()],
+        [(rule, symbol, _json(state)) for (rule, symbol), state in found.memories.items()],
     )
     if to:
         move(db, to)

@@ -1,8 +1,8 @@
 """The durable side of alerts: ``alerts.sqlite`` in the profile's folder.
 
-What the rules remember, the alerts they raised, what is to be delivered and how far the journal was read are written
-in one transaction: after a crash at any moment, every crossing has raised its alert once. One connection in one
-thread, as the journal has; the journal's lock keeps other processes out.
+The state of the rules, the alerts raised, the pending deliveries and the position in the journal are written in one
+transaction: after a crash at any moment, each crossing has raised its alert exactly once. One connection in one
+thread, as for the journal, whose lock also keeps other processes out of this file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 import msgspec
 
 from zlotick.alerts import queues, schema, sql
-from zlotick.alerts.evaluator import Findings, Key, Standing
+from zlotick.alerts.evaluator import ActiveRule, Findings, Key
 from zlotick.alerts.queues import Failure, Waiting
-from zlotick.alerts.rules import Memory
+from zlotick.alerts.rules import RuleState
 from zlotick.alerts.sql import Counts, Raised, Routes
 from zlotick.errors import AlertDiskError, AlertError
 from zlotick.model import Alert, Position
@@ -36,17 +36,17 @@ DAY = 86_400.0
 
 
 class Kept(NamedTuple):
-    """What an earlier run left."""
+    """What an earlier run stored."""
 
     place: Position | None
-    standing: list[Standing]
-    memories: dict[Key, Memory]
+    standing: list[ActiveRule]
+    memories: dict[Key, RuleState]
 
 
-class Book:
-    """The book of alerts. Every method raises AlertError when it cannot; what it was asked may then still happen.
+class AlertStore:
+    """The alerts file. Methods raise AlertError if they fail; what they were asked to do may still happen afterwards.
 
-    ``clock`` tells seconds since 1970, for the age of alerts.
+    ``clock`` returns seconds since 1970, for the age of alerts.
     """
 
     def __init__(
@@ -63,45 +63,45 @@ class Book:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Open or create the file. For whoever has the journal of the same folder."""
+        """Open or create the file. The caller must own the journal in the same folder."""
         await self._call(self._open)
 
     async def kept(self) -> Kept:
-        """What is in force, and how far the journal was read."""
+        """The active rules, their state, and the position in the journal."""
         return Kept(await self._run(sql.place), await self._run(sql.standing), await self._run(sql.memories))
 
     async def close(self) -> None:
-        """Give the file back. Safe to call twice."""
+        """Close the file. Safe to call twice."""
         self._thread.end(self._close)
         with _translated(self.path):
             await self._thread.ended()
 
     async def begin_at(self, to: Position) -> None:
-        """Go on from there: what is before, perhaps in another journal, is no business of any rule."""
+        """Continue from this position; earlier entries, perhaps of another journal, are not evaluated."""
         await self._run(sql.begin_at, to)
 
-    async def adopt(self, fresh: Sequence[Standing], gone: Sequence[str]) -> None:
-        """These rules are new or changed, and those are gone."""
+    async def adopt(self, fresh: Sequence[ActiveRule], gone: Sequence[str]) -> None:
+        """Store new and changed rules, and delete those that are gone."""
         await self._run(sql.adopt, fresh, gone)
 
     async def record(self, found: Findings, to: Position | None, routes: Routes) -> list[Alert]:
-        """Keep what was found, and where the reading is then. Returns the new alerts."""
+        """Store findings together with the position in the journal. Returns the new alerts."""
         return await self._run(sql.record, found, to, routes, self._clock())
 
     async def keep_targets(self, targets: Sequence[str]) -> int:
-        """Give up what waits for other targets than these; returns how much that was."""
+        """Delete deliveries to other targets than these; returns how many there were."""
         return await self._run(queues.keep_targets, targets)
 
     async def waiting(self, target: str, limit: int = 1) -> list[Waiting]:
-        """What a target gets next, at most so many; see :func:`queues.waiting`."""
+        """The next deliveries of a target; see :func:`queues.waiting`."""
         return await self._run(queues.waiting, target, limit)
 
     async def delivered(self, target: str, numbers: Sequence[int]) -> None:
-        """The target has them."""
+        """Mark alerts as delivered."""
         await self._run(queues.delivered, target, numbers)
 
     async def failed(self, target: str, failures: Sequence[Failure]) -> None:
-        """They did not work; whether they are tried again."""
+        """Record failed deliveries, and whether to retry them."""
         await self._run(queues.failed, target, failures)
 
     async def recent(self, user: str | None, limit: int) -> list[Alert]:
@@ -113,11 +113,11 @@ class Book:
         return await self._run(sql.history, limit)
 
     async def counts(self) -> Counts:
-        """The book in numbers."""
+        """Counts for metrics and health."""
         return await self._run(sql.counts)
 
     async def retain(self, keep_days: float) -> None:
-        """Forget what is too old."""
+        """Delete alerts older than ``keep_days``."""
         await self._run(sql.retain, self._clock() - keep_days * DAY)
 
     def _open(self) -> None:
@@ -156,7 +156,7 @@ _MOVE_ASIDE = "move it aside, with its -wal file if there is one; the rules then
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Foreign exceptions become AlertError."""
+    """Translate foreign exceptions to AlertError."""
     try:
         yield
     except sqlite3.Error as error:

@@ -173,7 +173,7 @@ def _rule_row(rule: dict[str, Any]) -> tuple[str, ...]:
 
 
 async def _dry_run(settings: Settings, name: str | None, *, as_json: bool) -> int:
-    from zlotick.alerts.dry_run import rehearse
+    from zlotick.alerts.dry_run import dry_run
     from zlotick.alerts.rule_sources import unknown_symbols
     from zlotick.market.calendar import calendar_of
     from zlotick.model import plain
@@ -183,7 +183,7 @@ async def _dry_run(settings: Settings, name: str | None, *, as_json: bool) -> in
     material = ReplayProvider(settings.providers.replay, STEP)
     found: list[Alert] = []
     market, jump_limit = calendar_of(settings.market), settings.providers.jump_limit_percent
-    async for alert in rehearse(rules, material, market, jump_limit):
+    async for alert in dry_run(rules, material, market, jump_limit):
         found.append(alert)
         if not as_json:
             print(shown(_line(plain(alert))), flush=True)

@@ -187,7 +187,7 @@ class RealTimeStreamManager:
             self.settings.service.home,
             parts.journal,
             targets=self._alert_targets,
-            store=parts.pocketbase,
+            pocketbase=parts.pocketbase,
             symbols=partial(views.known_symbols, parts),
             clock=partial(views.alert_clock, parts),
             publish=self.gateway.publish_alert,
