@@ -42,7 +42,7 @@ export function connectNow(): void {
   client?.connect();
 }
 
-/** Connect, or connect anew: with another token. */
+/** Connect, or reconnect with another token. */
 export function open(): void {
   client?.disconnect();
   const stream = newClient();

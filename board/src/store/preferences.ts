@@ -62,7 +62,7 @@ export const locale = new Kept<Locale>("locale", spoken, isLocale);
 export const theme = new Kept<Theme>("theme", "system", isOneOf("system", "light", "dark"));
 export const watchList = new Kept<readonly string[]>("watchList", [], areTickers);
 
-/** What the star of this tab says counts: another tab may have set it meanwhile. */
+/** What the star of this tab says counts: another tab may have set it since. */
 export function toggleWatched(symbol: string): void {
   const watched = watchList.value.includes(symbol);
   watchList.change((list) => {

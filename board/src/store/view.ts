@@ -18,7 +18,7 @@ export const helpOpen = signal(false);
 
 let before: readonly string[] = [];
 
-/** The rows of the table. The same list stays the same object: nothing is drawn anew. */
+/** The rows of the table. The same list stays the same object: nothing is redrawn. */
 export const rows = computed<readonly string[]>(() => {
   const quotes = symbols.value.flatMap((symbol) => {
     const quote = matches(search.value, symbol, names.value.get(symbol) ?? "") ? quoteOf(symbol) : undefined;

@@ -16,7 +16,7 @@ export class Course {
     return this.#prices;
   }
 
-  /** A trade. A later one of the same five minutes stands; one of another session begins anew. */
+  /** A trade. A later one of the same five minutes stands; one of another session starts over. */
   add(moment: number, price: number): void {
     const { day, minute } = warsaw(moment);
     if (day < this.#day) return;

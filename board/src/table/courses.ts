@@ -35,7 +35,7 @@ export function versionOf(symbol: string): Signal<number> {
   return version;
 }
 
-/** The row is on the screen: its course is wanted, once a session. In an effect: anew when the store is there. */
+/** The row is on the screen: its course is wanted, once a session. In an effect: again when the store is there. */
 export function want(symbol: string): void {
   const day = market.value?.session_day;
   if (!day || questdb.value !== "connected" || asked.get(symbol) === day) return;

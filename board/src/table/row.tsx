@@ -10,7 +10,7 @@ import { placeInRange, trendOf } from "./order.ts";
 import { useSight } from "./sight.ts";
 import { Sparkline } from "./sparkline.tsx";
 
-/** One stock. Its cells are signals: a new quote changes their texts and draws nothing else anew. */
+/** One stock. Its cells are signals: a new quote changes their texts and redraws nothing else. */
 export function Row({ symbol, index }: { symbol: string; index: number }) {
   const box = useRef<HTMLTableRowElement>(null);
   const seen = useSight(box);

@@ -7,7 +7,7 @@ import { giveUp, inTurn } from "./turns.ts";
 
 /**
  * The course of the session, with the previous close as a line. Drawn in turns, and only where it is seen.
- * No canvas: each would be a layer of its own, put together anew with all others at every frame.
+ * No canvas: each would be a layer of its own, composited with all others at every frame.
  */
 export function Sparkline({ symbol, seen }: { symbol: string; seen: ReadonlySignal<boolean> }) {
   const shape = useSignal(NO_SHAPE);

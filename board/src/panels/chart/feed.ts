@@ -5,7 +5,7 @@ import { Candles, isToCome, type Interval, type Told } from "./candles.ts";
 
 /** Candles asked for at a time. */
 const PAGE = 500;
-/** A running candle is drawn anew at most so often: a drawing costs more than all rows of the table. */
+/** A running candle is redrawn at most so often: a drawing costs more than all rows of the table. */
 const DRAWN_EVERY_MS = 500;
 
 /** `off`: nothing is stored, the chart begins now. `failed`: no answer, or a refusal that may pass. */
@@ -42,7 +42,7 @@ export class CandleFeed {
     });
     this.client.subscribe("subscription_confirmed", () => {
       this.candles.interrupted();
-      void this.load(); // again: what was traded meanwhile
+      void this.load(); // again: trades since then
     });
     this.client.select({ channels: [`candles:${interval}`], symbols: [this.symbol] });
     this.client.connect();
