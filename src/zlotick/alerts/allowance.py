@@ -1,4 +1,4 @@
-"""How many alerts the rules of one user may raise within an hour: one who floods himself floods nobody else."""
+"""How many alerts the rules of one user may raise within an hour, so that one user cannot flood the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 
 class Allowances:
-    """Those of one transaction. What is beyond is counted, and told with the user's last and next alert."""
+    """The allowances of one transaction. Alerts above them are counted, and noted in the user's last and next alert."""
 
     def __init__(self, db: sqlite3.Connection, most: int, now: float) -> None:
         self._db = db
@@ -23,7 +23,7 @@ class Allowances:
         self._held = Counter[str]()
 
     def allowed(self, alert: Alert) -> Alert | None:
-        """The alert as it may be raised, with what its user must know; None: it is held back."""
+        """The alert to raise, with a note for its user; None if it is held back."""
         user = alert.user
         if user is None:
             return alert
@@ -36,7 +36,7 @@ class Allowances:
         return self._noted(alert, user)
 
     def keep(self) -> None:
-        """Write down how many were held back."""
+        """Store how many were held back."""
         self._db.executemany(
             "INSERT INTO held VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
             list(self._held.items()),
@@ -45,7 +45,7 @@ class Allowances:
             self._db.execute("UPDATE state SET held = held + ?", (self._held.total(),))
 
     def _raised(self, user: str) -> int:
-        """Within the hour: never more than the limit of then, so this reads that many rows of the index."""
+        """Alerts of the user within the hour. Reads at most as many index rows as the limit was then."""
         (count,) = self._db.execute(
             "SELECT count(*) FROM alerts WHERE user = ? AND raised_at > ?", (user, self._since)
         ).fetchone()

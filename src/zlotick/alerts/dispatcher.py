@@ -1,6 +1,6 @@
-"""A courier: brings the alerts that wait in the book to one target, and waits while it is away.
+"""Delivers the waiting alerts to one target, and waits while it is unreachable.
 
-Of each user the oldest come first; many users share a journey.
+The oldest alerts of each user go first; one request may carry alerts of many users.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ MAX_AT_ONCE = 100
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
 Send = Callable[[Alert, str], Awaitable[None]]
-"""Takes an alert and a note for people. Raises Transient or Fatal."""
+"""Sends an alert with a note. Raises Transient or Fatal."""
 
 SendAll = Callable[[Sequence[Alert]], Awaitable[Mapping[int, str]]]
-"""Takes several. Returns those that the target refuses for what they say (index -> reason): then it took none of them,
-and the others may be offered again. Raises Transient or Fatal."""
+"""Sends several alerts, all or none. Returns those that the target refuses for their content (index -> reason); the
+others can then be sent again. Raises Transient or Fatal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where alerts go, and how patient we are with it."""
+    """Where alerts are sent, and how often they are retried."""
 
-    key: str  # of its deliveries in the book
-    name: str  # shown to people; no secret in it
+    key: str  # of its deliveries in the alerts file
+    name: str  # shown to people; contains no secret
     send: Send
-    transient_tries: int | None  # then the alert is put aside; None: never
+    transient_tries: int | None  # after so many the alert is put aside; None: never
     fatal_tries: int
     send_all: SendAll | None = None  # instead of `send`, where it takes several at once
     first_delay: float = 1.0  # seconds before the second try; then longer and longer, with jitter
 
 
 class Dispatcher:
-    """Delivers each alert at least once; what cannot be delivered is put aside, and seen in the history."""
+    """Delivers each alert at least once; one that cannot be delivered is put aside and stays in the history."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Dispatcher:
     ) -> None:
         self.target = target
         self.put_aside = 0  # alerts given up since the start
-        self.trouble = ""  # why the last try failed; empty while all is well
+        self.trouble = ""  # why the last try failed; empty if it did not
         self._store = store
         self._send_timeout = send_timeout
         self._max_delay = max_delay
@@ -68,11 +68,11 @@ class Dispatcher:
         self._news = asyncio.Event()
 
     def wake(self) -> None:
-        """There may be something to deliver."""
+        """Deliver soon: there may be new alerts."""
         self._news.set()
 
     async def run(self) -> None:
-        """Deliver for ever; cancel to stop."""
+        """Deliver until cancelled."""
         delays = self._ramp()
         while True:
             try:
@@ -88,11 +88,13 @@ class Dispatcher:
             if well:
                 delays, self._at_once = self._ramp(), self._most
             else:
-                self._at_once = max(1, self._at_once // 2)  # one that cannot be sent holds up fewer others
+                self._at_once = max(
+                    1, self._at_once // 2
+                )  # so that an alert that cannot be sent blocks fewer others
                 await asyncio.sleep(next(delays))
 
     async def _deliver(self, waiting: Sequence[Waiting]) -> bool:
-        """Whether to go on at once: they are delivered, or put aside."""
+        """Deliver or put aside; returns False if the caller must wait and retry."""
         error: Exception
         try:
             async with asyncio.timeout(self._send_timeout):
@@ -120,7 +122,7 @@ class Dispatcher:
         return {}
 
     async def _refused(self, reasons: Mapping[Waiting, str]) -> None:
-        """What they say will not change: to try them again would hold up all others."""
+        """Put refused alerts aside: their content will not change, and retries would block all others."""
         failures = [Failure(one.number, reason, give_up=True) for one, reason in reasons.items()]
         await self._store.failed(self.target.key, failures)
         self._count(list(reasons))
@@ -142,7 +144,7 @@ class Dispatcher:
             log.error("Alert put aside", mark="❌", target=self.target.name, rule=one.alert.name)
 
     def _say(self, trouble: str) -> None:
-        """Once when it begins, once when it is over."""
+        """Log the start and the end of a problem once."""
         before, self.trouble = self.trouble, trouble
         if trouble and not before:
             log.warning("Alerts wait", target=self.target.name, reason=trouble)

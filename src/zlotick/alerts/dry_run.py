@@ -1,4 +1,4 @@
-"""A dry run: what rules would have raised in a recorded session. In memory, at full speed; nobody is told."""
+"""A dry run: what rules would have raised in a recorded session. In memory, at full speed; nothing is sent."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _entry(changed: Sequence[StockUpdate], offset: int) -> Entry:
 
 
 def _raised(evaluator: Evaluator, entry: Entry, clock: Clock, today: date) -> Iterator[Alert]:
-    """As the engine does it: the quotes, then the clock."""
+    """In the order of the engine: quotes, then the clock."""
     for found in chain(evaluator.of_entry(entry, today), evaluator.of_clock(clock, today)):
         evaluator.keep(found)
         yield from found.alerts

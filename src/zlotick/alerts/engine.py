@@ -1,4 +1,4 @@
-"""The alert engine: reads the journal after its own cursor, asks the rules, and records what they raise."""
+"""The alert engine: a reader of the journal with its own cursor that evaluates the rules and stores their alerts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zlotick.model import Alert, AlertRule, Entry, Position, utc_now
 log = structlog.stdlib.get_logger("zlotick.alerts")
 
 CHUNK = 64
-_RULES_AT_A_TIME = 4  # then the loop gets its turn: clients wait for it
+_RULES_AT_A_TIME = 4  # then yield to the event loop: clients are waiting
 
 
 class AlertEngine:
-    """Asks the rules of every entry once, in order, and of the clock after it.
+    """Evaluates the rules once per entry, in order, and then on the clock.
 
     ``tell`` takes each alert when it is durable; it is quick and raises nothing. ``clock()`` says what is true of the
-    market now; None while nobody can say, before the first cycle.
+    market now; None before the first cycle.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class AlertEngine:
         max_delay: float = 30.0,
     ) -> None:
         self.evaluator = Evaluator()
-        self.failing = ""  # why nothing can be recorded; empty while all is well
+        self.failing = ""  # why alerts cannot be stored; empty if they can
         self._journal = journal
         self._store = store
         self._routes = routes
@@ -58,15 +58,15 @@ class AlertEngine:
         self._max_delay = max_delay
         self._cursor = 0
         self._news = asyncio.Event()
-        self._turn = asyncio.Lock()  # a look, or other rules: one after the other
+        self._turn = asyncio.Lock()  # serialises evaluations and changes of the rules
 
     async def open(self) -> None:
-        """Take up where the last run ended. An engine that never ran begins at the journal's present end."""
+        """Continue where the last run ended. A new engine starts at the end of the journal."""
         await self._store.open()
         await self._take_up()
 
     async def _take_up(self) -> None:
-        """What the book says holds: what we know may be behind it."""
+        """Reload the stored state: after a failed write, memory may differ from the file."""
         kept, end = await self._store.kept(), self._journal.position
         if kept.place is None or kept.place.epoch != end.epoch or kept.place.offset > end.offset:
             if kept.place:
@@ -77,7 +77,7 @@ class AlertEngine:
         self._cursor = kept.place.offset if kept.place and kept.standing else end.offset
 
     async def adopt(self, source: str, rules: Iterable[AlertRule]) -> None:
-        """The rules of a source as they are now. Raises AlertError when that cannot be recorded: ask again."""
+        """Replace the rules of a source. Raises AlertError if that cannot be stored; then try again."""
         async with self._turn:
             fresh, gone = self.evaluator.adopt(source, rules, self._journal.position.offset)
             if fresh or gone:
@@ -87,11 +87,11 @@ class AlertEngine:
                 log.info("Alert rules", mark="✅", source=source, new=len(fresh), gone=len(gone))
 
     def wake(self) -> None:
-        """There is something new to look at."""
+        """Evaluate soon: there is a new entry."""
         self._news.set()
 
     async def run(self) -> None:
-        """Look for ever; cancel to stop. Trouble with the disk is told, waited for and tried again."""
+        """Evaluate until cancelled. Disk problems are logged and retried."""
         delays = backoff(cap=self._max_delay)
         while True:
             try:
@@ -103,7 +103,7 @@ class AlertEngine:
                 await asyncio.sleep(next(delays))
 
     async def look(self, *, at_clock: bool = True) -> None:
-        """Ask the rules of everything that is new, then of the clock (not at a stop: a replay's has stopped)."""
+        """Evaluate all new entries, then the clock (not at a stop: the clock of a replay has stopped)."""
         async with self._turn:
             self._news.clear()
             if self.failing:
@@ -140,7 +140,7 @@ class AlertEngine:
         return in_warsaw(self._now()).date()
 
     async def _skip(self, first: Position) -> None:
-        """Retention took entries that the rules were not asked of: old news is no alert, go on with the newest."""
+        """Retention dropped entries that were not evaluated: skip to the newest one, old news is not an alert."""
         end = self._journal.position
         log.error(
             "Alerts missed journal entries: gone before they were read",
@@ -157,14 +157,14 @@ class AlertEngine:
                 await self._news.wait()
 
     def _say_failing(self, why: str) -> None:
-        """Once for each kind of trouble."""
+        """Log each problem once."""
         if why != self.failing:
             self.failing = why
             log.error("Alerts cannot be recorded", mark="❌", error=why)
 
 
 async def _gathered(parts: Iterator[Findings]) -> Findings:
-    """What all rules found; the loop has its turns meanwhile."""
+    """Merge the findings of all rules, yielding to the event loop in between."""
     found = Findings()
     for number, part in enumerate(parts, 1):
         found.alerts += part.alerts

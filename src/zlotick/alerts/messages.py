@@ -1,4 +1,4 @@
-"""An alert in words, and its id. Pure."""
+"""The text of an alert, and its id. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _WHY = {
 
 
 class Seen(NamedTuple):
-    """What a rule looked at when it spoke."""
+    """What a rule was evaluated on when it raised an alert."""
 
     moment: str  # of the market
     place: str  # an entry of the journal, or a moment of the clock

@@ -35,7 +35,7 @@ _NO_APPRISE = "needs apprise: pip install 'zlotick[notify]' (https:// and http:/
 
 
 async def targets(config: AlertsConfig) -> list[Target]:
-    """Where alerts are sent. Raises ConfigError for an address that nobody can send to."""
+    """Where alerts are sent. Raises ConfigError for an unusable address."""
     built, problems = [], []
     for number, url in enumerate(config.notify, 1):
         scheme = url.reveal().partition("://")[0].lower()

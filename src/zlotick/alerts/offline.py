@@ -1,4 +1,4 @@
-"""A look into the book of alerts while no service uses it."""
+"""Reads the alerts file while no service uses it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def past_alerts(home: Path, limit: int) -> list[Raised]:
 
 
 def _history(db: sqlite3.Connection, path: Path, limit: int) -> list[Raised]:
-    """An earlier version's through a copy in memory: the file itself is brought up to date by the next service only."""
+    """Reads a file of an earlier version through a copy in memory: only the service migrates the file itself."""
     if db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,):
         return sql.history(db, limit)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:

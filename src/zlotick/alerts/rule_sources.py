@@ -20,9 +20,7 @@ MAX_RECORDS = 1000
 
 _OWN = f"only {MAX_RECORDS} rules without a user are asked, the oldest: delete or disable others"
 _MANY = "only {} rules of a user are asked, the oldest (alerts.max_rules_per_user): delete or disable others"
-_FULL = (
-    f"only {MAX_RECORDS} rules of all users are asked, everybody's first ones: the owner has too many users"
-)
+_FULL = f"only {MAX_RECORDS} rules of all users are evaluated, the first ones of each user: there are too many users"
 
 
 class _Record(msgspec.Struct):
@@ -67,7 +65,7 @@ def of_records(
 ) -> tuple[list[AlertRule], list[UnusableRule]]:
     """The enabled rules of PocketBase that are asked, and those that are not.
 
-    A bad one leaves the others alone, and one user's many leave everybody else's.
+    An unusable rule does not affect the others, nor do one user's many rules affect other users.
     """
     rules, unusable = [], []
     for record in records:
@@ -82,7 +80,7 @@ def of_records(
 
 
 def _shared_out(rules: Sequence[AlertRule], per_user: int) -> tuple[list[AlertRule], list[UnusableRule]]:
-    """Everybody's first rules come before anybody's second ones; those of no user are the owner's."""
+    """The first rules of all users come before any second ones; rules without a user are the owner's."""
     own = [rule for rule in rules if rule.user is None]
     places = defaultdict[str | None, Iterator[int]](lambda: count(1))
     placed = [(next(places[rule.user]), rule) for rule in rules if rule.user is not None]
@@ -98,14 +96,14 @@ def _late(rule: AlertRule, reason: str) -> UnusableRule:
 
 
 def unknown_symbols(rules: Iterable[AlertRule], symbols: Iterable[str]) -> dict[str, list[str]]:
-    """The rules that name stocks we do not follow, and which."""
+    """The rules with unknown symbols: rule name -> symbols."""
     known = set(symbols)
     found = {rule.id: [one for one in rule.symbols or () if one not in known] for rule in rules}
     return {name: unknown for name, unknown in found.items() if unknown}
 
 
 def _of_record(record: Mapping[str, Any]) -> AlertRule | None:
-    """None when it is switched off. Raises ValueError that says what is wrong with it."""
+    """None if it is disabled. Raises ValueError with the reason if it is unusable."""
     given = msgspec.convert(record, _Record)
     if not given.enabled:
         return None

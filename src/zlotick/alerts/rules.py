@@ -13,9 +13,9 @@ the same alerts as an uninterrupted run.
 - ``stale``: of named stocks, each of them; without symbols the feed: no quote at all is fresh. Raises an alert at the
   first evaluation, too.
 
-An adjusted reference price (:mod:`zlotick.alerts.reference`) is no crossing: rules of prices take the side on which
-they find the stock, and say nothing. What a correction takes back does not count: a level that it makes false may
-speak again, also with ``once``; ``price_crosses`` and the extremes of the day begin with the corrected quote.
+An adjusted reference price (:mod:`zlotick.alerts.reference`) is not a crossing: price rules take the side on which
+the price is then, without an alert. What a correction takes back does not count: a level that it makes false may
+raise an alert again, also with ``once``; ``price_crosses`` and the extremes of the day begin with the corrected quote.
 
 A crossing during the cooldown is dropped, not deferred. Unknown numbers change nothing.
 """
@@ -158,7 +158,7 @@ def _extreme(rule: AlertRule, state: RuleState, quote: StockUpdate) -> tuple[Rul
 
 
 def _rearmed(rule: AlertRule, state: RuleState, quote: StockUpdate) -> RuleState:
-    """On the side where the stock is now. The extremes learn theirs anew in each session anyway."""
+    """Re-arm on the side where the price is now. The extremes restart with each session anyway."""
     if rule.condition is AlertCondition.PRICE_CROSSES:
         return replace(state, held=None)
     if rule.condition in OF_A_PRICE and rule.condition in _LEVELS and rule.threshold is not None:
@@ -167,7 +167,7 @@ def _rearmed(rule: AlertRule, state: RuleState, quote: StockUpdate) -> RuleState
 
 
 def _taken_back(rule: AlertRule, state: RuleState, quote: StockUpdate) -> RuleState:
-    """Without what a wrong value of this session left behind."""
+    """Undo what a wrong value of this session has caused."""
     same = state.spoke is not None and session_of(state.spoke) == session_of(quote.timestamp)
     spoke = None if same else state.spoke
     if rule.condition not in _LEVELS:
@@ -197,7 +197,7 @@ def _stale(state: RuleState, clock: Clock, symbol: str | None) -> tuple[RuleStat
 def _spoken(
     rule: AlertRule, state: RuleState, observed: Observed | None, moment: str
 ) -> tuple[RuleState, Observed | None]:
-    """Whether it may say so now."""
+    """Apply cooldown and ``once``."""
     if observed is None or not _may_speak(rule, state, moment):
         return state, None
     return replace(state, spoke=moment), observed
@@ -209,7 +209,7 @@ def _may_speak(rule: AlertRule, state: RuleState, moment: str) -> bool:
     if rule.once:
         return False
     since = (utc_time(moment) - utc_time(state.spoke)).total_seconds()
-    return not 0 <= since < rule.cooldown  # a replay that began again is before its last alert
+    return not 0 <= since < rule.cooldown  # negative after a replay has restarted
 
 
 def _expired(rule: AlertRule, moment: str) -> bool:

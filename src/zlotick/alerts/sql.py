@@ -17,7 +17,7 @@ from zlotick.alerts.schema import decoded
 from zlotick.model import Alert, Position
 
 MAX_ALERTS = 100_000
-"""Alerts of the owner that are kept, and as many of all users together, each of them an equal share."""
+"""Alerts of the owner that are kept, and as many of all users together, in equal shares."""
 
 Row = tuple[int, str, int | None]
 """An alert's number, its text, and whether it was sent."""
@@ -27,13 +27,13 @@ class Routes(NamedTuple):
     """Where alerts go."""
 
     pocketbase: tuple[str, ...] = ()  # every alert
-    notify: tuple[str, ...] = ()  # everybody's alerts, at most max_per_hour
+    notify: tuple[str, ...] = ()  # alerts of all, at most max_per_hour
     max_per_hour: int = 30
     max_per_user: int = 100  # alerts that a user's rules may raise within an hour
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """An alert of the past."""
+    """An alert in the history."""
 
     alert: Alert
     suppressed: bool  # alerts.max_per_hour kept it from alerts.notify
@@ -41,7 +41,7 @@ class Raised(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """The book in numbers."""
+    """Counts for metrics and health."""
 
     raised: int = 0
     dropped: int = 0
@@ -52,38 +52,38 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 def place(db: sqlite3.Connection) -> Position | None:
-    """Where the reading of the journal is; None before it began."""
+    """The position up to which the journal was evaluated; None before the first entry."""
     row = db.execute("SELECT epoch, offset FROM state").fetchone()
     epoch, offset = msgspec.convert(row, tuple[str, int])
     return Position(epoch, offset) if offset >= 0 else None
 
 
 def move(db: sqlite3.Connection, to: Position) -> None:
-    """The rules were asked of everything up to there."""
+    """Everything up to this position was evaluated."""
     db.execute("UPDATE state SET epoch = ?, offset = ?", (to.epoch, to.offset))
 
 
 def begin_at(db: sqlite3.Connection, to: Position) -> None:
-    """Go on from there: what is before, perhaps in another journal, is no business of any rule."""
+    """Continue from this position; earlier entries, perhaps of another journal, are not evaluated."""
     move(db, to)
     rules = [(_json(msgspec.structs.replace(one, since=to.offset)), one.rule.id) for one in standing(db)]
     db.executemany("UPDATE rules SET standing = ? WHERE id = ?", rules)
 
 
 def standing(db: sqlite3.Connection) -> list[ActiveRule]:
-    """The rules that were in force last."""
+    """The stored active rules."""
     rows = db.execute("SELECT standing FROM rules ORDER BY id")
     return [decoded(text, ActiveRule) for (text,) in rows]
 
 
 def memories(db: sqlite3.Connection) -> dict[Key, RuleState]:
-    """What they remember."""
+    """The stored states of the rules."""
     rows = db.execute("SELECT rule, symbol, memory FROM memories")
     return {(rule, symbol): decoded(text, RuleState) for rule, symbol, text in rows}
 
 
 def adopt(db: sqlite3.Connection, fresh: Sequence[ActiveRule], gone: Sequence[str]) -> None:
-    """New and changed rules remember nothing."""
+    """Store rules; new and changed ones start without state."""
     changed = [(name,) for name in [*gone, *(one.rule.id for one in fresh)]]
     db.executemany("DELETE FROM memories WHERE rule = ?", changed)
     db.executemany("DELETE FROM rules WHERE id = ?", changed)
@@ -93,7 +93,7 @@ def adopt(db: sqlite3.Connection, fresh: Sequence[ActiveRule], gone: Sequence[st
 def record(
     db: sqlite3.Connection, found: Findings, to: Position | None, routes: Routes, now: float
 ) -> list[Alert]:
-    """Keep what was found and where the reading is. Returns the alerts that are new, whoever was told of them."""
+    """Store findings and the position. Returns the new alerts, sent or suppressed."""
     db.executemany(
         "INSERT INTO memories VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET memory = excluded.memory",
         [(rule, symbol, _json(state)) for (rule, symbol), state in found.memories.items()],
@@ -134,7 +134,7 @@ def _room(db: sqlite3.Connection, routes: Routes, now: float) -> int:
 
 
 def _note(db: sqlite3.Connection, number: int, room: int, routes: Routes) -> str:
-    """What a person must know who is not told everything."""
+    """A note about alerts that max_per_hour suppresses."""
     (suppressed,) = db.execute(
         "SELECT count(*) FROM alerts WHERE sent = 0 AND number > "
         "coalesce((SELECT max(number) FROM alerts WHERE sent = 1 AND number < ?), 0)",
@@ -147,21 +147,21 @@ def _note(db: sqlite3.Connection, number: int, room: int, routes: Routes) -> str
 
 
 def recent(db: sqlite3.Connection, user: str | None, limit: int) -> list[Alert]:
-    """The alerts that a user may see, newest first; None: everybody's."""
-    rows = _everybody(db, limit) if user is None else _seen_by(db, user, limit)
+    """The alerts that a user may see, newest first; None: all."""
+    rows = _of_all_users(db, limit) if user is None else _seen_by(db, user, limit)
     return [decoded(row[1], Alert) for row in rows]
 
 
 def history(db: sqlite3.Connection, limit: int) -> list[Raised]:
-    """Everybody's alerts and what became of them, newest first."""
-    rows = _everybody(db, limit)
+    """The alerts of all users and what became of them, newest first."""
+    rows = _of_all_users(db, limit)
     return [
         Raised(decoded(text, Alert), sent == 0, queues.undelivered(db, number)) for number, text, sent in rows
     ]
 
 
-def _everybody(db: sqlite3.Connection, limit: int) -> list[Row]:
-    """The newest; where there are too many, the users' take at most half of the place."""
+def _of_all_users(db: sqlite3.Connection, limit: int) -> list[Row]:
+    """The newest ones; if there are too many, users' alerts take at most half of the limit."""
     own = _newest(db, "user = ''", (), limit)
     others = _newest(db, "user <> ''", (), max(limit // 2, limit - len(own)))
     return sorted(own + others, reverse=True)[:limit]
@@ -178,7 +178,7 @@ def _newest(db: sqlite3.Connection, whose: str, values: tuple[str, ...], limit: 
 
 
 def counts(db: sqlite3.Connection) -> Counts:
-    """The book in numbers."""
+    """Counts for metrics and health."""
     row = db.execute("SELECT raised, dropped, held FROM state").fetchone()
     raised, dropped, held = msgspec.convert(row, tuple[int, int, int])
     (suppressed,) = db.execute("SELECT count(*) FROM alerts WHERE sent = 0").fetchone()
@@ -186,7 +186,7 @@ def counts(db: sqlite3.Connection) -> Counts:
 
 
 def retain(db: sqlite3.Connection, before: float) -> None:
-    """Forget alerts that are too old or too many of their user, with what is undelivered of them."""
+    """Delete alerts that are too old or exceed the share of their user, with their deliveries."""
     _forget(db, "raised_at < ?", (before,))
     users = [user for (user,) in db.execute("SELECT DISTINCT user FROM alerts WHERE user <> ''").fetchall()]
     for user, most in [("", MAX_ALERTS), *((user, MAX_ALERTS // len(users)) for user in users)]:

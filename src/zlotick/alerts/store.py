@@ -105,7 +105,7 @@ class AlertStore:
         await self._run(queues.failed, target, failures)
 
     async def recent(self, user: str | None, limit: int) -> list[Alert]:
-        """The alerts that a user may see, newest first; None: everybody's."""
+        """The alerts that a user may see, newest first; None: all."""
         return await self._run(sql.recent, user, limit)
 
     async def history(self, limit: int) -> list[Raised]:

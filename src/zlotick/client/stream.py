@@ -1,6 +1,6 @@
 """The client. It has no task of its own: the caller that waits for a message does the connecting and the reading.
 
-So nothing is buffered here. Whoever reads too slowly leaves the messages in the socket, and the server conflates.
+So nothing is buffered here. If a program reads too slowly, messages stay in the socket and the server conflates.
 """
 
 from __future__ import annotations

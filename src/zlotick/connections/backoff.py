@@ -12,7 +12,7 @@ def backoff(
     """Endless delays in seconds: exponential, capped, with full jitter.
 
     The n-th delay is uniform in (0, min(cap, first * factor**n)], so a fleet that lost the same server does not
-    come back in step. Whoever loops makes a new generator only after a healthy period, never on connect.
+    come back in step. A caller creates a new generator only after a healthy period, never on connect.
     """
     dice = rng or random.SystemRandom()
     ceiling = first

@@ -1,4 +1,4 @@
-"""The watch list: tickers in a small file, one a line. Whoever edits it by hand may add comments with ``#``."""
+"""The watch list: tickers in a small file, one a line. Comments begin with ``#``."""
 
 from __future__ import annotations
 

@@ -164,5 +164,5 @@ class RemoteHistory:
             while page := await self._owner.ask(NextPage(export, query, interval), kind):
                 yield page
         finally:
-            # Nobody waits for the reply: the client of this export may be gone.
+            # Do not wait for the reply: the client of this export may be gone.
             self._owner.send(Ask(self._owner.next_export(), EndExport(export)))
