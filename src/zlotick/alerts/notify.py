@@ -24,7 +24,7 @@ from zlotick.errors import ConfigError, Fatal, Transient
 from zlotick.model import Alert, plain
 
 TRIES = 8
-"""Of one notification. With the delays of a courier the last one is some five minutes after the first, at most ten."""
+"""Of one notification. With the delays of a dispatcher the last one is some five minutes after the first, at most ten."""
 
 _FIRST_DELAY = 5.0
 
