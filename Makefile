@@ -12,12 +12,13 @@ test: .venv/dev                ## every test
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 quick: .venv/dev               ## the tests that need no server, no browser and no process
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not questdb and not pocketbase and not browser and not slow"
-check: .venv/dev               ## style, types, layers, dependencies
+check: .venv/dev               ## style, types, layers, dependencies; of Python and TypeScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+	$(BIN)/python hatch_build.py check
 bench: .venv/dev               ## ratios within one run, printed
 	$(BIN)/python -m benchmarks
 docs: .venv/dev                ## the reference and the clients' types, made from the code
@@ -25,7 +26,7 @@ docs: .venv/dev                ## the reference and the clients' types, made fro
 	$(BIN)/python docs/wire_types.py
 install: .venv/installed
 clean:                           ## all that was built or installed here; data/ and zlotick.toml stay
-	rm -rf .venv build dist clients/js/dist board/node_modules src/zlotick/gateway/api/static
+	rm -rf .venv build dist clients/js/dist clients/js/node_modules board/node_modules src/zlotick/gateway/api/static
 
 .venv/installed: pyproject.toml constraints.txt $(BOARD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zlotick needs Python 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }

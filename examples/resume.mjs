@@ -5,7 +5,7 @@ import { RealtimeStreamClient } from "../clients/js/src/index.ts";
 
 const client = new RealtimeStreamClient(process.argv[2]);
 client.subscribe("stock_updates", ({ snapshot, position, count }) => {
-    console.log(`📊 ${snapshot ? "snapshot" : "changes"} at ${JSON.stringify(position)}: ${count} stocks`);
+  console.log(`📊 ${snapshot ? "snapshot" : "changes"} at ${JSON.stringify(position)}: ${count} stocks`);
 });
 client.subscribe("gap", ({ reason }) => console.log(`❌ Some messages cannot be recovered: ${reason}`));
 client.subscribe("state", ({ state, reason }) => console.log(`🔌 ${state} ${reason}`));

@@ -5,14 +5,14 @@ import { Help } from "./dialog/help.tsx";
 import { TokenDialog } from "./dialog/token.tsx";
 import { Header } from "./header/header.tsx";
 import { t } from "./i18n/index.ts";
+import { lazy } from "./lazy.tsx";
 import AlertNotice from "./panels/notice.tsx";
-import { slot } from "./slot.tsx";
 import { asideOpen, helpOpen, selected, tokenNeeded } from "./store/index.ts";
 import { QuoteTable } from "./table/table.tsx";
 import { Toolbar } from "./table/toolbar.tsx";
 
-const ProvidersPanel = slot(() => import("./panels/providers.tsx"));
-const AlertsPanel = slot(() => import("./panels/alerts.tsx"));
+const ProvidersPanel = lazy(() => import("./panels/providers.tsx"));
+const AlertsPanel = lazy(() => import("./panels/alerts.tsx"));
 
 /** Whether the page is too narrow for anything beside the table: as in style/aside.css. */
 const query = matchMedia("(max-width: 1100px)");

@@ -20,7 +20,7 @@ export function followKeyboard(): void {
 
 const searchBox = (): HTMLInputElement | null => document.querySelector("#search");
 
-/** The one that Tab reaches, too. */
+/** The row that Tab reaches. */
 const reachableRow = (): HTMLElement | null => document.querySelector("tr[tabindex='0']");
 
 function watchCurrent(): void {
@@ -42,6 +42,6 @@ export function closeDetails(): void {
   const symbol = selected.value;
   selected.value = null;
   asideOpen.value = false;
-  // once the table is drawn again: it may have lain beneath
+  // after the table is rendered again: on a narrow page the details covered it
   requestAnimationFrame(() => document.querySelector<HTMLElement>(`tr[data-symbol="${symbol}"]`)?.focus());
 }

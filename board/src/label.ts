@@ -1,12 +1,12 @@
-/** What a quote may be called. The label is its own: quotes of one board may be of several kinds. Pure. */
+/** The labels of quotes. Each quote has its own: the quotes of one board may have several origins. Pure. */
 import type { Quote } from "@zlotick/client";
 
 export interface Label {
-  /** live, delayed, end_of_day, replayed or simulated; a newer server may know others. */
+  /** An Origin of the protocol; a newer server may have others. */
   origin: string;
-  /** How far the source runs behind the exchange; 0: not at all, or it does not say. */
+  /** The delay behind the exchange that the provider states; 0: none, or unknown. */
   minutes: number;
-  source: string;
+  provider: string;
 }
 
 /** Quotes with the same label. */
@@ -14,18 +14,18 @@ export interface Share extends Label {
   count: number;
 }
 
-/** `service` is the word of the whole service, for quotes of a server or journal that is too old to tell their own. */
+/** `service` is the origin of the whole service, for quotes of a server or journal that is too old to have their own. */
 export function labelOf(quote: Quote, service: string): Label {
   const minutes = Math.round((quote.delay_seconds ?? 0) / 60);
   const origin = quote.origin ?? (service === "live" && minutes > 0 ? "delayed" : service);
-  return { origin, minutes: origin === "delayed" ? minutes : 0, source: quote.data_source };
+  return { origin, minutes: origin === "delayed" ? minutes : 0, provider: quote.data_source };
 }
 
 /** The labels and how many quotes have each, the most frequent first. */
 export function sharesOf(labels: Iterable<Label>): Share[] {
   const shares = new Map<string, Share>();
   for (const label of labels) {
-    const key = `${label.origin} ${label.minutes} ${label.source}`;
+    const key = `${label.origin} ${label.minutes} ${label.provider}`;
     const share = shares.get(key);
     if (share) share.count++;
     else shares.set(key, { ...label, count: 1 });
@@ -33,14 +33,14 @@ export function sharesOf(labels: Iterable<Label>): Share[] {
   return [...shares.values()].sort((a, b) => b.count - a.count);
 }
 
-/** The one origin of all of them, or `mixed`; null: there are none. */
+/** The common origin, or `mixed`; null: there are no labels. */
 export function originOfAll(shares: readonly Share[]): string | null {
   const [first, ...others] = shares;
   if (!first) return null;
   return others.every(({ origin }) => origin === first.origin) ? first.origin : "mixed";
 }
 
-/** The delay of all of them in minutes; 0 where it differs, or is not known. */
+/** The common delay in minutes; 0 if it differs or is unknown. */
 export function minutesOfAll(shares: readonly Share[]): number {
   const [first, ...others] = shares;
   return first && others.every(({ minutes }) => minutes === first.minutes) ? first.minutes : 0;

@@ -3,7 +3,7 @@ import { render } from "preact";
 import { App } from "./app.tsx";
 import { languageTag, t } from "./i18n/index.ts";
 import { followKeyboard } from "./keyboard.ts";
-import { preload } from "./slot.tsx";
+import { preload } from "./lazy.tsx";
 import { asOf, start } from "./store/index.ts";
 import { followTheme } from "./theme.ts";
 import "./style/index.css";

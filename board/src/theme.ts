@@ -6,13 +6,13 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 const systemIsDark = signal(system.matches);
 system.addEventListener("change", ({ matches }) => (systemIsDark.value = matches));
 
-/** What is on the screen now. Who draws on a canvas reads it, then the colours of the style sheet. */
+/** The theme in use. Code that draws on a canvas reads it, then the colours of the style sheet. */
 export const shownTheme = computed<"light" | "dark">(() =>
   theme.value === "system" ? (systemIsDark.value ? "dark" : "light") : theme.value,
 );
 
 export function followTheme(): void {
   effect(() => {
-    document.documentElement.dataset["theme"] = shownTheme.value;
+    document.documentElement.dataset.theme = shownTheme.value;
   });
 }

@@ -17,7 +17,7 @@ function offset(moment: number): number {
   const hour = Math.floor(moment / HOUR);
   if (hour !== known.hour) {
     const of = Object.fromEntries(parts.formatToParts(hour * HOUR).map(({ type, value }) => [type, Number(value)]));
-    const local = Date.UTC(of["year"]!, of["month"]! - 1, of["day"], of["hour"]);
+    const local = Date.UTC(of.year!, of.month! - 1, of.day, of.hour);
     known = { hour, offset: local - hour * HOUR };
   }
   return known.offset;

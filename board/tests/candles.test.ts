@@ -1,15 +1,17 @@
 /** The candles of a chart, without a browser: `node --test tests/*.ts`. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Candles, isToCome, type Told } from "../src/panels/chart/candles.ts";
-import { bucketsBetween } from "../src/panels/chart/sessions.ts";
+import { bucketsBetween } from "../src/panels/chart/buckets.ts";
+import { Candles, type CandleValues, isInFuture } from "../src/panels/chart/candles.ts";
 
-const told = (start: string, close: number, data_source = "gpw"): Told => ({
+const CLOSED = new Set(["2026-11-11"]);
+
+const stored = (start: string, close: number, data_source = "gpw"): CandleValues => ({
   ...{ data_source, start, close, open: close, high: close, low: close, volume: 100, ticks: 1 },
 });
-const live = (start: string, close: number) => ({ ...told(start, close), correction: false });
+const live = (start: string, close: number) => ({ ...stored(start, close), correction: false });
 const drawn = (candles: Candles): string[] =>
-  candles.drawn().map((point) => {
+  candles.withHoles(CLOSED).map((point) => {
     const time = new Date(point.time * 1000).toISOString().slice(5, 16);
     return "close" in point ? `${time} ${point.close}` : `${time} -`;
   });
@@ -17,9 +19,9 @@ const drawn = (candles: Candles): string[] =>
 test("a missing quarter of an hour is a gap; the closing call, the night and the weekend are not", () => {
   const candles = new Candles("5m", "gpw");
   candles.fill([
-    told("2026-11-20T15:30:00.000Z", 1), // Friday, 16:30 in Warsaw
-    told("2026-11-20T15:45:00.000Z", 2),
-    told("2026-11-23T08:00:00.000Z", 3), // Monday, 9:00
+    stored("2026-11-20T15:30:00.000Z", 1), // Friday, 16:30 in Warsaw
+    stored("2026-11-20T15:45:00.000Z", 2),
+    stored("2026-11-23T08:00:00.000Z", 3), // Monday, 9:00
   ]);
   const gap = ["11-20T15:35 -", "11-20T15:40 -"];
   assert.deepEqual(drawn(candles), ["11-20T15:30 1", ...gap, "11-20T15:45 2", "11-23T08:00 3"]);
@@ -27,38 +29,38 @@ test("a missing quarter of an hour is a gap; the closing call, the night and the
 
 test("in summer Warsaw opens an hour earlier by UTC", () => {
   const [monday, tuesday] = [Date.UTC(2026, 6, 20, 15) / 1000, Date.UTC(2026, 6, 21, 15) / 1000];
-  const hours = bucketsBetween(monday, tuesday, 3600, 100).map((time) => new Date(time * 1000).getUTCHours());
+  const hours = bucketsBetween(monday, tuesday, 3600, 100, CLOSED).map((time) => new Date(time * 1000).getUTCHours());
   assert.deepEqual(hours, [7, 8, 9, 10, 11, 12, 13, 14]);
 });
 
-test("a missing session is one gap of the days' chart; a holiday is none", () => {
+test("a missing session is one gap of the daily chart, a closed day is not", () => {
   const candles = new Candles("1d", "gpw");
-  candles.fill([told("2026-11-09T00:00:00.000Z", 1), told("2026-11-13T00:00:00.000Z", 2)]);
+  candles.fill([stored("2026-11-09T00:00:00.000Z", 1), stored("2026-11-13T00:00:00.000Z", 2)]);
   // Tuesday 10 and Thursday 12 are missing; Wednesday 11 is Independence Day
   assert.deepEqual(drawn(candles), ["11-09T00:00 1", "11-10T00:00 -", "11-12T00:00 -", "11-13T00:00 2"]);
 });
 
 test("a hole is drawn no wider than 120 candles", () => {
   const candles = new Candles("1m", "gpw");
-  candles.fill([told("2026-11-02T08:00:00.000Z", 1), told("2026-11-24T08:00:00.000Z", 2)]);
-  assert.equal(candles.drawn().length, 2 + 120);
+  candles.fill([stored("2026-11-02T08:00:00.000Z", 1), stored("2026-11-24T08:00:00.000Z", 2)]);
+  assert.equal(candles.withHoles(CLOSED).length, 2 + 120);
 });
 
-test("what was told live stands against the store, which lags; after a break the store knows better", () => {
+test("live candles precede the store, which lags; after a break the store precedes", () => {
   const candles = new Candles("1m", "gpw");
   const start = "2026-11-24T09:00:00.000Z";
   candles.take(live(start, 2));
-  candles.fill([told(start, 1)]);
+  candles.fill([stored(start, 1)]);
   assert.equal(candles.last?.close, 2);
   candles.interrupted();
-  candles.fill([told(start, 3)]);
+  candles.fill([stored(start, 3)]);
   assert.equal(candles.last?.close, 3);
 });
 
 test("a service that began in the middle of a day has not seen its opening; the store has", () => {
   const candles = new Candles("1d", "gpw");
   const start = "2026-11-24T00:00:00.000Z";
-  candles.fill([{ ...told(start, 5), high: 9, low: 4, ticks: 100 }]);
+  candles.fill([{ ...stored(start, 5), high: 9, low: 4, ticks: 100 }]);
   candles.take({ ...live(start, 6), high: 7, ticks: 2 });
   const { open, high, low, close } = candles.last!;
   assert.deepEqual([open, high, low, close], [5, 9, 4, 6]);
@@ -67,7 +69,7 @@ test("a service that began in the middle of a day has not seen its opening; the 
 test("a correction may take a high back", () => {
   const candles = new Candles("1m", "gpw");
   const start = "2026-11-24T09:00:00.000Z";
-  candles.fill([{ ...told(start, 5), high: 9, ticks: 2 }]);
+  candles.fill([{ ...stored(start, 5), high: 9, ticks: 2 }]);
   candles.take({ ...live(start, 5), ticks: 2 });
   assert.equal(candles.last?.high, 5);
 });
@@ -75,30 +77,33 @@ test("a correction may take a high back", () => {
 test("a replay that began again has no afternoon yet, though the store has yesterday's round of it", () => {
   const candles = new Candles("1m", "gpw");
   const [morning, afternoon] = ["2026-11-24T09:00:00.000Z", "2026-11-24T15:00:00.000Z"];
-  candles.fill([told(morning, 1), told(afternoon, 2)]);
+  candles.fill([stored(morning, 1), stored(afternoon, 2)]);
   candles.take(live(morning, 3));
   assert.deepEqual([candles.size, candles.last?.close], [1, 3]);
-  candles.fill([told(afternoon, 2)]);
+  candles.fill([stored(afternoon, 2)]);
   assert.equal(candles.size, 1);
 });
 
-test("until such a replay's first trade, the market's clock tells what is of its earlier round", () => {
+test("until such a replay's first trade, the market's clock shows what is of its earlier round", () => {
   const time = Date.parse("2026-11-24T09:00:00.000Z");
-  assert.equal(isToCome(told("2026-11-24T15:53:00.000Z", 1), time), true);
-  assert.equal(isToCome(told("2026-11-24T09:01:00.000Z", 1), time), false);
-  assert.equal(isToCome(told("2026-11-24T15:53:00.000Z", 1), null), false);
+  assert.equal(isInFuture(stored("2026-11-24T15:53:00.000Z", 1), time), true);
+  assert.equal(isInFuture(stored("2026-11-24T09:01:00.000Z", 1), time), false);
+  assert.equal(isInFuture(stored("2026-11-24T15:53:00.000Z", 1), null), false);
 });
 
-test("of two sources the one shown above stands, whichever comes first", () => {
+test("of two providers the one of the quote stays, whichever comes first", () => {
   const start = "2026-11-24T09:00:00.000Z";
-  for (const order of [["gpw", "bankier"], ["bankier", "gpw"]]) {
+  for (const order of [
+    ["gpw", "bankier"],
+    ["bankier", "gpw"],
+  ]) {
     const candles = new Candles("1m", "gpw");
-    candles.fill(order.map((source) => told(start, source === "gpw" ? 1 : 2, source)));
+    candles.fill(order.map((provider) => stored(start, provider === "gpw" ? 1 : 2, provider)));
     assert.equal(candles.last?.close, 1);
   }
 });
 
-test("the newest candle alone is drawn anew, a new one or a correction with all", () => {
+test("a change of the newest candle redraws only that, a new one or a correction redraws all", () => {
   const candles = new Candles("1m", "gpw");
   const [first, second] = ["2026-11-24T09:00:00.000Z", "2026-11-24T09:01:00.000Z"];
   assert.equal(candles.take(live(first, 1)), true);
@@ -110,7 +115,7 @@ test("the newest candle alone is drawn anew, a new one or a correction with all"
 
 test("steps go from candle to candle and stop at the ends", () => {
   const candles = new Candles("1m", "gpw");
-  candles.fill([told("2026-11-24T09:00:00.000Z", 1), told("2026-11-24T09:30:00.000Z", 2)]);
+  candles.fill([stored("2026-11-24T09:00:00.000Z", 1), stored("2026-11-24T09:30:00.000Z", 2)]);
   const last = candles.last!.time;
   assert.equal(candles.beside(last, -1)?.close, 1);
   assert.equal(candles.beside(last, 1)?.close, 2);

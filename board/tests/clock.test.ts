@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clockOf, type Clock } from "../src/clock.ts";
-import { Course } from "../src/table/course.ts";
+import { type Clock, clockOf } from "../src/clock.ts";
+import { DayPrices } from "../src/table/day_prices.ts";
 import { warsaw } from "../src/warsaw.ts";
 
 const MINUTE = 60_000;
@@ -52,21 +52,21 @@ test("Warsaw's clock changes in spring and autumn", () => {
   assert.deepEqual(midnight, { day: Date.UTC(2025, 6, 15) / 86_400_000, minute: 0 });
 });
 
-test("a course keeps what was seen, fills what was missed, and begins anew with the session", () => {
-  const course = new Course();
+test("prices of a day keep what was seen, fill what was missed, and start again with the next session", () => {
+  const day = new DayPrices();
   const open = Date.parse("2025-04-30T07:00:00Z");
-  course.add(open + 12 * MINUTE, 11);
-  course.fill([
+  day.add(open + 12 * MINUTE, 11);
+  day.fill([
     { moment: open, price: 10 },
     { moment: open + 10 * MINUTE, price: 99 },
     { moment: open - 24 * 60 * MINUTE, price: 5 },
     { moment: open + 60 * MINUTE, price: 77 },
   ]);
-  assert.deepEqual([...course.prices], [10, undefined, 11]);
-  course.add(open - 24 * 60 * MINUTE, 5);
-  assert.deepEqual([...course.prices], [10, undefined, 11], "an older session is no news");
-  course.add(open + 5 * MINUTE, 13);
-  assert.deepEqual([...course.prices], [10, 13], "a replay that begins again has no later prices yet");
-  course.add(open + 24 * 60 * MINUTE, 12);
-  assert.deepEqual([...course.prices], [12]);
+  assert.deepEqual([...day.values], [10, undefined, 11]);
+  day.add(open - 24 * 60 * MINUTE, 5);
+  assert.deepEqual([...day.values], [10, undefined, 11], "an older session is no news");
+  day.add(open + 5 * MINUTE, 13);
+  assert.deepEqual([...day.values], [10, 13], "a replay that begins again has no later prices yet");
+  day.add(open + 24 * 60 * MINUTE, 12);
+  assert.deepEqual([...day.values], [12]);
 });

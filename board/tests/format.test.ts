@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countdown, digitsOf, number, percent, price, signed, span, warsawDate, warsawTime } from "../src/i18n/format.ts";
+import {
+  countdown,
+  digitsOf,
+  number,
+  percent,
+  price,
+  signed,
+  span,
+  warsawDate,
+  warsawTime,
+} from "../src/i18n/format.ts";
 
 test("what is unknown is an en dash, never 0", () => {
   for (const unknown of [null, undefined, NaN]) assert.equal(number(unknown, 2, "en-GB"), "–");
@@ -34,7 +44,10 @@ test("times are short, and of Warsaw", () => {
   assert.equal(span(60_000), "1\u00a0min");
   assert.equal(span(-5), "0\u00a0s");
   assert.equal(span(49 * 3_600_000), "2\u00a0d");
-  assert.equal(warsawTime(Date.parse("2025-04-30T07:00:00Z"), "en-GB", { hour: "2-digit", minute: "2-digit" }), "09:00");
+  assert.equal(
+    warsawTime(Date.parse("2025-04-30T07:00:00Z"), "en-GB", { hour: "2-digit", minute: "2-digit" }),
+    "09:00",
+  );
   assert.deepEqual(countdown(65_000), { days: 0, clock: "1:05" });
   assert.deepEqual(countdown(86_400_000 + 7_989_000), { days: 1, clock: "2:13:09" });
 });

@@ -7,7 +7,7 @@ const quote = (known: Partial<Quote> = {}): Quote =>
   ({ symbol: "ABS", data_source: "gpw", delay_seconds: 900, stale: false, origin: "delayed", ...known }) as Quote;
 
 test("a quote's own origin comes before the word of the service", () => {
-  assert.deepEqual(labelOf(quote(), "live"), { origin: "delayed", minutes: 15, source: "gpw" });
+  assert.deepEqual(labelOf(quote(), "live"), { origin: "delayed", minutes: 15, provider: "gpw" });
   assert.equal(labelOf(quote({ origin: "end_of_day" }), "delayed").minutes, 0);
 });
 
@@ -23,7 +23,7 @@ test("a quote of an older server is what its service is, and never live with a d
 test("one word for all only where all have it", () => {
   const label = (known: Partial<Quote>) => labelOf(quote(known), "live");
   const alike = sharesOf([label({}), label({ symbol: "ACG" })]);
-  assert.deepEqual(alike, [{ origin: "delayed", minutes: 15, source: "gpw", count: 2 }]);
+  assert.deepEqual(alike, [{ origin: "delayed", minutes: 15, provider: "gpw", count: 2 }]);
   assert.equal(minutesOfAll(alike), 15);
   const delays = sharesOf([label({}), label({ delay_seconds: 1200, data_source: "bankier" })]);
   assert.equal(originOfAll(delays), "delayed");

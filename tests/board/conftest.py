@@ -1,4 +1,4 @@
-"""The board as its sources are, and one Chromium with one loop for all tests of it."""
+"""The board, built from its current sources, and one Chromium with one loop for all its tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def board() -> None:
-    """The built board, built anew where a source is newer."""
+    """The built board, rebuilt if a source file is newer."""
     if hatch_build.outdated(ROOT):
         hatch_build.build(ROOT)
 

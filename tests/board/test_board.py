@@ -149,10 +149,10 @@ async def test_a_change_changes_its_cells_alone(page: Page) -> None:
     assert not touched - {"ABS"} - ages  # the ages may have gone on meanwhile
 
 
-def labelled(origin: str | None, delay: int | None = None, source: str = "gpw") -> dict[str, StockUpdate]:
+def labelled(origin: str | None, delay: int | None = None, provider: str = "gpw") -> dict[str, StockUpdate]:
     known = None if origin is None else Origin(origin)
     return {
-        symbol: structs.replace(one, origin=known, delay_seconds=delay, data_source=source)
+        symbol: structs.replace(one, origin=known, delay_seconds=delay, data_source=provider)
         for symbol, one in QUOTES.items()
     }
 
@@ -160,9 +160,9 @@ def labelled(origin: str | None, delay: int | None = None, source: str = "gpw") 
 @pytest.mark.parametrize(
     ("origin", "delay", "word", "why"),
     [
-        ("live", 0, "Live", "Live quotes. Source: gpw."),
-        ("delayed", 900, "Delayed 15 min", "Quotes are 15 min behind the exchange. Source: gpw."),
-        ("end_of_day", None, "End of day", "Closing prices of a day"),
+        ("live", 0, "Live", "Live quotes. Provider: gpw."),
+        ("delayed", 900, "Delayed 15 min", "Quotes are 15 min behind the exchange. Provider: gpw."),
+        ("end_of_day", None, "End of day", "Closing prices, published"),
         ("simulated", None, "Simulated", "invented"),
         ("replayed", None, "Replayed", "not today's market"),
         (None, None, "Replayed", "not today's market"),  # an old journal: the service's word
@@ -171,7 +171,7 @@ def labelled(origin: str | None, delay: int | None = None, source: str = "gpw") 
 async def test_the_pill_says_what_the_quotes_may_be_called(
     page: Page, origin: str | None, delay: int | None, word: str, why: str
 ) -> None:
-    """The pill was the word of the first source, whatever the quotes were (the service here says: replayed)."""
+    """The pill was the word of the first provider, whatever the quotes were (the service here says: replayed)."""
     async with board(page, quotes=labelled(origin, delay)) as (_, _gateway):
         pill = page.locator(".pill")
         await expect(pill).to_have_text(word)
@@ -183,15 +183,15 @@ async def test_the_pill_says_what_the_quotes_may_be_called(
 
 
 async def test_each_quote_says_what_it_is_and_whose(page: Page) -> None:
-    """Friday's close of the second source was called live, because the first source is."""
-    close = labelled("end_of_day", source="stooq")["ACG"]
+    """Friday's close of the second provider was called live, because the first provider is."""
+    close = labelled("end_of_day", provider="stooq")["ACG"]
     quotes = {
         **labelled("live", 0),
         "ACG": structs.replace(close, review=Review.CORRECTED, exchange_time=close.timestamp),
     }
     async with board(page, quotes=quotes) as (shown, _):
-        await expect(shown.cell("ABS", "source")).to_have_text("Live · gpw")
-        await expect(shown.cell("ACG", "source")).to_have_text("End of day · stooq")
+        await expect(shown.cell("ABS", "provider")).to_have_text("Live · gpw")
+        await expect(shown.cell("ACG", "provider")).to_have_text("End of day · stooq")
         await expect(page.locator(".pill")).to_have_text("Mixed")
         await page.locator(".pill").click()
         await expect(page.locator("#why")).to_contain_text("Live: 3 (gpw)")
@@ -199,25 +199,25 @@ async def test_each_quote_says_what_it_is_and_whose(page: Page) -> None:
         await shown.row("ACG").click()
         details = page.get_by_role("region", name="Details of")
         await expect(details.locator(".headline")).to_contain_text("End of day")
-        await expect(details).to_contain_text("Sourcestooq")
-        await expect(details).to_contain_text("Review: Takes back an earlier value")
+        await expect(details).to_contain_text("Providerstooq")
+        await expect(details).to_contain_text("Review: It corrects an earlier value")
         await expect(details).to_contain_text("30 Apr 2025")  # not of this year
 
 
 async def test_who_never_had_a_quote_claims_no_delay_and_says_when_the_first_are_due(
     browser: Browser,
 ) -> None:
-    """The first evening of a new install: "Delayed 15 min", although no source had ever answered."""
+    """The first evening of a new install: "Delayed 15 min", although no provider had ever answered."""
     page = await browser.new_page(locale="pl-PL")
     night, due = datetime(2026, 11, 30, 21, 31, tzinfo=UTC), "2026-12-01T07:30:09.477Z"
-    source = ProviderRow("gpw", ConnectionStatus.DISCONNECTED, delay_seconds=900)
-    service = Changeable(origin="delayed", delay=900, market_time=night, next_cycle=due, providers=[source])
+    provider = ProviderRow("gpw", ConnectionStatus.DISCONNECTED, delay_seconds=900)
+    service = Changeable(origin="delayed", delay=900, market_time=night, next_cycle=due, providers=[provider])
     async with board(page, service, quotes={}) as (_, _gateway):
         await expect(page.locator(".pill")).to_have_text("Brak notowań")
         await expect(page.locator(".quotes .quiet")).to_have_text(
             re.compile(r"Giełda jest zamknięta. Pierwsze notowania: wt. 1 grudnia( 2026)?, 8:30")
         )
-        await expect(page.locator(".sources li", has_text="gpw")).to_contain_text("nie odpytywane")
+        await expect(page.locator(".providers li", has_text="gpw")).to_contain_text("jeszcze nie odpytany")
 
 
 async def test_a_phone_shows_the_date_with_its_year(browser: Browser) -> None:
@@ -226,7 +226,7 @@ async def test_a_phone_shows_the_date_with_its_year(browser: Browser) -> None:
     async with board(page, service) as (shown, _):
         await expect(page.locator(".clock .date")).to_have_text("Wed, 30 Apr 2025")
         await expect(page.locator(".clock .date")).to_be_visible()
-        await expect(shown.cell("ABS", "source")).to_be_visible()
+        await expect(shown.cell("ABS", "provider")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -234,7 +234,7 @@ async def test_the_clock_waits_at_the_end_of_a_phase_for_the_server(page: Page) 
     """At 17:01:58 it showed the closing call, and "closing auction in 0:00"."""
     answer = {
         "phase": "closing_call", "status": "open", "time": "2025-04-30T14:59:30.000Z", "is_session": True,
-        "session_day": "2025-04-30", "next_phase": "closing_auction", "next_phase_at": "2025-04-30T15:00:00.000Z",
+        "session_day": "2025-04-30", "closed_days": [], "next_phase": "closing_auction", "next_phase_at": "2025-04-30T15:00:00.000Z",
     }  # fmt: skip
     service = Changeable(market_time=datetime(2025, 4, 30, 14, 59, tzinfo=UTC))
     asked = 0
@@ -315,13 +315,13 @@ CHART_LOADED = "performance.getEntriesByType('resource').some(({name}) => /chart
 
 
 async def test_without_its_server_it_stands_still_and_nothing_stays_green(page: Page) -> None:
-    """It counted on: 34 minutes of invented market time, and every source and store "connected" in green."""
+    """It counted on: 34 minutes of invented market time, and every provider and store "connected" in green."""
     service = Changeable(market_time=datetime(2025, 4, 30, 8, tzinfo=UTC))
     async with serving(service) as gateway:
         gateway.publish(report(QUOTES, QUOTES))
         shown = Board(page, f"http://127.0.0.1:{gateway.port}/")
         await shown.open()
-        await expect(page.locator(".sources")).to_contain_text("connected")
+        await expect(page.locator(".providers")).to_contain_text("connected")
         await expect(page.locator(".countdown")).to_be_visible()
         assert await page.evaluate(GREEN)
         # loaded while there is nothing else to do
@@ -330,7 +330,7 @@ async def test_without_its_server_it_stands_still_and_nothing_stays_green(page: 
                 await asyncio.sleep(0.05)
     await expect(page.locator(".pill")).to_contain_text("Reconnecting")
     as_of = re.compile(r"as of \d\d:\d\d:\d\d")
-    for part in (".market", ".sources h2", ".alerts h2"):
+    for part in (".market", ".providers h2", ".alerts h2"):
         await expect(page.locator(part).first).to_contain_text(as_of)
     await expect(page.locator(".countdown")).to_have_count(0)
     assert await page.evaluate(GREEN) == []
@@ -341,7 +341,7 @@ async def test_without_its_server_it_stands_still_and_nothing_stays_green(page: 
     assert after == before
     await shown.row("ABS").click()
     await expect(page.locator(".chart .notice")).to_have_text(
-        "Not connected: the candles come with the connection."
+        "Not connected. The candles will load after reconnecting."
     )
     async with serving(service, port=gateway.port) as gateway:
         gateway.publish(report(QUOTES, QUOTES))
@@ -482,7 +482,7 @@ async def test_where_a_token_is_asked_for_the_page_asks_its_reader(page: Page, t
         field = page.locator("input[type=password]")
         await field.fill("zt_wrong")
         await page.get_by_role("button", name="Enter").click()
-        await expect(page.get_by_text("The server refused this token.")).to_be_visible()
+        await expect(page.get_by_text("The server rejected this token.")).to_be_visible()
         await field.fill(token)
         await page.get_by_role("button", name="Enter").click()
         await expect(shown.cell("ABS", "last")).to_have_text("85.40")

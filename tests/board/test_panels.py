@@ -1,4 +1,4 @@
-"""The board's chart, sources and alerts in a real browser, with the service, its gateway and a real QuestDB behind."""
+"""The board's chart, providers and alerts in a real browser, with the service, its gateway and a real QuestDB behind."""
 
 from __future__ import annotations
 
@@ -159,20 +159,20 @@ async def test_polish_has_its_words_and_its_comma(
         await expect(page.locator(".readout")).to_have_text(
             re.compile(r"śr\., 30 kwi 2025, 12:00.*Zamk\..65,00")
         )
-        await expect(page.locator(".sources")).to_contain_text("połączone")
+        await expect(page.locator(".providers")).to_contain_text("połączone")
     await page.close()
 
 
-async def test_sources_and_stores_are_told_in_plain_words(
+async def test_providers_and_stores_are_described_plainly(
     tmp_path: Path, stored: QuestDBConfig, page: Page
 ) -> None:
     async with serving(tmp_path, stored, Spent()) as (_, manager):
         await page.goto(f"http://localhost:{manager.gateway.port}/")
-        row = page.locator(".sources li", has_text="spent")
-        await expect(row).to_contain_text("Today's share of requests is used up.")
-        await expect(page.locator(".sources li", has_text="scripted")).to_contain_text("connected")
-        await expect(page.locator(".sources li", has_text="QuestDB")).to_contain_text("connected")
-        await expect(page.locator(".sources li", has_text="PocketBase")).to_contain_text("off")
+        row = page.locator(".providers li", has_text="spent")
+        await expect(row).to_contain_text("Today's request limit is used up.")
+        await expect(page.locator(".providers li", has_text="scripted")).to_contain_text("connected")
+        await expect(page.locator(".providers li", has_text="QuestDB")).to_contain_text("connected")
+        await expect(page.locator(".providers li", has_text="PocketBase")).to_contain_text("off")
 
 
 async def test_an_alert_is_told_at_once_listed_and_leads_to_its_chart(tmp_path: Path, page: Page) -> None:
@@ -204,7 +204,7 @@ async def test_everybody_can_use_the_panels(
     async with serving(tmp_path, stored, Spent(), rule=rule) as (_, manager):
         await opened(page, manager, "5 min")
         await expect(page.locator(".plot")).to_have_attribute("aria-label", re.compile("4 candles"))
-        await expect(page.locator(".sources")).to_contain_text("used up")
+        await expect(page.locator(".providers")).to_contain_text("used up")
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await page.evaluate((BOARD / "node_modules/axe-core/axe.min.js").read_text("utf-8"))
         found = await page.evaluate("axe.run('aside').then(({violations}) => violations)")
@@ -217,14 +217,17 @@ def test_the_rules_of_the_candles() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_chart_knows_the_sessions_that_the_service_knows() -> None:
-    first, days = date(2019, 1, 1), 6000
-    script = f"""import {{ isSession }} from "{(BOARD / "src/panels/chart/sessions.ts").as_uri()}";
+def test_the_chart_has_the_session_days_of_the_service() -> None:
+    first, days, calendar = date(2019, 1, 1), 6000, Calendar()
+    closed = [str(day) for day in calendar.closed_days(first, first + timedelta(days=days))]
+    script = f"""import {{ bucketsBetween, DAY }} from "{(BOARD / "src/panels/chart/buckets.ts").as_uri()}";
     const first = Date.UTC(2019, 0, 1) / 1000;
-    console.log(JSON.stringify([...Array({days}).keys()].map((day) => isSession(first + day * 86400))));"""
+    const found = bucketsBetween(first - DAY, first + {days} * DAY, DAY, {days}, new Set({json.dumps(closed)}));
+    console.log(JSON.stringify(found.map((start) => (start - first) / DAY)));"""
     done = node("--input-type=module", "--eval", script)
-    known, calendar = json.loads(done.stdout), Calendar()
-    assert known == [calendar.is_session(first + timedelta(days=day)) for day in range(days)]
+    assert json.loads(done.stdout) == [
+        day for day in range(days) if calendar.is_session(first + timedelta(days=day))
+    ]
 
 
 def node(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,12 +3,29 @@ import { createInterface } from "node:readline";
 import { RealtimeStreamClient } from "../../clients/js/src/index.ts";
 
 const TYPES = [
-  "state", "connection", "stock_updates", "snapshot_end", "gap", "lost", "status", "candle", "alert", "market_status",
-  "connection_status", "data_provider_status", "subscription_confirmed", "authenticated", "pong", "heartbeat",
-  "shutdown", "error", "novelty",
+  "state",
+  "connection",
+  "stock_updates",
+  "snapshot_end",
+  "gap",
+  "lost",
+  "status",
+  "candle",
+  "alert",
+  "market_status",
+  "connection_status",
+  "data_provider_status",
+  "subscription_confirmed",
+  "authenticated",
+  "pong",
+  "heartbeat",
+  "shutdown",
+  "error",
+  "novelty",
 ];
-let client, begun = 0;
-const print = (message) => process.stdout.write(JSON.stringify(message) + "\n");
+let client,
+  begun = 0;
+const print = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 // The client of a scenario that is over has nothing to tell.
 const listener = (tell, number) => (message) => number === begun && tell(message);
 // The Python client's names and seconds: one list of scenarios is for both.

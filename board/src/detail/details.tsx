@@ -1,14 +1,14 @@
 import type { Signal } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
+import { number, percent, price, signed, UNKNOWN, warsawDate } from "../i18n/format.ts";
+import { type Key, languageTag, t, word } from "../i18n/index.ts";
 import { closeDetails } from "../keyboard.ts";
-import { number, percent, price, signed, warsawDate, UNKNOWN } from "../i18n/format.ts";
-import { languageTag, t, word, type Key } from "../i18n/index.ts";
-import { AsOf, originSaid } from "../said.tsx";
+import { AsOf, originText } from "../label_text.tsx";
+import { lazy } from "../lazy.tsx";
 import { names, ownLabel, quoteOf, toggleWatched, watchList } from "../store/index.ts";
-import { slot } from "../slot.tsx";
-import { trendOf } from "../table/order.ts";
+import { trendOf } from "../store/order.ts";
 
-const ChartPanel = slot(() => import("../panels/chart.tsx"));
+const ChartPanel = lazy(() => import("../panels/chart.tsx"));
 
 /** One stock: its numbers and its chart. */
 export function Details({ symbol }: { symbol: string }) {
@@ -55,7 +55,7 @@ function Headline({ quote }: { quote: Signal<Quote> }) {
       <strong>{price(last, tag)}</strong>
       <span class="muted">PLN</span> <span class="moved">{signed(change, tag)}</span>{" "}
       <span class="moved">{percent(change_percent, tag)}</span>
-      <em class={label.origin}>{originSaid(label)}</em>
+      <em class={label.origin}>{originText(label)}</em>
     </p>
   );
 }
@@ -92,7 +92,7 @@ function Numbers({ quote }: { quote: Signal<Quote> }) {
     ["low", price(low, tag)],
     ["previousClose", price(previous_close, tag)],
     ["volume", number(volume, 0, tag)],
-    ["source", data_source],
+    ["provider", data_source],
     ["exchangeTime", exchange_time ? warsawDate(Date.parse(exchange_time), tag, time) : UNKNOWN],
   ];
   return (

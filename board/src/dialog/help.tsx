@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import { t, type Key } from "../i18n/index.ts";
+import { type Key, t } from "../i18n/index.ts";
 import { greeting, helpOpen } from "../store/index.ts";
 
 const KEYS: readonly [string[], Key][] = [

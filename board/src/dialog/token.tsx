@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n/index.ts";
-import { keepToken, open, tokenRefused } from "../store/index.ts";
+import { keepToken, open, tokenRejected } from "../store/index.ts";
 
-/** Asks for the token of a server that wants one. */
+/** Asks for the token of a server that requires one. */
 export function TokenDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
@@ -18,7 +18,7 @@ export function TokenDialog() {
     <dialog ref={dialog} aria-labelledby="token-title" onCancel={(event) => event.preventDefault()}>
       <form onSubmit={enter}>
         <h2 id="token-title">{t("tokenTitle")}</h2>
-        {tokenRefused.value && <p class="warning">{t("tokenRefused")}</p>}
+        {tokenRejected.value && <p class="warning">{t("tokenRejected")}</p>}
         <label>
           {t("token")}
           <input ref={field} type="password" autocomplete="off" required autofocus />

@@ -1,6 +1,6 @@
 import { number, percent } from "../i18n/format.ts";
 import { languageTag, t } from "../i18n/index.ts";
-import { breadth, names, selected, topDown, topUp, type Move } from "../store/index.ts";
+import { breadth, type Move, names, selected, topDown, topUp } from "../store/index.ts";
 
 /** Advancers, decliners, unchanged. */
 export function BreadthBar() {

@@ -1,5 +1,5 @@
 import { t } from "../i18n/index.ts";
-import { asideOpen, helpOpen, locale, theme, type Theme } from "../store/index.ts";
+import { asideOpen, helpOpen, locale, type Theme, theme } from "../store/index.ts";
 import { BreadthBar, Movers } from "./breadth_bar.tsx";
 import { MarketBadge } from "./market_badge.tsx";
 import { ConnectionPill } from "./pill.tsx";
@@ -40,7 +40,12 @@ function Controls() {
       >
         {other.toUpperCase()}
       </button>
-      <button type="button" aria-label={themeWords} title={themeWords} onClick={() => theme.change(() => NEXT[theme.value])}>
+      <button
+        type="button"
+        aria-label={themeWords}
+        title={themeWords}
+        onClick={() => theme.change(() => NEXT[theme.value])}
+      >
         {MARK[theme.value]}
       </button>
       <button type="button" aria-label={t("help")} title={`${t("help")} (?)`} onClick={() => (helpOpen.value = true)}>

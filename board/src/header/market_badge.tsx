@@ -1,22 +1,22 @@
 import { countdown, warsawDate, warsawTime } from "../i18n/format.ts";
-import { languageTag, t, type Key } from "../i18n/index.ts";
-import { AsOf } from "../said.tsx";
+import { type Key, languageTag, t } from "../i18n/index.ts";
+import { AsOf } from "../label_text.tsx";
 import { asOf, market, marketTime, untilPhase } from "../store/index.ts";
 
 /** The phase of the market, its clock, and what comes next. */
 export function MarketBadge() {
-  const told = market.value;
-  if (!told) return <div class="market" aria-label={t("market")} />;
+  const now = market.value;
+  if (!now) return <div class="market" aria-label={t("market")} />;
   return (
     <div class="market" role="group" aria-label={t("market")}>
-      <strong class={`phase ${told.status}`}>{phaseName(told.phase, told.status)}</strong>
+      <strong class={`phase ${now.status}`}>{phaseName(now.phase, now.status)}</strong>
       <Clock />
       {asOf.value === null ? <Countdown /> : <AsOf />}
     </div>
   );
 }
 
-/** The phase; where the exchange rests, the reason is worth more. */
+/** The phase; while the exchange is closed, the status says more. */
 function phaseName(phase: string, status: string): string {
   return t((phase === "closed" ? `status_${status}` : `phase_${phase}`) as Key);
 }
@@ -34,7 +34,7 @@ function Clock() {
 }
 
 function Countdown() {
-  if (!market.value || !untilPhase.value) return null; // at its end only the server knows whether it is over
+  if (!market.value || !untilPhase.value) return null; // at its end only the server can say that it is over
   const { days, clock } = countdown(untilPhase.value);
   const left = days ? `${t("days", { count: days })} ${clock}` : clock;
   return <span class="countdown muted">{t(`next_${market.value.next_phase}` as Key, { left })}</span>;

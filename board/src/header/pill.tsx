@@ -2,23 +2,23 @@ import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { t, word } from "../i18n/index.ts";
 import { minutesOfAll } from "../label.ts";
-import { noQuotesSaid, originSaid } from "../said.tsx";
-import { connectNow, line, now, shares, staleCount, standing } from "../store/index.ts";
+import { noQuotesText, originText } from "../label_text.tsx";
+import { connection, connectNow, now, shares, staleCount, standing } from "../store/index.ts";
 
-/** What the quotes may be called, in one word; a click or the keyboard's focus tells why. */
+/** The label of all quotes; a click or keyboard focus shows the reason. */
 export function ConnectionPill() {
   const open = useSignal(false);
   const box = useRef<HTMLDivElement>(null);
   const leave = (event: FocusEvent): void => {
     if (!box.current?.contains(event.relatedTarget as Node | null)) open.value = false;
   };
-  const escape = (event: KeyboardEvent): void => {
+  const closeOnEscape = (event: KeyboardEvent): void => {
     if (event.key !== "Escape" || !open.value) return;
     open.value = false;
     event.stopPropagation();
   };
   return (
-    <div class="connection" ref={box} onFocusOut={leave} onKeyDown={escape}>
+    <div class="connection" ref={box} onFocusOut={leave} onKeyDown={closeOnEscape}>
       <button
         type="button"
         class={`pill ${standing.value}`}
@@ -34,7 +34,7 @@ export function ConnectionPill() {
         <p>{reason()}</p>
         {standing.value === "mixed" && <Shares />}
         {staleCount.value > 0 && <p>{t("someStale", { count: staleCount.value })}</p>}
-        {(line.value.state === "waiting" || line.value.state === "closed") && (
+        {(connection.value.state === "waiting" || connection.value.state === "closed") && (
           <button type="button" onClick={connectNow}>
             {t("reconnectNow")}
           </button>
@@ -48,8 +48,8 @@ function Shares() {
   return (
     <ul>
       {shares.value.map((share) => (
-        <li key={`${share.origin} ${share.minutes} ${share.source}`}>
-          {originSaid(share)}: {share.count} ({share.source})
+        <li key={`${share.origin} ${share.minutes} ${share.provider}`}>
+          {originText(share)}: {share.count} ({share.provider})
         </li>
       ))}
     </ul>
@@ -57,7 +57,7 @@ function Shares() {
 }
 
 function name(): string {
-  const { retryAt } = line.value;
+  const { retryAt } = connection.value;
   if (standing.value === "reconnecting" && retryAt !== null && retryAt > now.value)
     return t("reconnectingIn", { seconds: Math.ceil((retryAt - now.value) / 1000) });
   const minutes = minutesOfAll(shares.value);
@@ -66,11 +66,11 @@ function name(): string {
 }
 
 function reason(): string {
-  if (standing.value === "none") return noQuotesSaid();
+  if (standing.value === "none") return noQuotesText();
   const minutes = minutesOfAll(shares.value);
   return word("why_", standing.value, {
     delay: minutes ? t("minutes", { count: minutes }) : t("someDelay"),
-    sources: [...new Set(shares.value.map(({ source }) => source))].join(", "),
-    reason: line.value.reason,
+    providers: [...new Set(shares.value.map(({ provider }) => provider))].join(", "),
+    reason: connection.value.reason,
   });
 }

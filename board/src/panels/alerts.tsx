@@ -1,8 +1,8 @@
-/** The alerts: what came true lately. */
+/** The recent alerts. */
 import type { Alert } from "@zlotick/client";
 import { warsawDate } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
-import { AsOf } from "../said.tsx";
+import { AsOf } from "../label_text.tsx";
 import { alerts, alertsAre, askAlerts, selected } from "../store/index.ts";
 import { sentence } from "./sentence.ts";
 import { p, word } from "./strings.ts";
@@ -57,7 +57,7 @@ function Row({ alert }: { alert: Alert }) {
   );
 }
 
-/** Why there is none. */
+/** Why there are no alerts. */
 function Nothing() {
   const state = alertsAre.value;
   if (state === "unknown") return <p class="notice">{p("alertsLoading")}</p>;

@@ -1,22 +1,22 @@
 /** The chart of one stock: candles, or the line of the day, with their volume. */
-import { effect, signal, useSignal, type Signal } from "@preact/signals";
+import { effect, type Signal, signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { number, price } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
-import { asOf, quoteOf } from "../store/index.ts";
+import { asOf, closedDays, quoteOf } from "../store/index.ts";
 import { shownTheme } from "../theme.ts";
+import { DAY } from "./chart/buckets.ts";
 import type { Bar } from "./chart/candles.ts";
-import { Drawing, moments, type Look } from "./chart/drawing.ts";
+import { Drawing, type Look, moments } from "./chart/drawing.ts";
 import { CandleFeed } from "./chart/feed.ts";
-import { DAY } from "./chart/sessions.ts";
 import { p, word } from "./strings.ts";
 import "./panels.css";
 
 const VIEWS = ["day", "1m", "5m", "1h", "1d"] as const;
 type View = (typeof VIEWS)[number];
 
-/** Stays from one stock to the next. */
+/** Kept when another stock is selected. */
 const view = signal<View>("day");
 
 export default function ChartPanel({ symbol }: { symbol: string }) {
@@ -46,8 +46,8 @@ function Chart({ symbol, view }: Shown) {
   const box = useRef<HTMLDivElement>(null);
   const pointed = useSignal<number | null>(null);
   const feed = useMemo(() => {
-    const source = quoteOf(symbol)?.peek().data_source ?? null;
-    return new CandleFeed(symbol, view === "day" ? "1m" : view, source);
+    const provider = quoteOf(symbol)?.peek().data_source ?? null;
+    return new CandleFeed(symbol, view === "day" ? "1m" : view, provider);
   }, []);
   const drawing = useDrawing(box, feed, { symbol, view }, pointed);
 
@@ -63,7 +63,7 @@ function Chart({ symbol, view }: Shown) {
     pointed.value = next.time;
     drawing.current?.point(next);
   };
-  const told = {
+  const summary = {
     symbol,
     view: word("view", view),
     count: candles.size,
@@ -72,13 +72,13 @@ function Chart({ symbol, view }: Shown) {
   return (
     <>
       <Readout bar={bar} daily={view === "1d"} spoken={pointed.value !== null} />
-      <div ref={box} class="plot" role="group" tabIndex={0} aria-label={p("chartOf", told)} onKeyDown={step} />
+      <div ref={box} class="plot" role="group" tabIndex={0} aria-label={p("chartOf", summary)} onKeyDown={step} />
       <Notice feed={feed} symbol={symbol} />
     </>
   );
 }
 
-/** Draws what the feed knows as long as the component lives. */
+/** Draws the candles of the feed while the component is mounted. */
 function useDrawing(
   box: RefObject<HTMLDivElement | null>,
   feed: CandleFeed,
@@ -89,23 +89,27 @@ function useDrawing(
   useEffect(() => {
     const element = box.current as HTMLDivElement;
     const base = quoteOf(symbol)?.peek().previous_close ?? null;
-    const chart = new Drawing(element, view === "day" ? { candles: false, base } : { candles: true }, look(element, view));
+    const chart = new Drawing(
+      element,
+      view === "day" ? { candles: false, base } : { candles: true },
+      look(element, view),
+    );
     drawing.current = chart;
     chart.onHover((time) => (pointed.value = time));
     if (view !== "day") chart.onLeftEdge(() => void feed.earlier());
     const stops = [
       effect(() => draw(chart, feed, view)),
       effect(() => {
-        void shownTheme.value; // the style sheet has its colours a frame later
+        void shownTheme.value; // the colours of the style sheet change a frame later
         void languageTag.value;
-        void asOf.value; // nothing rises or falls while the line is lost
+        void asOf.value; // grey while the connection is lost
         requestAnimationFrame(() => drawing.current?.restyle(look(element, view)));
       }),
     ];
     feed.start();
     return () => {
       drawing.current = null;
-      stops.forEach((stop) => stop());
+      for (const stop of stops) stop();
       feed.stop();
       chart.remove();
     };
@@ -118,25 +122,31 @@ function draw(chart: Drawing, feed: CandleFeed, view: View): void {
   const { last } = feed.candles;
   if (!last) return;
   if (!feed.redraw()) return chart.update(last);
-  const points = feed.candles.drawn();
+  const points = feed.candles.withHoles(closedDays.peek());
   if (view !== "day") return chart.draw(points);
   chart.draw(points.filter(({ time }) => time >= last.time - (last.time % DAY)));
   chart.fit();
 }
 
-/** The colours of the style sheet, as a canvas wants them. */
+/** The colours of the style sheet, for the canvas. */
 function look(element: HTMLElement, view: View): Look {
   const probe = element.appendChild(document.createElement("i"));
   const colour = (name: string): string => {
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
-  const [ink, faint, up, down, muted] = ["text", "line", "up", "down", "muted"].map(colour) as [string, string, string, string, string];
+  const [ink, faint, up, down, muted] = ["text", "line", "up", "down", "muted"].map(colour) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
   probe.remove();
   return { ink, faint, up, down, muted, language: languageTag.peek(), daily: view === "1d" };
 }
 
-/** One candle in words. It is spoken only where the reader went to it, for the newest one never rests. */
+/** One candle as text. Announced by a screen reader only when selected: the newest one changes all the time. */
 function Readout({ bar, daily, spoken }: { bar: Bar | undefined; daily: boolean; spoken: boolean }) {
   const tag = languageTag.value;
   if (!bar) return <p class="readout">&nbsp;</p>;
@@ -160,7 +170,7 @@ function Readout({ bar, daily, spoken }: { bar: Bar | undefined; daily: boolean;
   );
 }
 
-/** What is missing, in plain words; nothing when all is there. */
+/** What is missing; nothing if the chart is complete. */
 function Notice({ feed, symbol }: { feed: CandleFeed; symbol: string }) {
   const history = feed.history.value;
   if (history === "ready") return feed.candles.size ? null : <p class="notice">{p("chartEmpty", { symbol })}</p>;

@@ -1,4 +1,4 @@
-/** Shows an alert that has just come for a while, to those who look and to those who listen. */
+/** Shows a new alert for a while; a screen reader announces it. */
 import { useEffect } from "preact/hooks";
 import { newestAlert } from "../store/index.ts";
 import { sentence } from "./sentence.ts";

@@ -1,31 +1,30 @@
-/** How the sources, the stores and the journal are. */
+/** The state of the providers, the stores and the journal. */
 import { signal } from "@preact/signals";
 import type { ProviderRow, StatusReport } from "@zlotick/client";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { number, span, UNKNOWN, warsawTime } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
-import { AsOf } from "../said.tsx";
-import { api, asOf, line, nextCycle, providers } from "../store/index.ts";
-import { p, word, type PanelKey } from "./strings.ts";
+import { AsOf } from "../label_text.tsx";
+import { api, asOf, connection, providers, takeProviders } from "../store/index.ts";
+import { type PanelKey, p, word } from "./strings.ts";
 import "./panels.css";
 
 const ASK_EVERY_MS = 15_000;
 
-/** null: not told yet. */
+/** null: unknown yet. */
 const report = signal<StatusReport | null>(null);
 const failed = signal(false);
-/** How far the server's clock is ahead of ours, in ms: ages are of its clock. */
+/** How far the server's clock is ahead of ours, in ms: ages are computed with its clock. */
 let ahead = 0;
 
 async function ask(): Promise<void> {
   if (document.hidden) return;
   try {
-    const told = await api<StatusReport>("/status");
-    ahead = Date.parse(told.timestamp) - Date.now();
-    providers.value = told.providers;
-    nextCycle.value = told.next_cycle;
-    report.value = told;
+    const answer = await api<StatusReport>("/status");
+    ahead = Date.parse(answer.timestamp) - Date.now();
+    takeProviders(answer);
+    report.value = answer;
     failed.value = false;
   } catch {
     failed.value = true;
@@ -33,18 +32,18 @@ async function ask(): Promise<void> {
 }
 
 export default function ProvidersPanel() {
-  const { state } = line.value;
+  const { state } = connection.value;
   useEffect(() => {
     void ask();
     const timer = setInterval(() => void ask(), ASK_EVERY_MS);
     return () => clearInterval(timer);
   }, [state]);
   return (
-    <section class="sources" aria-labelledby="sources">
-      <h2 id="sources">
-        {p("sources")} <AsOf />
+    <section class="providers" aria-labelledby="providers">
+      <h2 id="providers">
+        {p("providers")} <AsOf />
       </h2>
-      {providers.value.length === 0 && <p class="notice">{p("noSources")}</p>}
+      {providers.value.length === 0 && <p class="notice">{p("noProviders")}</p>}
       <ol>
         {providers.value.map((row) => (
           <Row key={row.name} row={row} />
@@ -66,7 +65,7 @@ function Row({ row }: { row: ProviderRow }) {
       </p>
       {reason && <p title={detail ?? undefined}>{word("refused", reason)}</p>}
       <dl>
-        <Fact name="taken">{number(row.symbols, 0, tag)}</Fact>
+        <Fact name="symbols">{number(row.symbols, 0, tag)}</Fact>
         <Fact name="lastSuccess">
           <Moment at={row.last_success} />
         </Fact>
@@ -116,8 +115,8 @@ function Stores({ report }: { report: StatusReport }) {
   const { journal, questdb_status, pocketbase_status } = report;
   const tag = languageTag.value;
   const stores = [
-    ["QuestDB", questdb_status, journal?.lag["questdb"]],
-    ["PocketBase", pocketbase_status, journal?.lag["pocketbase"]],
+    ["QuestDB", questdb_status, journal?.lag.questdb],
+    ["PocketBase", pocketbase_status, journal?.lag.pocketbase],
   ] as const;
   return (
     <>
@@ -126,12 +125,16 @@ function Stores({ report }: { report: StatusReport }) {
         {stores.map(([name, status, lag]) => (
           <li key={name}>
             <b>{name}</b> <State status={status} />{" "}
-            {lag !== undefined && <span class="muted">{lag ? p("lag", { count: number(lag, 0, tag) }) : p("upToDate")}</span>}
+            {lag !== undefined && (
+              <span class="muted">{lag ? p("lag", { count: number(lag, 0, tag) }) : p("upToDate")}</span>
+            )}
           </li>
         ))}
         <li>
           <b>{p("journal")}</b>{" "}
-          <span class="muted">{journal ? p("entries", { count: number(journal.entries, 0, tag) }) : p("journalSilent")}</span>
+          <span class="muted">
+            {journal ? p("entries", { count: number(journal.entries, 0, tag) }) : p("journalSilent")}
+          </span>
         </li>
       </ol>
     </>

@@ -4,7 +4,7 @@ import { number, price } from "../i18n/format.ts";
 import { languageTag } from "../i18n/index.ts";
 import { isKey, p } from "./strings.ts";
 
-/** What came true, in the reader's language where the condition is a known one. */
+/** The alert in the user's language, if its condition is known.  */
 export function sentence({ condition, symbol, observed, threshold, message }: Alert): string {
   const key = `alert_${condition}`;
   if (!isKey(key) || symbol === null || typeof observed !== "number") return message;

@@ -1,4 +1,4 @@
-/** The market at a glance: how many rise and fall, and which most. */
+/** How many stocks rise and fall, and which move most. */
 import { computed } from "@preact/signals";
 import { newest } from "./quotes.ts";
 
@@ -25,4 +25,9 @@ export type Move = { symbol: string; percent: number };
 
 /** The greatest first. */
 export const topUp = computed<Move[]>(() => moves.value.filter(({ percent }) => percent > 0).slice(0, MOVERS));
-export const topDown = computed<Move[]>(() => moves.value.filter(({ percent }) => percent < 0).slice(-MOVERS).reverse());
+export const topDown = computed<Move[]>(() =>
+  moves.value
+    .filter(({ percent }) => percent < 0)
+    .slice(-MOVERS)
+    .reverse(),
+);

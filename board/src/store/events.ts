@@ -1,29 +1,33 @@
-/** What the server tells beside quotes: sources, stores, alerts. */
+/** What the server sends apart from quotes: providers, stores, alerts. */
 import { signal } from "@preact/signals";
-import type { Alert, ProviderRow } from "@zlotick/client";
+import type { Alert, Alerts, ProviderRow, Providers } from "@zlotick/client";
 import { api } from "./api.ts";
 import { greeting } from "./connection.ts";
 
 const ALERTS_KEPT = 200;
 
-/** The scoreboard, in the order of asking. */
+/** One row for each provider, in the order in which they are asked. */
 export const providers = signal<readonly ProviderRow[]>([]);
-/** When the next cycle is due; null: not known. */
+/** When the next cycle is due; null: unknown. */
 export const nextCycle = signal<string | null>(null);
-/** Newest first; null: not told yet. */
+/** Newest first; null: unknown yet. */
 export const alerts = signal<readonly Alert[] | null>(null);
-/** The one that has just come; null: none lately. */
+/** The one that has just arrived; null: none recently. */
 export const newestAlert = signal<Alert | null>(null);
-/** What is known of the list: `off` where the server evaluates no rules, `failed` when it did not answer. */
+/** The state of the list: `off` if the server evaluates no rules, `failed` if it did not answer. */
 export const alertsAre = signal<"unknown" | "known" | "off" | "failed">("unknown");
+
+/** The rows, and when the next cycle is due. */
+export function takeProviders(answer: Providers): void {
+  providers.value = answer.providers;
+  nextCycle.value = answer.next_cycle;
+}
 
 export async function askProviders(): Promise<void> {
   try {
-    const told = await api<{ next_cycle: string | null; providers: ProviderRow[] }>("/providers");
-    providers.value = told.providers;
-    nextCycle.value = told.next_cycle;
+    takeProviders(await api<Providers>("/providers"));
   } catch {
-    // the old rows stay; the connection says what is wrong
+    // the old rows stay; the connection shows what is wrong
   }
 }
 
@@ -33,15 +37,14 @@ export async function askAlerts(): Promise<void> {
     return;
   }
   try {
-    const told = await api<{ data: Alert[] }>("/alerts");
-    alerts.value = told.data;
+    alerts.value = (await api<Alerts>("/alerts")).data;
     alertsAre.value = "known";
   } catch {
     alertsAre.value = "failed";
   }
 }
 
-/** One more alert; told twice, it is shown once. */
+/** Add an alert; received twice, it is shown once. */
 export function takeAlert(alert: Alert): void {
   const known = alerts.value ?? [];
   if (known.some((one) => one.id === alert.id)) return;

@@ -1,4 +1,4 @@
-/** What the board knows, as signals. */
+/** The state of the board, as signals. */
 export * from "./api.ts";
 export * from "./breadth.ts";
 export * from "./connection.ts";

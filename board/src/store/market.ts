@@ -1,28 +1,20 @@
-/** What the market is doing, at the moment its quotes are from: a replay has the clock of its recording. */
+/** The state of the market at the time of its quotes: in a replay at the recorded time. */
 import { batch, computed, signal } from "@preact/signals";
-import { clockOf, type Clock } from "../clock.ts";
+import type { Market } from "@zlotick/client";
+import { type Clock, clockOf } from "../clock.ts";
 import { api } from "./api.ts";
 import { asOf, heard } from "./connection.ts";
 import { now } from "./now.ts";
 
-export interface Market {
-  status: string;
-  phase: string;
-  time: string;
-  next_phase: string;
-  next_phase_at: string;
-  /** The Warsaw date. */
-  session_day: string;
-  is_session: boolean;
-}
-
-/** null: not told yet. */
+/** null: unknown yet. */
 export const market = signal<Market | null>(null);
+/** Weekdays without a session. */
+export const closedDays = computed<ReadonlySet<string>>(() => new Set(market.value?.closed_days));
 const clock = signal<Clock | null>(null);
 
 /**
- * The market's time now, in ms since 1970; null before the server said it. It stops with the line, and where the next
- * phase begins: only the server knows that it did.
+ * The market's time now, in ms since 1970; null: unknown yet. It stops when the connection is lost, and where the next
+ * phase begins: only the server can say that it did.
  */
 export const marketTime = computed(() => {
   if (!clock.value || !market.value) return null;
@@ -36,34 +28,34 @@ export const untilPhase = computed(() =>
 );
 
 const ASK_EVERY_MS = 15_000;
-/** While the clock's rate is not known, or is that of a replay. */
+/** While the clock's rate is unknown, or that of a replay. */
 const ASK_OFTEN_MS = 5_000;
-/** Once a change was due: the server's cycle may be a little behind the clock. */
+/** When a change is due: the server's cycle may be a little behind the clock. */
 const ASK_SOON_MS = 2_000;
 
 let asked = 0;
 let asking = false;
 
-/** Ask the server what the market is doing. Failures are the connection's to tell. */
+/** Request the state of the market. The connection shows failures. */
 export async function askMarket(): Promise<void> {
   if (asking) return;
   asking = true;
   const before = (asked = Date.now());
   try {
-    const told = await api<Market>("/market");
+    const answer = await api<Market>("/market");
     heard();
     batch(() => {
-      market.value = told;
-      clock.value = clockOf(clock.value, Date.parse(told.time), (before + Date.now()) / 2, asOf.value === null);
+      market.value = answer;
+      clock.value = clockOf(clock.value, Date.parse(answer.time), (before + Date.now()) / 2, asOf.value === null);
     });
   } catch {
-    // the next turn asks again
+    // requested again when it is due
   } finally {
     asking = false;
   }
 }
 
-/** Ask when it is time. Call it now and then. */
+/** Request it when it is due. Call it once a second. */
 export function keepTime(): void {
   const steady = clock.peek()?.rate === 1 ? ASK_EVERY_MS : ASK_OFTEN_MS;
   const wait = untilPhase.peek() === 0 ? ASK_SOON_MS : steady;

@@ -1,5 +1,6 @@
-/** The names of the stocks: asked once, for they change with the list only. */
+/** The names of the stocks: requested once, since they change only with the list. */
 import { signal } from "@preact/signals";
+import type { Symbols } from "@zlotick/client";
 import { api } from "./api.ts";
 
 export const names = signal<ReadonlyMap<string, string>>(new Map());
@@ -7,9 +8,9 @@ export const names = signal<ReadonlyMap<string, string>>(new Map());
 export async function askNames(): Promise<void> {
   if (names.value.size > 0) return;
   try {
-    const { symbols } = await api<{ symbols: { symbol: string; name: string | null }[] }>("/symbols");
+    const { symbols } = await api<Symbols>("/symbols");
     names.value = new Map(symbols.flatMap(({ symbol, name }) => (name ? [[symbol, name]] : [])));
   } catch {
-    // tickers alone will do; the next connection asks again
+    // the table shows tickers alone; the next connection tries again
   }
 }

@@ -1,4 +1,4 @@
-/** The moment, once a second. While the page is hidden the browser slows it. */
+/** The time, once a second. The browser throttles it while the page is hidden. */
 import { signal } from "@preact/signals";
 
 /** Ours, in ms since 1970. */

@@ -1,13 +1,13 @@
 /**
- * What the reader chose, kept in the browser and shared by its tabs. A browser that keeps nothing (private mode) still
- * has a board.
+ * The user's preferences, kept in localStorage and shared by all tabs. Without localStorage (private mode) they last as
+ * long as the page.
  */
-import { signal, type Signal } from "@preact/signals";
-import type { Locale } from "../i18n/index.ts";
+import { type Signal, signal } from "@preact/signals";
 
+export type Locale = "en" | "pl";
 export type Theme = "system" | "light" | "dark";
 
-class Kept<T> {
+class Preference<T> {
   private readonly key: string;
   private readonly initial: T;
   private readonly isGood: (value: unknown) => value is T;
@@ -27,13 +27,13 @@ class Kept<T> {
     return this.choice.value;
   }
 
-  /** From what is kept now, which another tab may have changed. */
+  /** Change the stored value, which another tab may have changed since. */
   change(to: (before: T) => T): void {
     this.choice.value = to(this.read() ?? this.choice.peek());
     try {
       localStorage.setItem(this.key, JSON.stringify(this.choice.peek()));
     } catch {
-      // full or forbidden: the choice lasts as long as the page
+      // full or forbidden
     }
   }
 
@@ -58,11 +58,11 @@ const areTickers = (value: unknown): value is readonly string[] =>
 const isLocale = isOneOf<Locale>("en", "pl");
 const spoken = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find(isLocale) ?? "en";
 
-export const locale = new Kept<Locale>("locale", spoken, isLocale);
-export const theme = new Kept<Theme>("theme", "system", isOneOf("system", "light", "dark"));
-export const watchList = new Kept<readonly string[]>("watchList", [], areTickers);
+export const locale = new Preference<Locale>("locale", spoken, isLocale);
+export const theme = new Preference<Theme>("theme", "system", isOneOf("system", "light", "dark"));
+export const watchList = new Preference<readonly string[]>("watchList", [], areTickers);
 
-/** What the star of this tab says counts: another tab may have set it since. */
+/** The star of this tab decides, even if another tab changed the list since. */
 export function toggleWatched(symbol: string): void {
   const watched = watchList.value.includes(symbol);
   watchList.change((list) => {

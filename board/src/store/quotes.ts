@@ -1,5 +1,5 @@
 /** The newest quote of every symbol, each a signal of its own: a change of one touches the cells of one row. */
-import { batch, computed, signal, type Signal } from "@preact/signals";
+import { batch, computed, type Signal, signal } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
 
 const known = new Map<string, Signal<Quote>>();
@@ -7,7 +7,7 @@ const known = new Map<string, Signal<Quote>>();
 /** All symbols that have a quote, in their order. */
 export const symbols = signal<readonly string[]>([]);
 
-/** The quote's signal. Reading `symbols` first tells when a new one appears. */
+/** The quote's signal. Read `symbols` first to be updated when a new one appears. */
 export function quoteOf(symbol: string): Signal<Quote> | undefined {
   return known.get(symbol);
 }
@@ -15,10 +15,10 @@ export function quoteOf(symbol: string): Signal<Quote> | undefined {
 /** The newest quote of each. */
 export const newest = computed<Quote[]>(() => symbols.value.flatMap((symbol) => quoteOf(symbol)?.value ?? []));
 
-/** All quotes as they are now, without subscribing to each. */
+/** All quotes, to be read without subscribing to each. */
 export const quotes: ReadonlyMap<string, Signal<Quote>> = known;
 
-/** Take in newer quotes, in one step for all that show them. */
+/** Take newer quotes, in one batch of updates. */
 export function take(news: Iterable<Quote>): void {
   batch(() => {
     let appeared = false;

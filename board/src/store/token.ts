@@ -1,13 +1,13 @@
-/** The token of a gateway that asks for one: kept for this tab, sent as first message and as header, never in an address. */
+/** The token for a gateway that requires one: kept in sessionStorage, sent as first message and as header, never in a URL. */
 import { signal } from "@preact/signals";
 
 const KEY = "zlotick.token";
 
 export const token = signal<string | null>(sessionStorage.getItem(KEY));
-/** Whether the reader has to give one before anything is shown. */
+/** Whether the user must enter one before anything is shown. */
 export const tokenNeeded = signal(false);
-/** Whether the last one was no good. */
-export const tokenRefused = signal(false);
+/** Whether the server rejected the last one. */
+export const tokenRejected = signal(false);
 
 export function keepToken(value: string): void {
   sessionStorage.setItem(KEY, value);
@@ -15,9 +15,9 @@ export function keepToken(value: string): void {
   tokenNeeded.value = false;
 }
 
-/** The server does not take it (any more). */
+/** The server rejected it. */
 export function forgetToken(): void {
-  tokenRefused.value = token.value !== null;
+  tokenRejected.value = token.value !== null;
   sessionStorage.removeItem(KEY);
   token.value = null;
   tokenNeeded.value = true;

@@ -1,7 +1,7 @@
-/** What the reader looks at. */
+/** What the user looks at. */
 import { computed, signal } from "@preact/signals";
-import { matches, passes, sorted, type Filter, type Sort } from "../table/order.ts";
 import { names } from "./names.ts";
+import { type Filter, matches, passes, type Sort, sorted } from "./order.ts";
 import { watchList } from "./preferences.ts";
 import { quoteOf, symbols } from "./quotes.ts";
 
@@ -12,19 +12,20 @@ export const active = signal<string | null>(null);
 export const filter = signal<Filter>("all");
 export const search = signal("");
 export const sort = signal<Sort>({ column: "symbol", descending: false });
-/** Whether alerts and sources are open where there is no room beside the table. */
+/** Whether alerts and providers are open on a page without room beside the table. */
 export const asideOpen = signal(false);
 export const helpOpen = signal(false);
 
 let before: readonly string[] = [];
 
-/** The rows of the table. The same list stays the same object: nothing is redrawn. */
+/** The rows of the table. An equal list is the same object, so that nothing is rendered again. */
 export const rows = computed<readonly string[]>(() => {
   const quotes = symbols.value.flatMap((symbol) => {
     const quote = matches(search.value, symbol, names.value.get(symbol) ?? "") ? quoteOf(symbol) : undefined;
     if (!quote) return [];
-    // where only symbols count, a new price must not set the table in motion
-    const known = filter.value === "up" || filter.value === "down" || sort.value.column !== "symbol" ? quote.value : quote.peek();
+    // sorted by symbol and unfiltered, prices are not read: they must not trigger sorting
+    const known =
+      filter.value === "up" || filter.value === "down" || sort.value.column !== "symbol" ? quote.value : quote.peek();
     return passes(known, filter.value, watchList.value) ? [known] : [];
   });
   const after = sorted(quotes, sort.value);

@@ -1,28 +1,28 @@
-/** A cell lights up when its price changes. On and off, no fading: that would paint the table at every frame. */
+/** A cell lights up when its price changes. On and off without fading: a transition would repaint the table at every frame. */
 
 const FLASH_MS = 400;
-const LOOK_EVERY_MS = 100;
+const CHECK_EVERY_MS = 100;
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-/** The lit cells, and when each goes out. */
+/** The highlighted cells, and when each highlight ends. */
 const lit = new Map<HTMLElement, number>();
-let looking: ReturnType<typeof setInterval> | undefined;
+let timer: ReturnType<typeof setInterval> | undefined;
 
 export function flash(cell: HTMLElement, way: "up" | "down"): void {
   if (still.matches) return;
-  cell.dataset["flash"] = way;
+  cell.dataset.flash = way;
   lit.set(cell, Date.now() + FLASH_MS);
-  looking ??= setInterval(putOut, LOOK_EVERY_MS);
+  timer ??= setInterval(switchOff, CHECK_EVERY_MS);
 }
 
-function putOut(): void {
+function switchOff(): void {
   const now = Date.now();
   for (const [cell, until] of lit) {
     if (until > now) continue;
-    delete cell.dataset["flash"];
+    delete cell.dataset.flash;
     lit.delete(cell);
   }
   if (lit.size > 0) return;
-  clearInterval(looking);
-  looking = undefined;
+  clearInterval(timer);
+  timer = undefined;
 }

@@ -1,19 +1,29 @@
-import { useComputed, useSignalEffect, type ReadonlySignal, type Signal } from "@preact/signals";
+import { type ReadonlySignal, type Signal, useComputed, useSignalEffect } from "@preact/signals";
 import type { Quote } from "@zlotick/client";
 import { useRef } from "preact/hooks";
 import { digitsOf, number, percent, price, signed, span, UNKNOWN } from "../i18n/format.ts";
 import { languageTag, t, word } from "../i18n/index.ts";
-import { labelSaid } from "../said.tsx";
-import { active, marketTime, names, now, ownLabel, quoteOf, selected, toggleWatched, watchList } from "../store/index.ts";
+import { labelText } from "../label_text.tsx";
+import {
+  active,
+  marketTime,
+  names,
+  now,
+  ownLabel,
+  quoteOf,
+  selected,
+  toggleWatched,
+  watchList,
+} from "../store/index.ts";
+import { placeInRange, trendOf } from "../store/order.ts";
 import { flash } from "./flash.ts";
-import { placeInRange, trendOf } from "./order.ts";
-import { useSight } from "./sight.ts";
 import { Sparkline } from "./sparkline.tsx";
+import { useVisible } from "./visibility.ts";
 
-/** One stock. Its cells are signals: a new quote changes their texts and redraws nothing else. */
+/** One stock. Its cells are signals: a new quote changes their texts without rendering the row again. */
 export function Row({ symbol, index }: { symbol: string; index: number }) {
   const box = useRef<HTMLTableRowElement>(null);
-  const seen = useSight(box);
+  const seen = useVisible(box);
   const quote = useShown(symbol, seen);
   const digits = useComputed(() => {
     const { price: last, low, high, previous_close } = quote.value;
@@ -29,7 +39,7 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
   const name = useComputed(() => names.value.get(symbol) ?? "");
   const because = useComputed(() => becauseOf(quote.value));
   const label = useComputed(() => ownLabel(quote.value));
-  const source = useComputed(() => labelSaid(label.value));
+  const provider = useComputed(() => labelText(label.value));
   return (
     <tr
       ref={box}
@@ -67,14 +77,14 @@ export function Row({ symbol, index }: { symbol: string; index: number }) {
       <td role="gridcell" class="number age">
         {age}
       </td>
-      <td role="gridcell" class={useComputed(() => `source ${label.value.origin}`)} title={source}>
-        {source}
+      <td role="gridcell" class={useComputed(() => `provider ${label.value.origin}`)} title={provider}>
+        {provider}
       </td>
     </tr>
   );
 }
 
-/** The quote as its row shows it: out of sight, a row is brought up to date once a second. */
+/** The quote as its row shows it: an invisible row is updated once a second. */
 function useShown(symbol: string, seen: ReadonlySignal<boolean>): ReadonlySignal<Quote> {
   const newest = quoteOf(symbol) as Signal<Quote>;
   return useComputed(() => {
@@ -134,7 +144,7 @@ function DayRange({ quote, digits }: { quote: ReadonlySignal<Quote>; digits: Rea
   );
 }
 
-/** Why there is no newer quote, in a word or two; empty where there could not be one. */
+/** Why there is no newer quote, in a word or two; empty if the quote is the newest. */
 function becauseOf({ stale, stale_reason: reason }: Quote): string {
   if (reason) return word("short_", reason);
   return stale ? t("stale") : "";

@@ -1,6 +1,7 @@
 /** The lines of a sparkline, as paths of an SVG. Pure. */
-import { PLACES } from "./course.ts";
-import { trendOf } from "./order.ts";
+
+import { trendOf } from "../store/order.ts";
+import { PLACES } from "./day_prices.ts";
 
 export const WIDTH = 128;
 export const HEIGHT = 22;
@@ -8,7 +9,7 @@ const MARGIN = 2;
 
 export interface Shape {
   /** The prices, from place to place. */
-  course: string;
+  prices: string;
   /** The last of them: a line of no length, its round ends are a dot. */
   end: string;
   /** The previous close. */
@@ -16,7 +17,7 @@ export interface Shape {
   trend: "up" | "down" | "unchanged";
 }
 
-export const NO_SHAPE: Shape = { course: "", end: "", base: "", trend: "unchanged" };
+export const NO_SHAPE: Shape = { prices: "", end: "", base: "", trend: "unchanged" };
 
 export function shapeOf(prices: readonly (number | undefined)[], previous: number | null): Shape {
   const known = prices.filter((price) => price !== undefined);
@@ -31,7 +32,7 @@ export function shapeOf(prices: readonly (number | undefined)[], previous: numbe
 
   const points = prices.flatMap((price, place) => (price === undefined ? [] : [`${x(place)} ${y(price)}`]));
   return {
-    course: `M${points.join("L")}`,
+    prices: `M${points.join("L")}`,
     end: `M${points.at(-1)}h0`,
     base: previous === null ? "" : `M0 ${y(previous)}H${WIDTH}`,
     trend: trendOf(previous === null ? null : last - previous),

@@ -1,13 +1,13 @@
-import { effect, useComputed, useSignal, type ReadonlySignal, type Signal } from "@preact/signals";
+import { effect, type ReadonlySignal, type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { quoteOf } from "../store/index.ts";
-import { courseOf, unwant, versionOf, want } from "./courses.ts";
-import { HEIGHT, NO_SHAPE, shapeOf, WIDTH, type Shape } from "./shape.ts";
-import { giveUp, inTurn } from "./turns.ts";
+import { cancelDraw, drawLater } from "./draw_queue.ts";
+import { HEIGHT, NO_SHAPE, type Shape, shapeOf, WIDTH } from "./shape.ts";
+import { cancelRequest, dayPricesOf, request, versionOf } from "./stored_prices.ts";
 
 /**
- * The course of the session, with the previous close as a line. Drawn in turns, and only where it is seen.
- * No canvas: each would be a layer of its own, composited with all others at every frame.
+ * The prices of the session, with the previous close as a line. Drawn in turns, and only where it is seen.
+ * SVG and not canvas: each canvas would be a layer that is composited at every frame.
  */
 export function Sparkline({ symbol, seen }: { symbol: string; seen: ReadonlySignal<boolean> }) {
   const shape = useSignal(NO_SHAPE);
@@ -17,7 +17,7 @@ export function Sparkline({ symbol, seen }: { symbol: string; seen: ReadonlySign
   return (
     <svg class={look} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
       <path class="base" d={part("base")} />
-      <path d={part("course")} />
+      <path d={part("prices")} />
       <path class="end" d={part("end")} />
     </svg>
   );
@@ -25,18 +25,18 @@ export function Sparkline({ symbol, seen }: { symbol: string; seen: ReadonlySign
 
 function follow(symbol: string, seen: ReadonlySignal<boolean>, shape: Signal<Shape>): () => void {
   const quote = quoteOf(symbol);
-  const course = courseOf(symbol);
+  const prices = dayPricesOf(symbol);
   const draw = (): void => {
-    if (seen.peek()) shape.value = shapeOf(course.prices, quote?.peek().previous_close ?? null);
+    if (seen.peek()) shape.value = shapeOf(prices.values, quote?.peek().previous_close ?? null);
   };
   const stops = [
     effect(() => {
-      if (quote) course.add(Date.parse(quote.value.timestamp), quote.value.price);
-      if (seen.peek()) inTurn(draw);
+      if (quote) prices.add(Date.parse(quote.value.timestamp), quote.value.price);
+      if (seen.peek()) drawLater(draw);
     }),
     effect(() => {
-      if (seen.value) want(symbol);
-      else unwant(symbol);
+      if (seen.value) request(symbol);
+      else cancelRequest(symbol);
     }),
     effect(() => {
       void versionOf(symbol).value;
@@ -44,8 +44,8 @@ function follow(symbol: string, seen: ReadonlySignal<boolean>, shape: Signal<Sha
     }),
   ];
   return () => {
-    giveUp(draw);
-    unwant(symbol);
-    stops.forEach((stop) => stop());
+    cancelDraw(draw);
+    cancelRequest(symbol);
+    for (const stop of stops) stop();
   };
 }

@@ -1,8 +1,8 @@
 import { useEffect } from "preact/hooks";
-import { t, type Key } from "../i18n/index.ts";
+import { type Key, t } from "../i18n/index.ts";
+import { noQuotesText } from "../label_text.tsx";
 import { active, complete, filter, rows, search, selected, sort, symbols } from "../store/index.ts";
-import { noQuotesSaid } from "../said.tsx";
-import { nextSort, type Column } from "./order.ts";
+import { type Column, nextSort } from "../store/order.ts";
 import { Row } from "./row.tsx";
 
 const COLUMNS: readonly { column: Column; label: Key; class: string }[] = [
@@ -17,7 +17,7 @@ const COLUMNS: readonly { column: Column; label: Key; class: string }[] = [
 export function QuoteTable() {
   const shown = rows.value;
   useEffect(() => {
-    // one row is always reachable by Tab
+    // Tab always reaches one row
     if (active.value === null || !shown.includes(active.value)) active.value = shown[0] ?? null;
   }, [shown]);
   return (
@@ -33,8 +33,8 @@ export function QuoteTable() {
               {t("day")}
             </th>
             <Heading column="age" label="age" class="number age" />
-            <th role="columnheader" scope="col" class="source">
-              {t("source")}
+            <th role="columnheader" scope="col" class="provider">
+              {t("provider")}
             </th>
           </tr>
         </thead>
@@ -50,7 +50,7 @@ export function QuoteTable() {
 }
 
 function whyEmpty(): string {
-  if (symbols.value.length === 0) return complete.value ? noQuotesSaid() : t("loading");
+  if (symbols.value.length === 0) return complete.value ? noQuotesText() : t("loading");
   return t(filter.value === "watched" && !search.value ? "nothingWatched" : "nothingShown");
 }
 
@@ -76,7 +76,7 @@ const STEPS: Readonly<Record<string, number>> = {
   End: Infinity,
 };
 
-/** Arrows move from row to row; what is open beside the table follows. */
+/** Arrows move from row to row; open details follow. */
 function moveFocus(event: KeyboardEvent): void {
   const step = STEPS[event.key];
   const at = rows.value.indexOf(active.value ?? "");
@@ -90,7 +90,7 @@ function moveFocus(event: KeyboardEvent): void {
   }
 }
 
-/** Give the keyboard to a row. */
+/** Focus a row. */
 export function focusRow(index: number): void {
   const symbol = rows.value[index];
   if (symbol === undefined) return;

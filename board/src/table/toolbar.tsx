@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import { t } from "../i18n/index.ts";
-import { filter, rows, search, symbols, watchList, breadth } from "../store/index.ts";
-import type { Filter } from "./order.ts";
+import { breadth, filter, rows, search, symbols, watchList } from "../store/index.ts";
+import type { Filter } from "../store/order.ts";
 import { focusRow } from "./table.tsx";
 
 /** Whether there may be keys to press: not on a phone. */

@@ -1,13 +1,13 @@
 import { Cursor } from "./cursor.ts";
 import type { ErrorMessage, Position, Subscription } from "./messages.ts";
-import { BACKOFF, Reconnect, type Backoff } from "./reconnect.ts";
+import { BACKOFF, type Backoff, Reconnect } from "./reconnect.ts";
 import { Silence } from "./silence.ts";
 import type { Events, Message, StateChanged } from "./state.ts";
 
 export type * from "./messages.ts";
+export type { Backoff } from "./reconnect.ts";
 export type * from "./responses.ts";
 export type * from "./state.ts";
-export type { Backoff } from "./reconnect.ts";
 
 /** Milliseconds beyond what was promised before a silent connection is asked, and then given up. */
 const PATIENCE = 3_000;

@@ -15,6 +15,8 @@ export interface Market {
   session_day: string;
   /** Whether the exchange trades on that day. */
   is_session: boolean;
+  /** Weekdays without a session, from five years ago to the end of next year. */
+  closed_days: string[];
 }
 
 /** A ticker that can be subscribed to. Unknown fields are null. */

@@ -120,6 +120,11 @@ class Calendar:
         """Whether GPW trades on that (Warsaw) day."""
         return self._row_of_day(day) is None
 
+    def closed_days(self, first: date, last: date) -> list[date]:
+        """The weekdays without a session."""
+        days = (first + timedelta(days=count) for count in range((last - first).days + 1))
+        return [day for day in days if self._row_of_day(day) is _HOLIDAY]
+
     def _row_of_day(self, day: date) -> _Row | None:
         """The row that covers the whole day; None for a session day."""
         if day in self.extra_open:

@@ -125,7 +125,9 @@ async def test_status_is_the_sockets() -> None:
 
 async def test_market() -> None:
     async with calling() as caller:
-        assert await caller.get("/market") == (
+        code, answer = await caller.get("/market")
+        closed = answer.pop("closed_days")
+        assert (code, answer) == (
             200,
             {
                 "status": "open",
@@ -138,6 +140,11 @@ async def test_market() -> None:
                 "is_session": True,
             },
         )
+    assert [day for day in closed if day.startswith("2026")] == [
+        "2026-01-01", "2026-01-06", "2026-04-03", "2026-04-06", "2026-05-01", "2026-06-04", "2026-11-11",
+        "2026-12-24", "2026-12-25", "2026-12-31",
+    ]  # fmt: skip
+    assert (closed[0], closed[-1]) == ("2021-01-01", "2027-12-31")
     async with calling(Stored(market_time=datetime(2026, 11, 27, 23, 30, tzinfo=UTC))) as caller:
         _, answer = await caller.get("/market")
     assert (answer["session_day"], answer["is_session"], answer["status"]) == ("2026-11-28", False, "weekend")

@@ -1,30 +1,16 @@
-/** The candles of one chart: stored ones and live ones put together. Pure. */
-import { bucketsBetween, DAY } from "./sessions.ts";
+/** The candles of one chart: stored and live ones merged. Pure. */
+import type { Candle, Interval, StoredCandle } from "@zlotick/client";
+import { bucketsBetween, DAY } from "./buckets.ts";
 
-export const WIDTHS = { "1m": 60, "5m": 300, "1h": 3600, "1d": DAY } as const;
-export type Interval = keyof typeof WIDTHS;
+export const WIDTHS: Readonly<Record<Interval, number>> = { "1m": 60, "5m": 300, "1h": 3600, "1d": DAY };
 
-/** What the history and the channel `candles:<interval>` have in common. */
-export interface Told {
-  data_source: string;
-  start: string;
-  open: number;
-  high: number;
-  low: number;
-  close: number;
-  volume: number | null;
-  /** Quotes in the bucket. */
-  ticks: number;
-}
+/** What a stored candle and a message of `candles:<interval>` have in common. */
+export type CandleValues = Omit<StoredCandle, "symbol" | "interval">;
+export type LiveCandle = Pick<Candle, keyof CandleValues | "correction">;
 
-export interface Bar extends Told {
+export interface Bar extends CandleValues {
   /** The start as Unix seconds. */
   time: number;
-}
-
-/** As the channel tells it: a late trade changed a candle that was closed, or not. */
-export interface LiveTold extends Told {
-  correction: boolean;
 }
 
 /** A bucket of trading hours without a trade. */
@@ -32,29 +18,29 @@ export interface Hole {
   time: number;
 }
 
-/** The widest gap: what is longer is drawn so wide, or a quiet share's chart would be nothing but gaps. */
+/** The widest gap: without a limit, the chart of an illiquid share would consist of gaps. */
 const WIDEST = 120;
 
-/** How far the page's idea of the market's time may be behind, in ms: a replay's runs sixty times as fast as ours. */
+/** How far our estimate of the market's time may be behind, in ms: a replay may run sixty times as fast. */
 const BEHIND_MS = 600_000;
 
-/** A replay that begins again finds candles of its earlier round, of times that are still to come. */
-export function isToCome({ start }: Told, marketTime: number | null): boolean {
+/** Whether a candle lies in the future: a replay that starts again finds candles of its earlier round. */
+export function isInFuture({ start }: CandleValues, marketTime: number | null): boolean {
   return marketTime !== null && Date.parse(start) > marketTime + BEHIND_MS;
 }
 
 export class Candles {
   readonly interval: Interval;
   private preferred: string | null;
-  private stored = new Map<number, Told>();
-  private live = new Map<number, Told>();
-  /** Of both. */
+  private stored = new Map<number, CandleValues>();
+  private live = new Map<number, CandleValues>();
+  /** Both, merged. */
   private bars = new Map<number, Bar>();
   private newest = -Infinity;
-  /** The running candle: what is stored of later ones is of a replay's earlier round. */
+  /** The running candle: later stored ones are of a replay's earlier round. */
   private front = Infinity;
 
-  /** Of two sources' candles of one bucket the `preferred` one's stands: sources never mix in a candle. */
+  /** Of two candles of one bucket, that of the `preferred` provider stays: a candle never mixes providers. */
   constructor(interval: Interval, preferred: string | null) {
     this.interval = interval;
     this.preferred = preferred;
@@ -77,52 +63,53 @@ export class Candles {
     return this.bars.get(time);
   }
 
-  /** The candle so many steps from the one at that time; there are none beyond the ends. */
+  /** The candle this many steps from the one at that time, or the first or last one. */
   beside(time: number, steps: number): Bar | undefined {
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     const place = Math.min(Math.max(times.indexOf(time) + steps, 0), times.length - 1);
     return this.bars.get(times[place] ?? NaN);
   }
 
-  /** A live candle. True when another than the newest changed: all is to be drawn again. */
-  take(told: LiveTold): boolean {
-    const time = this.put(this.live, told);
-    const wholly = time !== this.newest;
-    if (told.correction) return wholly;
+  /** Take a live candle. True if another than the newest changed: all must be drawn again. */
+  take(candle: LiveCandle): boolean {
+    const time = this.put(this.live, candle);
+    const changedAll = time !== this.newest;
+    if (candle.correction) return changedAll;
     this.front = this.newest = time;
     for (const later of [...this.bars.keys()].filter((other) => other > time)) this.drop(later);
-    return wholly;
+    return changedAll;
   }
 
-  /** Stored candles, which lag a little behind the live ones. */
-  fill(stored: readonly Told[]): void {
-    for (const told of stored) {
-      if (Date.parse(told.start) / 1000 > this.front) continue;
-      this.newest = Math.max(this.newest, this.put(this.stored, told));
+  /** Take stored candles, which lag a little behind the live ones. */
+  fill(stored: readonly CandleValues[]): void {
+    for (const candle of stored) {
+      if (Date.parse(candle.start) / 1000 > this.front) continue;
+      this.newest = Math.max(this.newest, this.put(this.stored, candle));
     }
   }
 
-  /** The line was lost: from now on the stored candles know better, until they are told live again. */
+  /** The connection was lost: stored candles have precedence until live ones arrive again. */
   interrupted(): void {
     this.live.clear();
     this.front = Infinity;
   }
 
-  /** All, oldest first, with the holes between them. */
-  drawn(): (Bar | Hole)[] {
+  /** All candles, oldest first, with the holes between them. `closed`: the market's closed days. */
+  withHoles(closed: ReadonlySet<string>): (Bar | Hole)[] {
     const points: (Bar | Hole)[] = [];
     let before: number | undefined;
     for (const bar of [...this.bars.values()].sort((a, b) => a.time - b.time)) {
-      for (const time of bucketsBetween(before ?? bar.time, bar.time, WIDTHS[this.interval], WIDEST)) points.push({ time });
+      const width = WIDTHS[this.interval];
+      for (const time of bucketsBetween(before ?? bar.time, bar.time, width, WIDEST, closed)) points.push({ time });
       points.push(bar);
       before = bar.time;
     }
     return points;
   }
 
-  private put(where: Map<number, Told>, told: Told): number {
-    const time = Date.parse(told.start) / 1000;
-    where.set(time, this.better(where.get(time), told));
+  private put(where: Map<number, CandleValues>, candle: CandleValues): number {
+    const time = Date.parse(candle.start) / 1000;
+    where.set(time, this.better(where.get(time), candle));
     this.bars.set(time, { ...this.both(this.stored.get(time), this.live.get(time)), time });
     return time;
   }
@@ -131,17 +118,17 @@ export class Candles {
     for (const where of [this.stored, this.live, this.bars]) where.delete(time);
   }
 
-  private better(known: Told | undefined, told: Told): Told {
-    const stands = known && known.data_source !== told.data_source && told.data_source !== this.preferred;
-    return stands ? known : told;
+  private better(known: CandleValues | undefined, candle: CandleValues): CandleValues {
+    const stays = known && known.data_source !== candle.data_source && candle.data_source !== this.preferred;
+    return stays ? known : candle;
   }
 
   /**
-   * What was told live stands, as the store lags. But a service that began in the middle of a bucket does not know
-   * the bucket's beginning, and the store does: it has more ticks.
+   * Live values have precedence, since the store lags. But a service that started in the middle of a bucket misses the
+   * beginning of the bucket; the store has it if it has more ticks.
    */
-  private both(stored: Told | undefined, live: Told | undefined): Told {
-    if (!stored || !live) return (live ?? stored) as Told;
+  private both(stored: CandleValues | undefined, live: CandleValues | undefined): CandleValues {
+    if (!stored || !live) return (live ?? stored) as CandleValues;
     if (stored.data_source !== live.data_source) return this.better(stored, live);
     if (stored.ticks <= live.ticks) return live;
     const [high, low] = [Math.max(stored.high, live.high), Math.min(stored.low, live.low)];

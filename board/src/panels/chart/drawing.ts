@@ -2,16 +2,16 @@
 import {
   BaselineSeries,
   CandlestickSeries,
-  createChart,
   CrosshairMode,
-  HistogramSeries,
-  LineStyle,
-  LineType,
-  TickMarkType,
+  createChart,
   type DeepPartial,
+  HistogramSeries,
   type IChartApi,
   type ISeriesApi,
+  LineStyle,
+  LineType,
   type PriceFormatCustom,
+  TickMarkType,
   type Time,
   type TimeChartOptions,
   type UTCTimestamp,
@@ -31,11 +31,11 @@ export interface Look {
   daily: boolean;
 }
 
-/** Candles, or a line around the previous close (null: not known, and the line has one colour). */
+/** Candles, or a line around the previous close (null: unknown, the line has one colour). */
 export type Kind = { candles: true } | { candles: false; base: number | null };
 
 type Point = Bar | Hole;
-/** So many points from the left edge, older ones are asked for. */
+/** This many points from the left edge, older candles are requested. */
 const NEAR = 20;
 /** Half the width of a letter on the time axis, a little more than measured. */
 const HALF_LETTER = 3.5;
@@ -60,7 +60,13 @@ export class Drawing {
     this.volumes = this.chart.addSeries(HistogramSeries, { priceLineVisible: false, lastValueVisible: false }, 1);
     this.chart.panes()[0]?.setStretchFactor(4);
     if (!kind.candles && kind.base !== null) {
-      this.prices.createPriceLine({ price: kind.base, color: look.muted, lineWidth: 1, lineStyle: LineStyle.Dashed, axisLabelVisible: false });
+      this.prices.createPriceLine({
+        price: kind.base,
+        color: look.muted,
+        lineWidth: 1,
+        lineStyle: LineStyle.Dashed,
+        axisLabelVisible: false,
+      });
     }
     this.restyle(look);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.relabel());
@@ -82,21 +88,21 @@ export class Drawing {
     this.volumes.setData(points.map(volume));
   }
 
-  /** The newest candle as it is now. */
+  /** Draw the newest candle again. */
   update(bar: Bar): void {
     this.writeWith(Math.max(this.digits, digitsOf(numbers(bar))));
     this.prices.update(this.price(bar) as never);
     this.volumes.update(volume(bar));
   }
 
-  /** Show the whole of it. */
+  /** Show all of it. */
   fit(): void {
     this.chart.timeScale().fitContent();
   }
 
-  /** `told` gets the time of the point under the crosshair, or null. */
-  onHover(told: (time: number | null) => void): void {
-    this.chart.subscribeCrosshairMove(({ time }) => told(typeof time === "number" ? time : null));
+  /** Calls `hovered` with the time of the point under the crosshair, or null. */
+  onHover(hovered: (time: number | null) => void): void {
+    this.chart.subscribeCrosshairMove(({ time }) => hovered(typeof time === "number" ? time : null));
   }
 
   onLeftEdge(reached: () => void): void {
@@ -120,7 +126,7 @@ export class Drawing {
     this.prices.applyOptions({ priceFormat: prices(this.look.language, digits) });
   }
 
-  /** Whether a label at that time has room: the library would cut it at the ends of the axis. */
+  /** Whether a label at that time fits: the library would cut it off at the ends of the axis. */
   private readonly fits = (time: Time, label: string): boolean => {
     const scale = this.chart.timeScale();
     const at = scale.timeToCoordinate(time);
@@ -128,7 +134,7 @@ export class Drawing {
     return at === null || (at >= half && at <= scale.width() - half);
   };
 
-  /** The library remembers the labels it wrote; other ones have room now. */
+  /** The library caches its labels; after scrolling, others fit. */
   private relabel(): void {
     this.relabelling ||= requestAnimationFrame(() => {
       this.relabelling = 0;
@@ -167,7 +173,7 @@ function colours(kind: Kind, look: Look): object {
     bottomFillColor1: "transparent",
     bottomFillColor2: "transparent",
     lineWidth: 2,
-    lineType: LineType.WithSteps, // a price stands until the next trade
+    lineType: LineType.WithSteps, // a price holds until the next trade
   };
 }
 
@@ -176,11 +182,22 @@ type Fits = (time: Time, label: string) => boolean;
 function options(look: Look, fits: Fits): DeepPartial<TimeChartOptions> {
   const moment = moments(look.language, look.daily);
   return {
-    layout: { background: { color: "transparent" }, textColor: look.ink, attributionLogo: true, panes: { separatorColor: look.faint } },
+    layout: {
+      background: { color: "transparent" },
+      textColor: look.ink,
+      attributionLogo: true,
+      panes: { separatorColor: look.faint },
+    },
     grid: { vertLines: { color: look.faint }, horzLines: { color: look.faint } },
     crosshair: { mode: CrosshairMode.Magnet },
     rightPriceScale: { borderColor: look.faint },
-    timeScale: { borderColor: look.faint, timeVisible: !look.daily, rightOffset: 2, barSpacing: 5, tickMarkFormatter: tickMarks(look, fits) },
+    timeScale: {
+      borderColor: look.faint,
+      timeVisible: !look.daily,
+      rightOffset: 2,
+      barSpacing: 5,
+      tickMarkFormatter: tickMarks(look, fits),
+    },
     localization: { locale: look.language, timeFormatter: (time: Time) => moment(Number(time)) },
   };
 }
@@ -213,8 +230,8 @@ function tickMarks({ language, daily }: Look, fits: Fits): (time: Time, kind: Ti
 }
 
 /**
- * A grosz is the step, or what the prices need: with a coarser one a share of 0.0215 would have an axis without labels,
- * with a finer one a price that never moved would stand in a scale of hundredths of a grosz.
+ * The smallest step is a grosz, or finer if the prices need it: with a coarser one a share of 0.0215 would have an axis
+ * without labels, with a finer one a constant price would have a scale of hundredths of a grosz.
  */
 function prices(language: string, digits: number): PriceFormatCustom {
   return written(language, 10 ** -digits, { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,14 +1,15 @@
-/** The candles of an open chart: the stored ones by HTTP, the running one on a line of its own. */
+/** The candles of an open chart: stored ones over HTTP, the running one over a WebSocket of its own. */
 import { signal } from "@preact/signals";
+import type { Interval, Candles as StoredCandles } from "@zlotick/client";
 import { api, marketTime, newClient, questdb } from "../../store/index.ts";
-import { Candles, isToCome, type Interval, type Told } from "./candles.ts";
+import { Candles, isInFuture } from "./candles.ts";
 
-/** Candles asked for at a time. */
+/** Candles of one request. */
 const PAGE = 500;
-/** A running candle is redrawn at most so often: a drawing costs more than all rows of the table. */
+/** The running candle is drawn at most this often: it costs more than all rows of the table. */
 const DRAWN_EVERY_MS = 500;
 
-/** `off`: nothing is stored, the chart begins now. `failed`: no answer, or a refusal that may pass. */
+/** `off`: nothing is stored, the chart begins now. `failed`: no answer, or a temporary error. */
 export type History = "loading" | "ready" | "off" | "failed";
 
 export class CandleFeed {
@@ -16,18 +17,18 @@ export class CandleFeed {
   /** Counts the changes of the candles. */
   readonly version = signal(0);
   readonly candles: Candles;
-  /** Whether more than the newest candle changed since it was last asked. */
-  private wholly = true;
+  /** Whether more than the newest candle changed since the last redraw(). */
+  private changedAll = true;
   private complete = false;
   private asking = false;
   private readonly symbol: string;
   private readonly client = newClient();
   private readonly ended = new AbortController();
-  private stopLooking = (): void => {};
+  private stopFollowing = (): void => {};
   private drawnAt = -Infinity;
   private waiting: ReturnType<typeof setTimeout> | undefined;
 
-  /** Of several sources' candles the `preferred` one's are shown. */
+  /** Candles of the `preferred` provider have precedence. */
   constructor(symbol: string, interval: Interval, preferred: string | null) {
     this.symbol = symbol;
     this.candles = new Candles(interval, preferred);
@@ -35,28 +36,28 @@ export class CandleFeed {
 
   start(): void {
     const { interval } = this.candles;
-    this.client.subscribe("candle", (told) => {
-      if (isToCome(told, marketTime.peek())) return;
-      if (this.candles.take(told)) this.wholly = true;
+    this.client.subscribe("candle", (candle) => {
+      if (isInFuture(candle, marketTime.peek())) return;
+      if (this.candles.take(candle)) this.changedAll = true;
       this.waiting ??= setTimeout(() => this.changed(), this.drawnAt + DRAWN_EVERY_MS - performance.now());
     });
     this.client.subscribe("subscription_confirmed", () => {
       this.candles.interrupted();
-      void this.load(); // again: trades since then
+      void this.load(); // again: trades during the break are missing
     });
     this.client.select({ channels: [`candles:${interval}`], symbols: [this.symbol] });
     this.client.connect();
-    this.stopLooking = questdb.subscribe(() => void this.load());
+    this.stopFollowing = questdb.subscribe(() => void this.load());
   }
 
   stop(): void {
-    this.stopLooking();
+    this.stopFollowing();
     clearTimeout(this.waiting);
     this.client.disconnect();
     this.ended.abort();
   }
 
-  /** The newest stored candles, where the store is there. */
+  /** The newest stored candles, if the store is available. */
   async load(): Promise<void> {
     if (questdb.peek() !== "connected") this.history.value = "off";
     else {
@@ -65,17 +66,17 @@ export class CandleFeed {
     }
   }
 
-  /** A page of older candles, unless there are none. */
+  /** A page of older candles, if there are any. */
   async earlier(): Promise<void> {
     const { earliest } = this.candles;
     if (earliest && !this.complete && this.history.value === "ready") await this.ask(`&to=${earliest}`);
   }
 
-  /** True once when all is to be drawn again, and not only the newest candle. */
+  /** Whether all candles must be drawn again, not only the newest. Resets itself. */
   redraw(): boolean {
-    const wholly = this.wholly;
-    this.wholly = false;
-    return wholly;
+    const changedAll = this.changedAll;
+    this.changedAll = false;
+    return changedAll;
   }
 
   private changed(): void {
@@ -90,10 +91,10 @@ export class CandleFeed {
     this.asking = true;
     try {
       const path = `/candles/${encodeURIComponent(this.symbol)}?interval=${this.candles.interval}&limit=${PAGE}${until}`;
-      const { data } = await api<{ data: Told[] }>(path, this.ended.signal);
+      const { data } = await api<StoredCandles>(path, this.ended.signal);
       this.complete = data.length < PAGE;
-      this.candles.fill(data.filter((told) => !isToCome(told, marketTime.peek())));
-      this.wholly = true;
+      this.candles.fill(data.filter((candle) => !isInFuture(candle, marketTime.peek())));
+      this.changedAll = true;
       this.changed();
       this.history.value = "ready";
     } catch {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from datetime import date
+from functools import lru_cache
 
 import msgspec
 from aiohttp import ETag, web
@@ -40,6 +42,9 @@ EXPORT_PATIENCE = 30.0
 LOOK_BACK = 2000
 """Recent alerts that are searched for those of the caller."""
 
+YEARS_BACK = 5
+"""How far back closed days are listed: longer than charts of days usually are."""
+
 NO_ALERTS = "alerts: no rule is evaluated here; write one (alerts.rules), and see that alerts.enabled is true"
 
 _REVALIDATE = {"Cache-Control": "no-cache"}
@@ -54,6 +59,7 @@ class Rest:
         self._service = reporter.service
         self._hub = hub
         self._places = ExportLimiter()
+        self._closed_days = lru_cache(maxsize=1)(self._find_closed_days)  # the board polls the market
 
     def routes(self) -> list[Route]:
         """The table of these resources."""
@@ -61,7 +67,7 @@ class Rest:
         exports = (JSON, LinesForm.content_type, CsvForm.content_type)
         return [
             Route(f"{ROOT}/status", self.status, "How the service is", StatusReport),
-            Route(f"{ROOT}/market", self.market, "What the market is doing", Market),
+            Route(f"{ROOT}/market", self.market, "The state of the market", Market),
             Route(f"{ROOT}/symbols", self.symbols, "Tickers one may ask for", Symbols),
             Route(
                 f"{ROOT}/quotes",
@@ -120,8 +126,13 @@ class Rest:
                 next_phase_at=utc_text(next_phase),
                 session_day=day.isoformat(),
                 is_session=calendar.is_session(day),
+                closed_days=self._closed_days(day.year),
             )
         )
+
+    def _find_closed_days(self, year: int) -> list[str]:
+        first, last = date(year - YEARS_BACK, 1, 1), date(year + 1, 12, 31)
+        return [day.isoformat() for day in self._service.calendar.closed_days(first, last)]
 
     async def symbols(self, _: web.Request) -> web.Response:
         """The universe, and the symbols that providers add to it."""

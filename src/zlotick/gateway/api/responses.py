@@ -54,6 +54,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     next_phase_at: str  # over a weekend the status changes, the phase does not
     session_day: str  # the Warsaw date
     is_session: bool  # whether the exchange trades on that day
+    closed_days: list[str]  # weekdays without a session, from five years ago to the end of next year
 
 
 class Symbol(msgspec.Struct, frozen=True):

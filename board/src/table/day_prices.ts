@@ -1,4 +1,4 @@
-/** The course of one stock over a session, coarse: what a sparkline shows. Pure. */
+/** The prices of one stock over a session, one for each five minutes: what a sparkline shows. Pure. */
 import { warsaw } from "../warsaw.ts";
 
 const OPENS = 9 * 60;
@@ -7,16 +7,16 @@ const STEP = 5;
 /** How many places a session has. */
 export const PLACES = (CLOSES - OPENS) / STEP + 1;
 
-export class Course {
+export class DayPrices {
   #day = Number.NaN;
   #prices: (number | undefined)[] = [];
 
   /** The last price of each five minutes, with gaps. */
-  get prices(): readonly (number | undefined)[] {
+  get values(): readonly (number | undefined)[] {
     return this.#prices;
   }
 
-  /** A trade. A later one of the same five minutes stands; one of another session starts over. */
+  /** A trade. A later one of the same five minutes stands; one of another session starts again. */
   add(moment: number, price: number): void {
     const { day, minute } = warsaw(moment);
     if (day < this.#day) return;

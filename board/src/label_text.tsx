@@ -1,21 +1,21 @@
-/** Sentences of more than one part of the page. */
+/** Texts that several parts of the page show. */
 import { warsawDate, warsawTime } from "./i18n/format.ts";
 import { languageTag, t, word } from "./i18n/index.ts";
 import type { Label } from "./label.ts";
 import { asOf, market, nextCycle } from "./store/index.ts";
 
-/** What a quote may be called. */
-export function originSaid({ origin, minutes }: Label): string {
+/** The label of a quote. */
+export function originText({ origin, minutes }: Label): string {
   return minutes > 0 ? t("delayedBy", { minutes }) : word("", origin);
 }
 
-/** The same where there is little room, with its source. */
-export function labelSaid({ origin, minutes, source }: Label): string {
-  return `${minutes > 0 ? t("short_delayedBy", { minutes }) : word("", origin)} · ${source}`;
+/** The short label, with the provider. */
+export function labelText({ origin, minutes, provider }: Label): string {
+  return `${minutes > 0 ? t("short_delayedBy", { minutes }) : word("", origin)} · ${provider}`;
 }
 
-/** Why there are no quotes, and when the first are due where that is known. */
-export function noQuotesSaid(): string {
+/** Why there are no quotes, and when the first are due, if that is known. */
+export function noQuotesText(): string {
   const due = nextCycle.value === null ? null : Date.parse(nextCycle.value);
   if (market.value?.phase !== "closed" || due === null) return t("nothingYet");
   const tag = languageTag.value;
@@ -25,7 +25,7 @@ export function noQuotesSaid(): string {
   return t(atNight ? "nothingTried" : "nothingUntil", { when: `${day.replace(".,", ".")}, ${time}` });
 }
 
-/** Since when what is shown stands still; nothing while it does not. */
+/** Since when the shown values are frozen; nothing while they are live. */
 export function AsOf() {
   if (asOf.value === null) return null;
   const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;

@@ -1,5 +1,5 @@
-/** Which elements the reader can see now. */
-import { useSignal, type ReadonlySignal } from "@preact/signals";
+/** Which elements are visible now. */
+import { type ReadonlySignal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
 
@@ -8,8 +8,8 @@ const observer = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) followed.get(target)?.(isIntersecting);
 });
 
-/** Whether the element is on the screen. */
-export function useSight(element: RefObject<Element | null>): ReadonlySignal<boolean> {
+/** Whether the element is visible. */
+export function useVisible(element: RefObject<Element | null>): ReadonlySignal<boolean> {
   const seen = useSignal(false);
   useEffect(() => {
     const box = element.current as Element;

@@ -12,7 +12,7 @@ export interface Sort {
 type Value = string | number | null;
 
 /** What a column sorts by; null is unknown and comes last, either way. */
-export function valueOf(quote: Quote, column: Column): Value {
+export function sortValue(quote: Quote, column: Column): Value {
   switch (column) {
     case "range":
       return placeInRange(quote);
@@ -33,7 +33,7 @@ export function placeInRange({ low, high, price }: Quote): number | null {
 export function sorted(quotes: readonly Quote[], { column, descending }: Sort): string[] {
   const sign = descending ? -1 : 1;
   return quotes
-    .map((quote) => ({ symbol: quote.symbol, value: valueOf(quote, column) }))
+    .map((quote) => ({ symbol: quote.symbol, value: sortValue(quote, column) }))
     .sort((a, b) => compare(a.value, b.value, sign) || compare(a.symbol, b.symbol, 1))
     .map(({ symbol }) => symbol);
 }
@@ -45,7 +45,7 @@ function compare(a: Value, b: Value, sign: number): number {
   return a < b ? -sign : sign;
 }
 
-/** A first click sorts texts upwards and numbers downwards; a second one turns it round. */
+/** The first click sorts texts ascending and numbers descending; the second one reverses. */
 export function nextSort(sort: Sort, column: Column): Sort {
   if (sort.column === column) return { column, descending: !sort.descending };
   return { column, descending: column !== "symbol" && column !== "age" };
@@ -64,7 +64,7 @@ export function passes(quote: Quote, filter: Filter, watched: readonly string[])
   }
 }
 
-/** Whether every word of the search is in the symbol or the name; marks of letters do not matter. */
+/** Whether every word of the search is in the symbol or the name, without regard to diacritics. */
 export function matches(search: string, symbol: string, name: string): boolean {
   const text = plain(`${symbol} ${name}`);
   return plain(search)

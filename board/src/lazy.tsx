@@ -7,13 +7,13 @@ type Load<P> = () => Promise<{ default: ComponentType<P> }>;
 
 const loads: (() => void)[] = [];
 
-/** Load all panels, so that they are there when the server is not. */
+/** Load all panels now: they must work while the server is away. */
 export function preload(): void {
   for (const load of loads) load();
 }
 
-/** A component in place of the panel, until it is there. A load that failed says so, and a click tries again. */
-export function slot<P extends object>(load: Load<P>): ComponentType<P> {
+/** A component that stands in for the panel until it is loaded. If loading fails, a click tries again. */
+export function lazy<P extends object>(load: Load<P>): ComponentType<P> {
   const loaded = signal<ComponentType<P> | "failed" | null>(null);
   let loading = false;
 
