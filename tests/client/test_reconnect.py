@@ -24,12 +24,12 @@ def test_waits_are_spread() -> None:
 
 def test_the_servers_word_counts_once_and_has_a_bound() -> None:
     reconnect = Reconnect(first=1.0, rng=NoJitter())
-    reconnect.told(250)
+    reconnect.server_stops(250)
     assert reconnect.closed(1001, 0.0) == 0.25
     assert reconnect.closed(1001, 0.0) != 0.25
-    reconnect.told(1e12)
+    reconnect.server_stops(1e12)
     assert reconnect.closed(1001, 0.0) == 300.0
-    reconnect.told(-5)
+    reconnect.server_stops(-5)
     assert reconnect.closed(1001, 0.0) == 8.0
 
 

@@ -10,7 +10,7 @@ from zlotick.client import Message, Quote
 from zlotick.market.calendar import Calendar
 from zlotick.terminal.clock import MarketClock
 from zlotick.terminal.feed import Feed
-from zlotick.terminal.rows import Row, Rows
+from zlotick.terminal.rows import QuoteRow, QuoteRows
 
 MOMENT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)  # a Tuesday, 13:30 in Warsaw
 NAMES = {"ABS": "ASSECOBS", "11B": "11BIT", "PXM": "POLIMEXMS"}
@@ -40,9 +40,11 @@ MARKET = [
 ]
 
 
-def rows(quotes: Iterable[Quote] = MARKET, marked: Iterable[str] = (), origin: str = "delayed") -> list[Row]:
+def rows(
+    quotes: Iterable[Quote] = MARKET, marked: Iterable[str] = (), origin: str = "delayed"
+) -> list[QuoteRow]:
     """The rows of the market at its moment."""
-    known = Rows(NAMES, set(marked))
+    known = QuoteRows(NAMES, set(marked))
     known.origin = origin
     known.update(quotes)
     return known.at(MOMENT)
@@ -51,7 +53,7 @@ def rows(quotes: Iterable[Quote] = MARKET, marked: Iterable[str] = (), origin: s
 def feed(marked: set[str] | None = None) -> Feed:
     """A feed to which nothing was said yet."""
     return Feed(
-        URL, Rows(NAMES, set() if marked is None else marked), MarketClock(Calendar(), lambda: MOMENT)
+        URL, QuoteRows(NAMES, set() if marked is None else marked), MarketClock(Calendar(), lambda: MOMENT)
     )
 
 

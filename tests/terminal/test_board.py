@@ -17,8 +17,8 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from zlotick.client import Message, RealtimeStreamClient, StreamRefused
-from zlotick.terminal.board import FRAME, Board
-from zlotick.terminal.feed import Refused
+from zlotick.terminal.board import FRAME, TerminalBoard
+from zlotick.terminal.feed import SubscriptionRejected
 from zlotick.terminal.table import MarketTable
 from zlotick.terminal.view import View
 from zlotick.terminal.watchlist import Watchlist
@@ -56,35 +56,35 @@ async def showing(
     size: tuple[int, int] = (80, 14),
     view: View | None = None,
     watchlist: Watchlist | None = None,
-) -> AsyncIterator[tuple[Board, Pilot[None]]]:
+) -> AsyncIterator[tuple[TerminalBoard, Pilot[None]]]:
     listed = watchlist or Watchlist()
     client = cast("RealtimeStreamClient", script)
-    board = Board(client, {"mode": "full"}, feed(listed.symbols), listed, view or View())
+    board = TerminalBoard(client, {"mode": "full"}, feed(listed.symbols), listed, view or View())
     async with board.run_test(size=size) as pilot:
         await pilot.pause()
         yield board, pilot
 
 
-def strips_of(board: Board) -> list[Strip]:
+def strips_of(board: TerminalBoard) -> list[Strip]:
     return board.screen._compositor.render_strips()
 
 
-def screen(board: Board) -> str:
+def screen(board: TerminalBoard) -> str:
     return "\n".join(strip.text.rstrip() for strip in strips_of(board)) + "\n"
 
 
-def same_as_snapshot(board: Board, name: str) -> None:
+def same_as_snapshot(board: TerminalBoard, name: str) -> None:
     file = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         file.write_text(screen(board), encoding="utf-8")
     assert screen(board) == file.read_text(encoding="utf-8")
 
 
-def table_of(board: Board) -> MarketTable:
+def table_of(board: TerminalBoard) -> MarketTable:
     return board.query_one(MarketTable)
 
 
-def order(board: Board) -> list[str | None]:
+def order(board: TerminalBoard) -> list[str | None]:
     return [row.key.value for row in table_of(board).ordered_rows]
 
 
@@ -254,4 +254,4 @@ async def test_a_filter_that_the_server_never_knew_ends_it_too() -> None:
     script = Script(state("connected"), told("error", code=422, message="filter: no", retryable=False))
     async with showing(script) as (board, pilot):
         await until(pilot, lambda: board.failure is not None)
-        assert isinstance(board.failure, Refused)
+        assert isinstance(board.failure, SubscriptionRejected)

@@ -5,7 +5,7 @@ from tests.terminal.market import MARKET, URL, arrival, feed, quote, state, told
 
 from zlotick.errors import ZlotickError
 from zlotick.terminal import plain
-from zlotick.terminal.feed import Feed, Refused
+from zlotick.terminal.feed import Feed, SubscriptionRejected
 
 
 def heard(*messages: object) -> Feed:
@@ -83,7 +83,7 @@ def test_a_replay_moves_the_market_s_clock() -> None:
 def test_a_refused_first_subscription_is_the_end() -> None:
     listening = feed()
     listening.take(state("connected"))
-    with pytest.raises(Refused, match="unknown field 'chg'"):
+    with pytest.raises(SubscriptionRejected, match="unknown field 'chg'"):
         listening.take(told("error", code=422, message="filter: unknown field 'chg'", retryable=False))
 
 

@@ -5,7 +5,7 @@ import type { Message } from "./state.ts";
 export class Cursor {
   /** All up to here was received, so a new connection may resume after it. Null: begin with a snapshot. */
   position: Position | null = null;
-  #had: Position | null = null; // as told by quotes; a heartbeat may overtake them
+  #had: Position | null = null; // of quotes; a heartbeat may be ahead of them
   #wanted: Subscription = {};
   #inForce: Subscription | null = null;
   #asked = 0;

@@ -9,29 +9,29 @@ export type { Backoff } from "./reconnect.ts";
 export type * from "./responses.ts";
 export type * from "./state.ts";
 
-/** Milliseconds beyond what was promised before a silent connection is asked, and then given up. */
+/** Milliseconds after a missing heartbeat before a ping is sent; after as many more the connection is dead. */
 const PATIENCE = 3_000;
-const LOOK_EVERY = 1_000;
+const CHECK_EVERY = 1_000;
 const BROKEN = 1006;
 
 export interface Options {
-  /** Said in the first message, never in the address. */
+  /** Sent in the first message, never in the URL. */
   token?: string;
   /** Seconds of silence after which the server is to send a heartbeat, 1-60. */
   heartbeat?: number;
-  /** Milliseconds beyond that before the connection is given up. */
+  /** Milliseconds after a missing heartbeat before a ping is sent; after as many more it reconnects. */
   patience?: number;
   backoff?: Partial<Backoff>;
   /** Numbers from 0 to below 1. */
   jitter?: () => number;
-  /** Failures in a row after which it gives up; never by default. */
+  /** Gives up after this many failures in a row; never by default. */
   attempts?: number;
   WebSocket?: typeof WebSocket;
 }
 
 type Callback = (message: never) => void;
 
-/** The guide's client: connects, comes back when the connection breaks, and goes on where it was. */
+/** The guide's client: connects, reconnects, and resumes where it was. */
 export class RealtimeStreamClient {
   readonly url: string;
   #options: Options;
@@ -43,7 +43,7 @@ export class RealtimeStreamClient {
   #socket: WebSocket | null = null;
   #state: StateChanged["state"] = "idle";
   #later: ReturnType<typeof setTimeout> | undefined; // the next attempt, or the next `subscribe`
-  #looking: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(url = "ws://localhost:8765", options: Options = {}) {
     this.url = url;
@@ -75,12 +75,12 @@ export class RealtimeStreamClient {
     if (this.#state === "closed") this.#reconnect.failures = 0;
     this.#silence.begin(Date.now(), this.#heartbeat * 1000);
     socket.onopen = () => this.#opened();
-    socket.onmessage = (event) => this.#hear(event.data);
+    socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#ended(event.code, event.reason);
     this.#enter("connecting");
   }
 
-  /** End it. `connect()` begins again, where it was. */
+  /** Disconnect. `connect()` resumes where it was. */
   disconnect(): void {
     clearTimeout(this.#later);
     this.#drop();
@@ -88,14 +88,14 @@ export class RealtimeStreamClient {
     if (this.#state !== "closed") this.#enter("closed", { code: 1000 });
   }
 
-  /** Listen to messages of one type, or to `state`. Returns what ends it. */
+  /** Listen to messages of one type, or to `state`. Returns a function that stops it. */
   subscribe<E extends keyof Events>(event: E, callback: (message: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(callback));
     return () => listeners.delete(callback);
   }
 
-  /** Choose what the server sends, now and after every break. Without it, that is the guide's: every quote, each cycle. */
+  /** Select what the server sends, now and after every reconnect. The default is the guide's: every quote, each cycle. */
   select(subscription: Subscription): void {
     this.#cursor.select({ ...subscription });
     this.#subscribe();
@@ -109,7 +109,7 @@ export class RealtimeStreamClient {
     this.send({ type: "ping" });
   }
 
-  /** Say who is there: now, and with every later connection. */
+  /** Authenticate: now, and with every later connection. */
   authenticate(token: string): void {
     this.#options.token = token;
     this.send({ type: "auth", token });
@@ -120,10 +120,10 @@ export class RealtimeStreamClient {
     if (message.type === "subscribe") {
       const { type: _, id: __, ...subscription } = message;
       this.select(subscription);
-    } else this.#say(message);
+    } else this.#transmit(message);
   }
 
-  #say(message: object): void {
+  #transmit(message: object): void {
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
   }
 
@@ -132,27 +132,27 @@ export class RealtimeStreamClient {
     clearTimeout(this.#later);
     const request = { heartbeat: this.#heartbeat, ...this.#cursor.request() };
     this.#silence.begin(Date.now(), request.heartbeat * 1000);
-    this.#say(request);
+    this.#transmit(request);
   }
 
   #opened(): void {
     this.#reconnect.opened(Date.now());
     const { token } = this.#options;
-    if (token !== undefined) this.#say({ type: "auth", token });
+    if (token !== undefined) this.#transmit({ type: "auth", token });
     this.#subscribe();
     this.#enter("connected");
   }
 
-  #hear(text: unknown): void {
+  #receive(text: unknown): void {
     this.#silence.heard(Date.now());
     const message = parsed(text);
     if (!message) {
-      this.#tell({ type: "error", message: "Invalid JSON message from the server", code: 0, retryable: false });
+      this.#emit({ type: "error", message: "Invalid JSON message from the server", code: 0, retryable: false });
       return;
     }
-    if (message.type === "shutdown") this.#reconnect.told(message.reconnect_after_ms);
+    if (message.type === "shutdown") this.#reconnect.serverStops(message.reconnect_after_ms);
     if (message.type === "error") this.#retrySubscribing(message);
-    if (this.#cursor.take(message)) this.#tell(message);
+    if (this.#cursor.take(message)) this.#emit(message);
   }
 
   #retrySubscribing(error: ErrorMessage): void {
@@ -173,7 +173,7 @@ export class RealtimeStreamClient {
     }
   }
 
-  /** Let go of the socket; nothing more is heard of it. */
+  /** Detach and close the socket. */
   #drop(): void {
     const socket = this.#socket;
     if (!socket) return;
@@ -183,9 +183,9 @@ export class RealtimeStreamClient {
   }
 
   #watch(on: boolean): void {
-    clearInterval(this.#looking);
-    const each = Math.min(LOOK_EVERY, (this.#options.patience ?? PATIENCE) / 4);
-    this.#looking = on ? setInterval(() => this.#look(false), each) : undefined;
+    clearInterval(this.#timer);
+    const each = Math.min(CHECK_EVERY, (this.#options.patience ?? PATIENCE) / 4);
+    this.#timer = on ? setInterval(() => this.#checkSilence(false), each) : undefined;
     const change = on ? "addEventListener" : "removeEventListener";
     if (typeof document !== "undefined") {
       globalThis[change]("online", this.#awake);
@@ -193,14 +193,14 @@ export class RealtimeStreamClient {
     }
   }
 
-  /** Back from sleep or from a lost network: find out at once whether the connection outlived it. */
+  /** The device woke up or the network is back: check at once whether the connection is still alive. */
   #awake = (): void => {
     if (document.visibilityState !== "visible") return;
     if (this.#state === "waiting") this.connect();
-    else this.#look(true);
+    else this.#checkSilence(true);
   };
 
-  #look(urgent: boolean): void {
+  #checkSilence(urgent: boolean): void {
     const open = this.#socket?.readyState === 1;
     if (!this.#socket || (urgent && !open)) return;
     const verdict = this.#silence.check(Date.now(), urgent);
@@ -212,11 +212,11 @@ export class RealtimeStreamClient {
     this.#state = state;
     const { failures: attempt } = this.#reconnect;
     const willReconnect = state !== "closed" && state !== "idle";
-    this.#tell({ type: "state", state, attempt, retryInMs: null, code: null, reason: "", willReconnect, ...about });
+    this.#emit({ type: "state", state, attempt, retryInMs: null, code: null, reason: "", willReconnect, ...about });
   }
 
-  /** One listener's failure is not the others'. */
-  #tell(message: Message | StateChanged): void {
+  /** A listener that throws does not affect the others. */
+  #emit(message: Message | StateChanged): void {
     for (const callback of this.#listeners.get(message.type) ?? []) {
       try {
         callback(message as never);

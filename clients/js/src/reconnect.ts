@@ -3,17 +3,17 @@ export interface Backoff {
   first: number;
   /** No wait is longer. */
   cap: number;
-  /** A connection that lasted so long was a good one: the waits start again. */
+  /** After a connection that lasted this long, the backoff starts again. */
   healthy: number;
 }
 
 export const BACKOFF: Backoff = { first: 500, cap: 30_000, healthy: 10_000 };
 
 const GOING_AWAY = 1001;
-/** Of a server's word on when to come back. */
+/** The longest wait that a server can request. */
 const LONGEST_HINT = 300_000;
 
-/** Whether and when to connect again. No I/O; times are milliseconds. */
+/** Whether and when to reconnect (exponential backoff with jitter). No I/O; times are milliseconds. */
 export class Reconnect {
   /** Failed connections in a row. */
   failures = 0;
@@ -34,12 +34,12 @@ export class Reconnect {
     this.#openedAt = now;
   }
 
-  /** The server's word on when to come back. */
-  told(milliseconds: number): void {
+  /** The server announced a shutdown, and when to reconnect. */
+  serverStops(milliseconds: number): void {
     if (milliseconds >= 0) this.#hint = Math.min(milliseconds, LONGEST_HINT);
   }
 
-  /** How long to wait after a connection ended with this code. Null: do not come back. */
+  /** How long to wait after a connection ended with this code. Null: do not reconnect. */
   closed(code: number, now: number): number | null {
     if (this.#openedAt !== null && now - this.#openedAt >= this.#backoff.healthy) this.failures = 0;
     const hint = code === GOING_AWAY ? this.#hint : null;
@@ -49,7 +49,7 @@ export class Reconnect {
     return hint ?? this.delay();
   }
 
-  /** Uniform below a bound that doubles with each failure: many clients do not come back in step. */
+  /** Uniform below a bound that doubles with each failure: many clients do not reconnect in step (full jitter). */
   delay(): number {
     const { first, cap } = this.#backoff;
     const ceiling = Math.min(cap, first * 2 ** Math.max(0, this.failures - 1));
@@ -57,7 +57,7 @@ export class Reconnect {
   }
 }
 
-/** Close codes from 4500 on mean that coming back would end the same way. */
+/** From close code 4500 on, a reconnect would end the same way. */
 function isFinal(code: number): boolean {
   return code >= 4500 && code <= 4999;
 }

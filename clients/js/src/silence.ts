@@ -9,7 +9,7 @@ export class Silence {
     this.#patience = patience;
   }
 
-  /** A new connection, whose server promised to be silent no longer than this. */
+  /** A new subscription, with this heartbeat interval. */
   begin(now: number, promised: number): void {
     this.#promised = promised;
     this.heard(now);
@@ -20,10 +20,10 @@ export class Silence {
     this.#askedAt = null;
   }
 
-  /** What to do now: nothing, ask for a sign of life, or give the connection up. `urgent`: ask in any case. */
+  /** What to do now: wait, send a ping, or treat the connection as dead. `urgent`: ping in any case. */
   check(now: number, urgent = false): "wait" | "ask" | "dead" {
     if (this.#askedAt !== null) return now - this.#askedAt >= this.#patience ? "dead" : "wait";
-    // A clock that was set back says nothing of the silence, so it counts from now.
+    // The clock was set back: count the silence from now.
     if (now < this.#heard) this.#heard = now;
     if (!urgent && now - this.#heard < this.#promised + this.#patience) return "wait";
     this.#askedAt = now;

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from zlotick.terminal.clock import MarketClock
     from zlotick.terminal.feed import Feed
     from zlotick.terminal.plain import Format
-    from zlotick.terminal.rows import Rows
+    from zlotick.terminal.rows import QuoteRows
     from zlotick.terminal.view import View
     from zlotick.terminal.watchlist import Watchlist
 
@@ -66,7 +66,7 @@ def watch(
         zlotick watch --once --json | jq '.data[] | select(.change_percent > 2)'
     """
     from zlotick.terminal import watchlist as lists
-    from zlotick.terminal.feed import Feed, Refused
+    from zlotick.terminal.feed import Feed, SubscriptionRejected
     from zlotick.terminal.view import View
 
     if json and csv:
@@ -84,7 +84,7 @@ def watch(
         if form == "text" and _is_terminal():
             return asyncio.run(_board(client, wanted, feed, view, marked))
         return asyncio.run(_follow(client, feed, view, form))
-    except Refused as error:
+    except SubscriptionRejected as error:
         raise WrongUsage(str(error)) from error
 
 
@@ -120,13 +120,13 @@ def _token(file: Path | None) -> str | None:
         raise ZlotickError(f"--token-file {file}: cannot be read ({error})") from error
 
 
-def _market(settings: Settings, marked: Watchlist) -> tuple[Rows, MarketClock]:
+def _market(settings: Settings, marked: Watchlist) -> tuple[QuoteRows, MarketClock]:
     from zlotick.market.calendar import calendar_of
     from zlotick.market.universe import load
     from zlotick.terminal.clock import MarketClock
-    from zlotick.terminal.rows import Rows
+    from zlotick.terminal.rows import QuoteRows
 
-    return Rows(load(settings.universe).names, marked.symbols), MarketClock(calendar_of(settings.market))
+    return QuoteRows(load(settings.universe).names, marked.symbols), MarketClock(calendar_of(settings.market))
 
 
 def _is_terminal() -> bool:
@@ -178,11 +178,11 @@ async def _board(
     client: RealtimeStreamClient, wanted: Subscription, feed: Feed, view: View, marked: Watchlist
 ) -> int:
     try:
-        from zlotick.terminal.board import Board, run
+        from zlotick.terminal.board import TerminalBoard, run
     except ImportError as error:
         raise ZlotickError(
             "the live table needs Textual: pip install 'zlotick[tui]'; without it: zlotick watch --once"
         ) from error
 
-    await run(Board(client, wanted, feed, marked, view), client)
+    await run(TerminalBoard(client, wanted, feed, marked, view), client)
     return OK

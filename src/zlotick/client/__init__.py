@@ -1,18 +1,18 @@
-"""The client: follows a zlotick server, comes back when the connection breaks, and goes on where it was.
+"""The client: follows a zlotick server, reconnects, and resumes where it was.
 
     async for updates in connect("ws://localhost:8765", symbols=["PKN"]):
         print(updates["data"])
 
 messages    the types of what comes over the wire, generated from the protocol
 state       the type of the client's own message
-cursor      where the client is in the journal: what it asks for after a break, what it has had
+cursor      the client's position in the journal: where to resume, and which quotes were received
 reconnect   whether and when to connect again
 silence     whether a silent connection is dead
-socket      aiohttp's part
+socket      the WebSocket, with aiohttp
 stream      the client itself
-errors      why it ended
+errors      why a stream ended
 
-The JavaScript client (clients/js) has the same rooms. One list of scenarios holds for both (tests/client).
+The JavaScript client (clients/js) has the same modules. tests/client/conformance has scenarios for both.
 """
 
 from zlotick.client.errors import StreamEnded, StreamRefused, StreamUnreachable

@@ -1,4 +1,4 @@
-"""Where a client is in the journal: what to ask for after a break, and which messages it has had. Pure."""
+"""The client's position in the journal: where to resume, and which messages are duplicates. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zlotick.client.state import Message
 
 
 class Cursor:
-    """Moves along with every message."""
+    """Advances with every message."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.position: Position | None = None
-        """All up to here was received, so a new connection may resume after it. None: begin with a snapshot."""
-        self._had: Position | None = None  # as told by quotes; a heartbeat may overtake them
+        """Everything up to here was received, so a new connection can resume after it. None: start with a snapshot."""
+        self._had: Position | None = None  # of quotes; a heartbeat may be ahead of them
         self._wanted = subscription
         self._in_force: Subscription | None = None
         self._asked = 0
@@ -28,11 +28,11 @@ class Cursor:
         self._live = False
 
     def select(self, subscription: Subscription) -> None:
-        """Another subscription from now on; the old one's place means nothing to it."""
+        """Use another subscription. The position is not valid for it."""
         self._wanted = subscription
 
     def request(self) -> dict[str, Any]:
-        """The ``subscribe`` to send now: after a break it resumes."""
+        """The ``subscribe`` to send now; after a lost connection it resumes."""
         wanted = self._wanted
         since = self.position if wanted is self._in_force else wanted.get("since")
         self._since = since if "quotes" in wanted.get("channels", ["quotes"]) else None
@@ -45,7 +45,7 @@ class Cursor:
         return message.get("id") == self._asked
 
     def take(self, message: Message) -> bool:
-        """Move along. False for quotes that were received before."""
+        """Advance. False for duplicates."""
         if message["type"] == "stock_updates":
             return self._take_quotes(message)
         if message["type"] == "subscription_confirmed":
@@ -74,7 +74,7 @@ class Cursor:
             return True
         same = had is not None and position["epoch"] == had["epoch"]
         ahead = position["offset"] - had["offset"] if had is not None and same else 1
-        if ahead > 0 and (had is not None or self._live):  # half a snapshot is nothing to resume from
+        if ahead > 0 and (had is not None or self._live):  # a partial snapshot cannot be resumed
             self.position = self._had = position
         # A live message without a new batch repeats the position: standings changed, or a cycle of mode `full`.
         return ahead > 0 or (ahead == 0 and self._live)

@@ -11,7 +11,7 @@ from zlotick.telemetry.marks import shown
 
 
 class StreamRefused(Fatal):
-    """The server does not want this client back: a bad token, a forbidden address (close codes 4500-4999)."""
+    """The server rejects this client: a bad token, a forbidden address (close codes 4500-4999)."""
 
     def __init__(self, url: str, code: int, reason: str) -> None:
         super().__init__(f"{url} refused the connection: {shown(reason) or 'no reason given'} ({code})")
@@ -20,7 +20,7 @@ class StreamRefused(Fatal):
 
 
 class StreamUnreachable(Transient):
-    """As many attempts as were allowed failed in a row."""
+    """The allowed number of attempts failed in a row."""
 
     def __init__(self, url: str, attempts: int, reason: str) -> None:
         tried = "" if attempts == 1 else f" after {attempts} attempts"
@@ -29,11 +29,11 @@ class StreamUnreachable(Transient):
 
 
 class StreamEnded(ZlotickError):
-    """It was disconnected by its owner; nothing more comes."""
+    """The application disconnected."""
 
 
 def in_words(error: Exception) -> str:
-    """Why a connection failed, in the words of the system: aiohttp's name the address once more."""
+    """Why a connection failed, as the system says it: aiohttp's text repeats the address."""
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     if isinstance(cause, socket.gaierror | ssl.SSLError):  # their numbers are not those of the system
         return cause.strerror or str(cause)

@@ -1,4 +1,4 @@
-"""Whether and when to connect again. Pure; times are seconds."""
+"""Whether and when to reconnect (exponential backoff with jitter). Pure; times are seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST = 0.5
 """The first wait, at most; each further one is at most twice as long."""
 CAP = 30.0
 HEALTHY = 10.0
-"""A connection that lasted so long was a good one: the waits start again."""
+"""After a connection that lasted this long, the backoff starts again."""
 
 BROKEN = 1006
 _GOING_AWAY = 1001
@@ -21,7 +21,7 @@ _HTTP_REFUSALS = (401, 403)
 
 
 class Closed(NamedTuple):
-    """A connection is over: the server's close code and reason, or HTTP's; 1006 when it broke."""
+    """A connection is over: the server's close code and reason, or HTTP's; 1006 if it was lost."""
 
     code: int
     reason: str
@@ -50,13 +50,13 @@ class Reconnect:
         """A connection was made."""
         self._opened_at = now
 
-    def told(self, milliseconds: float) -> None:
-        """The server's word on when to come back."""
+    def server_stops(self, milliseconds: float) -> None:
+        """The server announced a shutdown, and when to reconnect."""
         if milliseconds >= 0:
             self._hint = min(milliseconds / 1000, _LONGEST_HINT)
 
     def closed(self, code: int, now: float) -> float | None:
-        """How long to wait after a connection ended with this close code. None: do not come back."""
+        """How long to wait after a connection ended with this close code. None: do not reconnect."""
         if self._opened_at is not None and now - self._opened_at >= self._healthy:
             self.failures = 0
             self._delays = self._new_delays()
@@ -69,7 +69,7 @@ class Reconnect:
         return delay if hint is None else hint
 
     def delay(self) -> float:
-        """Before something small is tried again."""
+        """The wait before a rejected request is sent again."""
         return next(self._new_delays())
 
     def _new_delays(self) -> Iterator[float]:
@@ -77,5 +77,5 @@ class Reconnect:
 
 
 def is_final(code: int) -> bool:
-    """Whether coming back would end the same way: close codes from 4500 on, and HTTP's 401 and 403."""
+    """Whether a reconnect would end the same way: close codes from 4500 on, and HTTP's 401 and 403."""
     return 4500 <= code <= 4999 or code in _HTTP_REFUSALS

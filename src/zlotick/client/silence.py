@@ -8,7 +8,7 @@ Verdict = Literal["wait", "ask", "dead"]
 
 
 class Silence:
-    """Asks for a sign of life ``patience`` after the promised one; gives up ``patience`` after that."""
+    """Sends a ping ``patience`` after a missing heartbeat; the connection is dead ``patience`` after that."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -17,20 +17,20 @@ class Silence:
         self._asked_at: float | None = None
 
     def begin(self, now: float, promised: float) -> None:
-        """The server promised to be silent no longer than this."""
+        """A new subscription, with this heartbeat interval."""
         self._promised = promised
         self.heard(now)
 
     def heard(self, now: float) -> None:
-        """Something came."""
+        """A message arrived."""
         self._heard = now
         self._asked_at = None
 
     def check(self, now: float) -> Verdict:
-        """Nothing came: what to do now."""
+        """No message arrived: what to do now."""
         if self._asked_at is not None:
             return "dead" if now - self._asked_at >= self._patience else "wait"
-        # A clock that was set back says nothing of the silence, so it counts from now.
+        # The clock was set back: count the silence from now.
         self._heard = min(self._heard, now)
         if now - self._heard < self._promised + self._patience:
             return "wait"

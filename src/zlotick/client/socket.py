@@ -1,4 +1,4 @@
-"""aiohttp's part of a connection. Its exceptions end here."""
+"""The WebSocket, with aiohttp. Translates its exceptions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Socket:
             raise
 
     async def receive(self, within: float) -> str | Closed | None:
-        """The next text; None when none came in time. Safe to cancel."""
+        """The next text; None after the timeout. Safe to cancel."""
         try:
             message = await self._ws.receive(within)
         except TimeoutError:
@@ -68,19 +68,19 @@ class Socket:
         return Closed(BROKEN, "the connection broke")
 
     async def send(self, text: str) -> None:
-        """Send, if the other end is still there: :meth:`receive` tells when it is not."""
+        """Send, unless the connection is lost: :meth:`receive` reports that."""
         with contextlib.suppress(ConnectionError, aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(SEND_TIMEOUT):
                 await self._ws.send_str(text)
 
     async def close(self) -> None:
-        """Say goodbye, wait a moment for the answer."""
+        """Close with the closing handshake, waiting a moment for the answer."""
         try:
             await self._ws.close()
         finally:
             await self._session.close()
 
     def break_off(self) -> None:
-        """Close without a goodbye and without waiting, also while the event loop ends."""
+        """Close without the closing handshake and without waiting, also while the event loop ends."""
         self._ws._response.close()  # noqa: SLF001  all public ways of closing must be awaited
         self._session.detach()

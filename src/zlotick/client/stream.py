@@ -1,6 +1,7 @@
-"""The client. It has no task of its own: the caller that waits for a message does the connecting and the reading.
+"""The client. It has no task of its own: :meth:`RealtimeStreamClient.receive` connects, reconnects and reads.
 
-So nothing is buffered here. If a program reads too slowly, messages stay in the socket and the server conflates.
+So it has no buffer. If the application reads too slowly (slow consumer), TCP backpressure reaches the server, which
+conflates.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 URL = "ws://localhost:8765"
 HEARTBEAT = 15.0
 PATIENCE = 3.0
-"""Seconds beyond what was promised before a silent connection is asked, and then given up."""
+"""Seconds after a missing heartbeat before a ping is sent; after as many more the connection is dead."""
 LOOK_EVERY = 1.0
 OPEN_TIMEOUT = 10.0
 
@@ -44,8 +45,8 @@ OPEN_TIMEOUT = 10.0
 class RealtimeStreamClient:
     """Follows one server. Iterate over it for quotes, over :meth:`messages` for everything.
 
-    ``trust``: whose certificates to believe; None: those of the system. ``reconnect`` stands in the place of
-    ``attempts``. Raises ConfigError for an address that is none of a stream.
+    ``trust``: the certificates to trust; None: those of the system. ``reconnect`` replaces ``attempts``. Raises
+    ConfigError if the URL is not ws:// or wss://.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class RealtimeStreamClient:
         self.url = url
         self.state: State = "idle"
         self.connection: Connection | None = None
-        """The server's greeting."""
+        """The first message of the server."""
         self._token = token
         self._trust = trust
         self._patience = patience
@@ -72,9 +73,9 @@ class RealtimeStreamClient:
         self._reconnect = reconnect or Reconnect(attempts=attempts)
         self._silence = Silence(patience)
         self._socket: Socket | None = None
-        self._told: deque[Message] = deque()  # what is to be handed out: a few, made by one step
+        self._pending: deque[Message] = deque()  # a few messages: one step may make several
         self._retry_at = 0.0
-        self._subscribe_at: float | None = None  # again, after a refusal that will pass
+        self._subscribe_at: float | None = None  # when to try again after a retryable error
         self._waiting: asyncio.Timeout | None = None
         self._failure: ZlotickError = StreamEnded(f"disconnected from {url}")
         self._entered = False
@@ -84,7 +85,7 @@ class RealtimeStreamClient:
         """All quotes up to here were received; None before the first snapshot."""
         return self._cursor.position
 
-    # Hearing
+    # Receiving
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -102,7 +103,7 @@ class RealtimeStreamClient:
                     yield message
 
     async def messages(self) -> AsyncGenerator[Message, None]:
-        """Everything, states of the connection too. Outside of ``async with``, its end is a disconnect."""
+        """Every message, and changes of the connection's state. Outside of ``async with``, its end disconnects."""
         with self._left_in_the_end():
             while True:
                 yield await self.receive()
@@ -123,12 +124,12 @@ class RealtimeStreamClient:
                 self._break_off()
 
     async def receive(self) -> Message:
-        """The next message, whatever it takes to get it. For one task at a time; safe to cancel.
+        """The next message; connects and reconnects as necessary. For one task at a time; safe to cancel.
 
-        Raises :class:`StreamRefused` when the server does not want this client, :class:`StreamUnreachable` after
+        Raises :class:`StreamRefused` when the server rejects this client, :class:`StreamUnreachable` after
         too many attempts, :class:`StreamEnded` after :meth:`disconnect`.
         """
-        while not self._told:
+        while not self._pending:
             if self.state == "closed":
                 raise self._failure
             if self.state == "connecting":
@@ -137,25 +138,25 @@ class RealtimeStreamClient:
                 await self._hear()
             else:
                 await self._wait()
-        return self._told.popleft()
+        return self._pending.popleft()
 
-    # Saying
+    # Sending
 
     async def select(self, **subscription: Unpack[Subscription]) -> None:
-        """Choose what the server sends, now and after every break."""
+        """Select what the server sends, now and after every reconnect."""
         self._cursor.select(subscription)
         await self._subscribe()
 
     async def request_status(self) -> None:
-        """Ask how the service is: a ``status`` message follows."""
+        """Request a ``status`` message."""
         await self.send({"type": "status"})
 
     async def ping(self) -> None:
-        """Ask for a ``pong``."""
+        """Request a ``pong``."""
         await self.send({"type": "ping"})
 
     async def authenticate(self, token: str) -> None:
-        """Say who is there: now, and with every later connection."""
+        """Authenticate: now, and with every later connection."""
         self._token = token
         await self.send({"type": "auth", "token": token})
 
@@ -165,7 +166,7 @@ class RealtimeStreamClient:
             await self._socket.send(msgspec.json.encode(message).decode())
 
     async def disconnect(self) -> None:
-        """End it: a caller that waits for a message gets :class:`StreamEnded`."""
+        """Disconnect. A waiting :meth:`receive` raises StreamEnded."""
         if self.state != "closed":
             self._enter("closed", code=1000)
         waiting, self._waiting = self._waiting, None
@@ -174,7 +175,7 @@ class RealtimeStreamClient:
         await self._let_go()
 
     def _break_off(self) -> None:
-        """Disconnect at once, without waiting for the server's goodbye."""
+        """Disconnect at once, without a closing handshake."""
         if self.state != "closed":
             self._enter("closed", code=1000)
         socket, self._socket = self._socket, None
@@ -258,19 +259,19 @@ class RealtimeStreamClient:
         self._silence.heard(time.time())
         message = _parsed(text)
         if message is None:
-            self._told.append(_INVALID)
+            self._pending.append(_INVALID)
             return
         if message["type"] == "connection":
             self.connection = message
         elif message["type"] == "shutdown":
-            self._reconnect.told(message.get("reconnect_after_ms", -1))
+            self._reconnect.server_stops(message.get("reconnect_after_ms", -1))
         elif message["type"] == "error" and message.get("retryable") and self._cursor.answers(message):
             self._subscribe_at = _now() + self._reconnect.delay()
         if self._cursor.take(message):
-            self._told.append(message)
+            self._pending.append(message)
 
     def _lost(self, closed: Closed) -> None:
-        """The connection is over, or could not be made: wait, or give up."""
+        """The connection was lost or could not be made: wait and reconnect, or give up."""
         if self.state == "closed":
             return
         delay = self._reconnect.closed(closed.code, _now())
@@ -294,7 +295,7 @@ class RealtimeStreamClient:
         self, state: State, *, code: int | None = None, reason: str = "", retry_in: float | None = None
     ) -> None:
         self.state = state
-        self._told.append(
+        self._pending.append(
             StateChanged(
                 type="state",
                 state=state,
@@ -315,7 +316,7 @@ def connect(
     attempts: int | None = None,
     **subscription: Unpack[Subscription],
 ) -> RealtimeStreamClient:
-    """A client, for ``async with`` or ``async for``. It connects when the first message is waited for.
+    """A client, for ``async with`` or ``async for``. It connects at the first receive.
 
     ``attempts``: failures in a row after which it raises :class:`StreamUnreachable`; None: it never gives up.
     """

@@ -25,7 +25,7 @@ from zlotick.terminal.view import SORTS, View
 from zlotick.terminal.watchlist import Watchlist
 
 FRAME = 0.25
-"""Seconds between two looks at what came."""
+"""Seconds between two updates of the screen."""
 _SCROLLBAR = 2
 _SOCKET = "zlotick.client.socket"  # loads aiohttp, which takes a while: the board appears first
 _PLACEHOLDERS: Mapping[str, str] = {
@@ -34,8 +34,8 @@ _PLACEHOLDERS: Mapping[str, str] = {
 }
 
 
-class Board(App[None]):
-    """What came is shown four times a second, so that a wild market costs no more than a quiet one."""
+class TerminalBoard(App[None]):
+    """The terminal board. It is updated four times a second, so a busy market costs no more than a quiet one."""
 
     TITLE = "zlotick"
     ENABLE_COMMAND_PALETTE = False
@@ -67,7 +67,7 @@ class Board(App[None]):
     ) -> None:
         super().__init__()
         self.failure: ZlotickError | None = None
-        """Why it ended, if not because the user wanted it."""
+        """Why it ended; None: the user closed it."""
         self.view = view
         self._client = client
         self._subscription = subscription
@@ -90,7 +90,7 @@ class Board(App[None]):
         self.run_worker(self._follow(), name="follow the stream")
 
     async def _follow(self) -> None:
-        """Take what the stream says. Ends the board when the server wants neither us nor what we ask for."""
+        """Take the messages of the stream. Ends the board if the server rejects the client or its subscription."""
         await asyncio.to_thread(import_module, _SOCKET)
         try:
             async for message in self._client.messages():
@@ -118,7 +118,7 @@ class Board(App[None]):
         self._connection.update(f"{self._notice or self._feed.connection()}  {about}")
 
     def show(self, view: View) -> None:
-        """Show that from now on."""
+        """Show this view from now on."""
         self.view = view
         self._paint()
 
@@ -174,15 +174,15 @@ class Board(App[None]):
         self._table.focus()
 
     async def _select(self, expression: str) -> None:
-        """Let the server send what passes. A filter that it refuses changes nothing, and the board says why."""
+        """Let the server filter. A filter that it rejects changes nothing, and the board shows the reason."""
         wanted = self._subscription.copy()
         if expression:
             wanted["filter"] = expression
         await self._client.select(**wanted)
 
 
-async def run(board: Board, client: RealtimeStreamClient) -> None:
-    """Show the board until the user leaves it, or the terminal does. Raises why it ended otherwise."""
+async def run(board: TerminalBoard, client: RealtimeStreamClient) -> None:
+    """Show the board until the user closes it or the terminal (SIGHUP). Raises the failure otherwise."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, board.exit)
@@ -193,8 +193,8 @@ async def run(board: Board, client: RealtimeStreamClient) -> None:
         raise board.failure
 
 
-def _hung_up(loop: asyncio.AbstractEventLoop, board: Board) -> None:
-    """A terminal that is gone takes no output: drawing on it would block, and the loop with it."""
+def _hung_up(loop: asyncio.AbstractEventLoop, board: TerminalBoard) -> None:
+    """Stop drawing on a closed terminal: a write to it would block the event loop."""
     if sys.stdin.isatty():
         loop.call_soon_threadsafe(board.exit)
     else:

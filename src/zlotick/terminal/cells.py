@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from zlotick.terminal.columns import cell
-from zlotick.terminal.rows import Row
+from zlotick.terminal.rows import QuoteRow
 
 FLASH = 1.0
 """Seconds."""
@@ -16,7 +16,7 @@ _COLOURS = {1: "green", -1: "red", 0: ""}
 
 
 class Cell(NamedTuple):
-    """A text as wide as its column, and its style in Rich's words."""
+    """A text as wide as its column, and its Rich style."""
 
     text: str
     style: str
@@ -28,16 +28,16 @@ class _Flash(NamedTuple):
 
 
 class Painter:
-    """Makes cells of rows, and remembers what it saw, so that it can tell what moved."""
+    """Makes cells of rows, and keeps the last prices to find those that moved."""
 
     def __init__(self) -> None:
         self._prices: dict[str, float] = {}
         self._flashes: dict[str, _Flash] = {}
 
     def paint(
-        self, rows: Iterable[Row], widths: Mapping[str, int], now: float, *, held: bool = False
+        self, rows: Iterable[QuoteRow], widths: Mapping[str, int], now: float, *, held: bool = False
     ) -> dict[str, dict[str, Cell]]:
-        """The cells of each symbol. ``now`` is a clock in seconds; ``held``: the line is lost, all of it is grey."""
+        """The cells of each symbol. ``now`` is a clock in seconds; ``held``: the connection is lost, all cells are grey."""
         painted = {}
         for row in rows:
             flash = self._flash(row, now)
@@ -47,7 +47,7 @@ class Painter:
             }
         return painted
 
-    def _flash(self, row: Row, now: float) -> _Flash | None:
+    def _flash(self, row: QuoteRow, now: float) -> _Flash | None:
         price = row.quote["price"]
         before = self._prices.setdefault(row.symbol, price)
         if price != before:
@@ -57,8 +57,8 @@ class Painter:
         return flash if flash is not None and now < flash.until else None
 
 
-def _style(name: str, row: Row, flash: _Flash | None) -> str:
-    """Reversed while it flashes, so that it is seen without colours too."""
+def _style(name: str, row: QuoteRow, flash: _Flash | None) -> str:
+    """Reversed while it flashes, which is visible without colours, too."""
     if flash is not None and name in _FLASHING:
         return f"reverse {_COLOURS[flash.direction]}".strip()
     colour = _COLOURS[_sign(row.quote["change"] or 0)] if name in _SIGNED else ""

@@ -29,7 +29,7 @@ _CLOSED = {
 
 
 class MarketClock:
-    """Tells the time of the market. ``now`` is the clock of the real world, which tests replace."""
+    """The time of the market. ``now`` is the clock of the real world, which tests replace."""
 
     def __init__(self, calendar: Calendar, now: Callable[[], datetime] = utc_now) -> None:
         self._calendar = calendar
@@ -37,7 +37,7 @@ class MarketClock:
         self._replayed: datetime | None = None
 
     def moment(self) -> datetime:
-        """The market's present moment."""
+        """The current time of the market."""
         return self._replayed or self.now()
 
     def replay(self, newest: str | None) -> None:
@@ -52,7 +52,7 @@ class MarketClock:
         return f"{self._time(moment)} Warsaw  {self._name(moment)}, {self._name(change)} in {left}"
 
     def _time(self, moment: datetime) -> str:
-        """With the day where it is not today: of a replay."""
+        """With the day if it is not today, as in a replay."""
         here, today = moment.astimezone(WARSAW), self.now().astimezone(WARSAW)
         day = "" if here.date() == today.date() else f"{here:%a} {here.day} {here:%b} "
         year = "" if here.year == today.year else f"{here.year} "

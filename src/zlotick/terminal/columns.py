@@ -1,4 +1,4 @@
-"""The columns: what stands in a cell, what to sort by, and which of them fit. Pure."""
+"""The columns: their texts, their sort values, and which of them fit. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from zlotick.telemetry.marks import shown
 from zlotick.terminal import texts
-from zlotick.terminal.rows import Row
+from zlotick.terminal.rows import QuoteRow
 
 SortName = Literal[
     "symbol", "name", "last", "change", "percent", "volume", "range", "age", "state", "source", "note"
@@ -20,45 +20,45 @@ _NAME_AT_MOST = 24
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. The higher its ``rank``, the sooner it goes when the terminal gets narrow."""
+    """One column. Columns with a high ``rank`` are dropped first on a narrow terminal."""
 
     title: str
     width: int
     rank: int
-    text: Callable[[Row], str]
-    value: Callable[[Row], Any]  # to sort by; None: unknown
+    text: Callable[[QuoteRow], str]
+    value: Callable[[QuoteRow], Any]  # to sort by; None: unknown
     right: bool = True
     falls: bool = True  # the largest first, unless reversed
 
 
-def _of(field: str) -> Callable[[Row], Any]:
+def _of(field: str) -> Callable[[QuoteRow], Any]:
     """A field of the quote."""
     return lambda row: row.quote.get(field)
 
 
-def _symbol(row: Row) -> str:
+def _symbol(row: QuoteRow) -> str:
     return f"{row.symbol}*" if row.marked else row.symbol
 
 
-def _range(row: Row) -> str:
+def _range(row: QuoteRow) -> str:
     return texts.between(row.quote["low"], row.quote["high"])
 
 
-def _bar(row: Row) -> str:
+def _bar(row: QuoteRow) -> str:
     return texts.place(row.quote["low"], row.quote["price"], row.quote["high"])
 
 
-def _place(row: Row) -> float | None:
+def _place(row: QuoteRow) -> float | None:
     """Where in the day's range the price is, 0 to 1."""
     low, high = row.quote["low"], row.quote["high"]
     return None if low is None or high is None or high <= low else (row.quote["price"] - low) / (high - low)
 
 
-def _age(row: Row) -> str:
+def _age(row: QuoteRow) -> str:
     return "stale" if row.quote["stale"] else texts.age(row.seconds)
 
 
-def _source(row: Row) -> str:
+def _source(row: QuoteRow) -> str:
     return row.quote["data_source"]
 
 
@@ -85,7 +85,7 @@ COLUMNS: dict[str, Column] = {
 
 
 def fit(width: int, names: Iterable[str] = COLUMNS) -> dict[str, int]:
-    """The columns that fit, with their widths; what is left over is the name's."""
+    """The columns that fit, with their widths; the name gets the rest."""
     fitting = list(names)
     while len(fitting) > 1 and _total(fitting) > width:
         fitting.remove(max(fitting, key=lambda name: COLUMNS[name].rank))
@@ -95,7 +95,7 @@ def fit(width: int, names: Iterable[str] = COLUMNS) -> dict[str, int]:
     return widths
 
 
-def cell(name: str, row: Row, width: int) -> str:
+def cell(name: str, row: QuoteRow, width: int) -> str:
     """The cell's text, exactly as wide as its column."""
     return aligned(name, COLUMNS[name].text(row), width)
 

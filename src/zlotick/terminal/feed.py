@@ -1,4 +1,4 @@
-"""What the stream says, kept: the rows, the word for them, and how the connection is. Pure."""
+"""The state of the board as the messages of the stream make it: rows, label, connection. Pure."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from zlotick.errors import ZlotickError
 from zlotick.market.calendar import WARSAW
 from zlotick.telemetry.marks import shown
 from zlotick.terminal.clock import MarketClock
-from zlotick.terminal.rows import REPLAYED, Row, Rows
+from zlotick.terminal.rows import REPLAYED, QuoteRow, QuoteRows
 
 _NO_TOKEN = 401
 
 
-class Refused(ZlotickError):
-    """The server does not know what the very first subscription asks for: its own words."""
+class SubscriptionRejected(ZlotickError):
+    """The server rejected the first subscription, with this message."""
 
 
 class Feed:
     """Rows and connection as the messages of a subscription in mode ``full`` make them."""
 
-    def __init__(self, url: str, rows: Rows, clock: MarketClock) -> None:
+    def __init__(self, url: str, rows: QuoteRows, clock: MarketClock) -> None:
         self.url = url
         self.rows = rows
         self.clock = clock
         self.filter = ""
         """The filter in force."""
         self.complaint = ""
-        """What the server has against the newest subscription."""
+        """Why the server rejected the newest subscription."""
         self.complete = False
-        """Whether all quotes have come since the connection was made."""
+        """Whether the snapshot of this connection is complete."""
         self._begun = False
         self._state: StateChanged | None = None
         self._heard: datetime | None = None
 
     def take(self, message: Message) -> None:
-        """Apply a message. Raises ZlotickError where a token is needed, or Refused with nothing to fall back on."""
+        """Apply a message. Raises ZlotickError if a token is required, SubscriptionRejected for the first
+        subscription.
+        """
         if message["type"] != "state":
             self._heard = self.clock.now()
         if message["type"] == "stock_updates":
-            # While missed batches are told a message has only what changed; later, all that passes the filter.
+            # During a resume a message has only changed quotes; later, all that pass the filter.
             self.rows.update(message["data"], whole=self.complete or message["snapshot"])
             self.clock.replay(self.rows.newest() if self.rows.origin in REPLAYED else None)
         elif message["type"] == "connection":
@@ -63,23 +65,23 @@ class Feed:
                 f"{self.url} asks for a token: make one there (zlotick token create), give --token-file"
             )
         if not self._begun:
-            raise Refused(self.complaint)
+            raise SubscriptionRejected(self.complaint)
 
-    def shown(self) -> list[Row]:
-        """The rows at the market's moment."""
+    def shown(self) -> list[QuoteRow]:
+        """The rows at the market's time."""
         return self.rows.at(self.clock.moment())
 
     def market(self) -> str:
-        """The word for what is shown, the market's time and phase."""
+        """The label of the quotes, the market's time and its phase."""
         return shown(f"{self.word()}  {self.clock.text()}")
 
     @property
     def held(self) -> bool:
-        """Whether nothing can come: what is shown is what was heard last."""
+        """Whether there is no connection: the shown values are the last received ones."""
         return self._state is None or self._state["state"] != "connected"
 
     def word(self) -> str:
-        """The label of all quotes, or offline, and since when, while nothing can come."""
+        """The label of all quotes; without a connection, offline and since when."""
         if self.held:
             as_of = f" as of {self._heard.astimezone(WARSAW):%H:%M:%S}" if self._heard else ""
             return "OFFLINE" + as_of
@@ -88,7 +90,7 @@ class Feed:
         return self.rows.label_of_all or ("NO QUOTES" if self.filter else "NO QUOTES YET")
 
     def connection(self) -> str:
-        """How the connection is, and why; or what the server has against us."""
+        """The state of the connection and the reason, or the error of the server."""
         state = self._state
         if state is None or state["state"] in ("idle", "connecting"):
             return f"connecting to {self.url}"

@@ -1,4 +1,4 @@
-"""The rows as plain text, CSV or JSON: one look at the market, or a line for each change. Imports no Textual."""
+"""The rows as plain text, CSV or JSON: one snapshot, or a line for each change. Imports no Textual."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zlotick.model import utc_time
 from zlotick.telemetry.marks import shown, shown_json
 from zlotick.terminal.columns import COLUMNS, aligned, cell, fit
 from zlotick.terminal.feed import Feed
-from zlotick.terminal.rows import Row
+from zlotick.terminal.rows import QuoteRow
 from zlotick.terminal.view import View
 
 Format = Literal["text", "json", "csv"]
@@ -27,7 +27,7 @@ FIELDS = (
 
 
 async def look(client: RealtimeStreamClient, feed: Feed) -> None:
-    """Until all quotes have come. Raises StreamUnreachable, StreamRefused or Refused."""
+    """Take messages until the snapshot is complete. Raises StreamUnreachable, StreamRefused or SubscriptionRejected."""
     async with aclosing(client.messages()) as messages:
         async for message in messages:
             feed.take(message)
@@ -37,27 +37,27 @@ async def look(client: RealtimeStreamClient, feed: Feed) -> None:
 
 async def changes(
     client: RealtimeStreamClient, feed: Feed, view: View
-) -> AsyncGenerator[list[Row] | str, None]:
-    """The present quotes, then each change, without end; and the state of the connection in words when it breaks."""
-    told: dict[str, tuple[object, ...]] = {}
+) -> AsyncGenerator[list[QuoteRow] | str, None]:
+    """The current quotes, then each change, endlessly; and a text when the state of the connection changes."""
+    shown: dict[str, tuple[object, ...]] = {}
     async with aclosing(client.messages()) as messages:
         async for message in messages:
             feed.take(message)
             if message["type"] == "state" and (
-                message["state"] == "waiting" or (message["state"] == "connected" and told)
+                message["state"] == "waiting" or (message["state"] == "connected" and shown)
             ):
                 yield feed.connection()
             if message["type"] != "stock_updates":
                 continue
             moment = feed.clock.moment()
             rows = view.of(feed.rows.row(quote, moment) for quote in message["data"])
-            fresh = [row for row in rows if told.get(row.symbol) != _traded(row)]
-            told |= {row.symbol: _traded(row) for row in fresh}
+            fresh = [row for row in rows if shown.get(row.symbol) != _traded(row)]
+            shown |= {row.symbol: _traded(row) for row in fresh}
             if fresh:
                 yield fresh
 
 
-def _traded(row: Row) -> tuple[object, ...]:
+def _traded(row: QuoteRow) -> tuple[object, ...]:
     quote = row.quote
     return (
         quote["timestamp"],
@@ -70,8 +70,8 @@ def _traded(row: Row) -> tuple[object, ...]:
     )
 
 
-def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
-    """One look at the market."""
+def snapshot(form: Format, feed: Feed, rows: Sequence[QuoteRow], width: int) -> str:
+    """One snapshot of the market."""
     if form == "csv":
         return csv_head() + csv_lines(rows)
     if form == "json":
@@ -84,8 +84,8 @@ def snapshot(form: Format, feed: Feed, rows: Sequence[Row], width: int) -> str:
     return "\n".join([feed.market(), feed.rows.breadth(), *_table(rows, width)]) + "\n"
 
 
-def lines(form: Format, rows: Iterable[Row]) -> str:
-    """A line for each row: what a pipe can take apart."""
+def lines(form: Format, rows: Iterable[QuoteRow]) -> str:
+    """A line for each row, easy to parse."""
     if form == "csv":
         return csv_lines(rows)
     if form == "json":
@@ -98,7 +98,7 @@ def csv_head() -> str:
     return ",".join(FIELDS) + "\n"
 
 
-def csv_lines(rows: Iterable[Row]) -> str:
+def csv_lines(rows: Iterable[QuoteRow]) -> str:
     """The fields of each row; an unknown one is empty."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(
@@ -107,19 +107,19 @@ def csv_lines(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def _fields(row: Row) -> dict[str, Any]:
+def _fields(row: QuoteRow) -> dict[str, Any]:
     known = {**row.quote, "name": row.name, "state": row.word, "origin": row.origin}
     return {name: known.get(name) for name in FIELDS}
 
 
-def _table(rows: Iterable[Row], width: int) -> Iterable[str]:
+def _table(rows: Iterable[QuoteRow], width: int) -> Iterable[str]:
     widths = fit(width)
     yield " ".join(aligned(name, COLUMNS[name].title, room) for name, room in widths.items()).rstrip()
     for row in rows:
         yield " ".join(cell(name, row, room) for name, room in widths.items()).rstrip()
 
 
-def _line(row: Row) -> str:
+def _line(row: QuoteRow) -> str:
     time = f"{utc_time(row.quote['timestamp']).astimezone(WARSAW):%Y-%m-%d %H:%M:%S}"
     widths = {name: COLUMNS[name].width for name in ("symbol", "last", "change", "percent", "volume")}
     label = shown(", ".join(filter(None, (row.label, row.quote["data_source"], row.note))))

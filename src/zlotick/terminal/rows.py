@@ -1,4 +1,4 @@
-"""The rows: the newest quote of each symbol, and what is to be said of it. Pure."""
+"""The newest quote of each symbol, with its name, label and age. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zlotick.model import utc_time
 from zlotick.terminal import texts
 
 REPLAYED = ("replayed", "simulated")
-"""Origins whose quotes are of another time than the clock on the wall."""
+"""Origins whose quotes do not have the time of the wall clock."""
 
 
-class Row(NamedTuple):
-    """A quote and what is to be said of it."""
+class QuoteRow(NamedTuple):
+    """A quote and what is shown with it."""
 
     quote: Quote
     name: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
     @property
     def minutes(self) -> int:
-        """How far it is delayed; 0: not at all, or its source does not say."""
+        """The delay in minutes; 0: none, or unknown."""
         return _minutes(self.quote) if self.origin == "delayed" else 0
 
     @property
@@ -53,8 +53,8 @@ def _minutes(quote: Quote) -> int:
     return (quote["delay_seconds"] or 0) // 60
 
 
-class Rows:
-    """The newest quotes. ``origin`` is the service's word, for quotes that do not tell their own; ``marked`` is the
+class QuoteRows:
+    """The newest quotes. ``origin`` is that of the service, for quotes without one; ``marked`` is the
     watch list's own set.
     """
 
@@ -65,7 +65,7 @@ class Rows:
         self.origin = ""
 
     def update(self, quotes: Iterable[Quote], *, whole: bool = False) -> None:
-        """Take newer quotes; ``whole``: they are all there are."""
+        """Take newer quotes; ``whole``: they replace all others."""
         fresh = {quote["symbol"]: quote for quote in quotes}
         self._quotes = fresh if whole else self._quotes | fresh
 
@@ -73,15 +73,17 @@ class Rows:
         """The time of the newest quote."""
         return max((quote["timestamp"] for quote in self._quotes.values()), default=None)
 
-    def at(self, moment: datetime) -> list[Row]:
-        """The rows as they are then."""
+    def at(self, moment: datetime) -> list[QuoteRow]:
+        """The rows at a moment."""
         return [self.row(quote, moment) for quote in self._quotes.values()]
 
-    def row(self, quote: Quote, moment: datetime) -> Row:
+    def row(self, quote: Quote, moment: datetime) -> QuoteRow:
         """A quote as a row."""
         seconds = (moment - utc_time(quote["timestamp"])).total_seconds()
         symbol = quote["symbol"]
-        return Row(quote, self._names.get(symbol, ""), self._origin(quote), seconds, symbol in self._marked)
+        return QuoteRow(
+            quote, self._names.get(symbol, ""), self._origin(quote), seconds, symbol in self._marked
+        )
 
     def _origin(self, quote: Quote) -> str:
         if own := quote.get("origin"):  # older servers do not tell
@@ -90,19 +92,19 @@ class Rows:
 
     @property
     def origin_of_all(self) -> str:
-        """The one origin of all of them, or ``mixed``; empty when there are none."""
+        """The common origin of all quotes, or ``mixed``; empty without quotes."""
         origins = {self._origin(quote) for quote in self._quotes.values()}
         return "mixed" if len(origins) > 1 else "".join(origins)
 
     @property
     def label_of_all(self) -> str:
-        """The same in capitals, with the delay where it is the same."""
+        """The origin in capitals, with the delay if it is common."""
         delays = {_minutes(quote) for quote in self._quotes.values()}
         minutes = delays.pop() if len(delays) == 1 and self.origin_of_all == "delayed" else 0
         return texts.origin(self.origin_of_all.upper(), minutes)
 
     def breadth(self) -> str:
-        """How many there are, and how many rose, fell, and did neither."""
+        """How many rows there are, and how many rose, fell or did not change."""
         changes = [quote["change"] or 0 for quote in self._quotes.values()]
         up, down = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
         stocks = f"{len(changes)} stock{'s' * (len(changes) != 1)}"

@@ -1,4 +1,4 @@
-"""The table of the board. It is told what should stand in it, and writes only what does not yet."""
+"""The table of the board. It gets all cells and updates only those that changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Painted = Mapping[str, Mapping[str, Cell]]
 
 
 class MarketTable(DataTable[Text]):
-    """Rows are known by their symbols; the cursor stays on its stock, or at the top: there one watches who leads."""
+    """Rows are identified by their symbols; the cursor stays on its stock. At the top it stays there."""
 
     def __init__(self) -> None:
         super().__init__(cursor_type="row", cell_padding=0)
@@ -31,7 +31,7 @@ class MarketTable(DataTable[Text]):
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
     def show(self, painted: Painted, widths: Mapping[str, int], view: View) -> None:
-        """Make it so."""
+        """Show these cells."""
         symbol = self.symbol if self.cursor_row else None
         head = (widths, view.sort, view.downwards)
         if head != self._head or painted.keys() != self._painted.keys():
@@ -43,7 +43,7 @@ class MarketTable(DataTable[Text]):
             self.move_cursor(row=self.get_row_index(symbol), scroll=False)
 
     def _rebuild(self, painted: Painted, widths: Mapping[str, int], view: View) -> None:
-        """Other columns, or other rows."""
+        """Rebuild the table: the columns or the rows are others."""
         self.clear(columns=True)
         for name, width in widths.items():
             arrow = ("▼" if view.downwards else "▲") if name == view.sort else ""

@@ -1,4 +1,4 @@
-"""Numbers and spans of time as short texts. Pure. What is unknown is a dash, never a zero."""
+"""Numbers and durations as short texts. Pure. An unknown value is a dash, never a zero."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ _BAR = 9
 _REASONS = {
     "not_traded": "no trade yet",
     "missing": "not listed",
-    "unchanged": "source frozen",
+    "unchanged": "page frozen",
     "silent": "no answer",
 }
 
 
 def price(value: float | None) -> str:
-    """Two decimals, up to four where the share is that cheap."""
+    """Two decimals, up to four for penny stocks."""
     if value is None:
         return UNKNOWN
     whole, _, decimals = f"{value:.4f}".partition(".")
@@ -21,7 +21,7 @@ def price(value: float | None) -> str:
 
 
 def change(value: float | None) -> str:
-    """As exact as the price, and with its sign, so that it is understood without colours; nothing has none."""
+    """As many decimals as the price, with a sign, so that colours are not needed; zero has no sign."""
     if value is None:
         return UNKNOWN
     return _sign(round(value, 4)) + price(abs(value))
@@ -53,7 +53,7 @@ def between(low: float | None, high: float | None) -> str:
 
 
 def place(low: float | None, value: float, high: float | None) -> str:
-    """Where in the day's range the price is."""
+    """A bar that shows where in the day's range the price is."""
     if low is None or high is None or not low <= value <= high:
         return ""
     at = round((value - low) / (high - low) * (_BAR - 1)) if high > low else _BAR // 2
@@ -78,10 +78,10 @@ def countdown(seconds: float) -> str:
 
 
 def origin(word: str, minutes: int) -> str:
-    """What a quote may be called: ``live``, ``delayed 15 min``, ``end of day``."""
+    """The label of a quote: ``live``, ``delayed 15 min``, ``end of day``."""
     return f"{word.replace('_', ' ')} {minutes} min" if minutes else word.replace("_", " ")
 
 
 def reason(word: str) -> str:
-    """Why there is no newer quote. Other words, and a newer server's, are clear as they are: ``rejected``."""
+    """Why there is no newer quote. Other values are shown as they are: ``rejected``."""
     return _REASONS.get(word, word.replace("_", " "))

@@ -13,7 +13,7 @@ from zlotick.model import MarketStatus, Position, StaleReason, StockUpdate
 from zlotick.telemetry.health import Health, HealthFacts
 
 
-class Refused(msgspec.Struct, frozen=True):
+class ErrorDetail(msgspec.Struct, frozen=True):
     """Why a request was refused: the code, and what to do."""
 
     code: int
@@ -23,7 +23,7 @@ class Refused(msgspec.Struct, frozen=True):
 class ErrorAnswer(msgspec.Struct, frozen=True):
     """Every HTTP error. With 503 comes ``Retry-After``."""
 
-    error: Refused
+    error: ErrorDetail
 
 
 class Live(msgspec.Struct, frozen=True):
