@@ -154,10 +154,24 @@ def cli_page() -> Iterator[str]:
 # Messages
 
 
+ANSWERS = (
+    responses.Market,
+    responses.Symbols,
+    responses.Quotes,
+    responses.StoredQuotes,
+    responses.Candles,
+    responses.Alerts,
+    protocol.Providers,
+)
+"""Of the HTTP resources that are not messages, too."""
+MESSAGES = {kind.__name__: tag for tag, kind in asyncapi.said_types().items()}
+"""Have their sections under their tags."""
+
+
 def messages_page() -> Iterator[str]:
     """Every message, its fields, and the codes."""
     said, heard = asyncapi.said_types(), asyncapi.heard_types()
-    schemas = components(said.values(), heard.values())
+    schemas = components([*said.values(), *ANSWERS], heard.values())
     yield from ("# Messages", "", NOTE, "")
     yield "What the fields mean together, and the order of messages, is in [protocol.md](../protocol.md). A running service"
     yield "gives the same as AsyncAPI 3.0 (`/api/v1/asyncapi.json`) and OpenAPI 3.1 (`/api/v1/openapi.json`)."
@@ -167,8 +181,11 @@ def messages_page() -> Iterator[str]:
     yield from ("## From the server", "")
     for tag, kind in said.items():
         yield from message(tag, kind, schemas)
+    yield from ("## Answers over HTTP", "")
+    for kind in ANSWERS:
+        yield from message(kind.__name__, kind, schemas)
     yield from ("## Inside of them", "")
-    messages = {kind.__name__ for kind in (*said.values(), *heard.values())}
+    messages = {kind.__name__ for kind in (*said.values(), *heard.values(), *ANSWERS)}
     kinds = vars(model) | vars(responses) | vars(protocol)
     for name, schema in schemas.items():
         if name not in messages and "properties" in schema:
@@ -210,7 +227,8 @@ def kind_of(schema: Schema) -> str:
     """A JSON Schema in words."""
     match schema:
         case {"$ref": ref}:
-            return f"[{REF.sub('', ref)}](#{REF.sub('', ref).lower()})"
+            name = REF.sub("", ref)
+            return f"[{name}](#{MESSAGES.get(name, name.lower())})"
         case {"anyOf": choices}:
             return " or ".join(map(kind_of, choices))
         case {"enum": choices}:

@@ -41,6 +41,7 @@ const NEAR = 20;
 const HALF_LETTER = 3.5;
 
 export class Drawing {
+  private readonly box: HTMLElement;
   private readonly chart: IChartApi;
   private readonly prices: ISeriesApi<"Candlestick"> | ISeriesApi<"Baseline">;
   private readonly volumes: ISeriesApi<"Histogram">;
@@ -52,6 +53,7 @@ export class Drawing {
   private relabelling = 0;
 
   constructor(box: HTMLElement, kind: Kind, look: Look) {
+    this.box = box;
     this.kind = kind;
     this.base = kind.candles ? null : kind.base;
     this.look = look;
@@ -100,9 +102,12 @@ export class Drawing {
     this.chart.timeScale().fitContent();
   }
 
-  /** Calls `hovered` with the time of the point under the crosshair, or null. */
+  /** Calls `hovered` with the time of the point under the mouse, or null. A redraw moves the crosshair, too: ignored. */
   onHover(hovered: (time: number | null) => void): void {
-    this.chart.subscribeCrosshairMove(({ time }) => hovered(typeof time === "number" ? time : null));
+    this.chart.subscribeCrosshairMove(({ time, sourceEvent }) => {
+      if (sourceEvent) hovered(typeof time === "number" ? time : null);
+    });
+    this.box.addEventListener("mouseleave", () => hovered(null));
   }
 
   onLeftEdge(reached: () => void): void {
