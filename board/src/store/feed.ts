@@ -62,7 +62,10 @@ export function open(): void {
       stream.disconnect();
     }
   });
-  stream.subscribe("subscription_confirmed", () => void askAll());
+  stream.subscribe("subscription_confirmed", () => {
+    stream.requestStatus(); // a store may have connected after the greeting, before the subscription
+    void askAll();
+  });
   stream.subscribe("snapshot_end", () => (complete.value = true));
   stream.subscribe("stock_updates", ({ data }) => show(data));
   stream.subscribe("connection_status", ({ service, status }) => {
@@ -70,7 +73,10 @@ export function open(): void {
   });
   stream.subscribe("market_status", () => void askMarket());
   stream.subscribe("data_provider_status", () => void askProviders());
-  stream.subscribe("status", takeProviders);
+  stream.subscribe("status", (report) => {
+    questdb.value = report.questdb_status;
+    takeProviders(report);
+  });
   stream.subscribe("alert", takeAlert);
   stream.subscribe("error", ({ message }) => console.warn(`zlotick: ${message}`));
   stream.select({ channels: CHANNELS, mode: "changes", heartbeat: HEARTBEAT_SECONDS });

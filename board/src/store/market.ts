@@ -8,8 +8,10 @@ import { now } from "./now.ts";
 
 /** null: unknown yet. */
 export const market = signal<Market | null>(null);
+/** As text, which changes only with its content: the market is requested every few seconds. */
+const closedDaysText = computed(() => market.value?.closed_days.join() ?? "");
 /** Weekdays without a session. */
-export const closedDays = computed<ReadonlySet<string>>(() => new Set(market.value?.closed_days));
+export const closedDays = computed<ReadonlySet<string>>(() => new Set(closedDaysText.value.split(",")));
 const clock = signal<Clock | null>(null);
 
 /**

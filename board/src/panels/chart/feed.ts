@@ -1,13 +1,15 @@
 /** The candles of an open chart: stored ones over HTTP, the running one over a WebSocket of its own. */
 import { signal } from "@preact/signals";
 import type { Interval, Candles as StoredCandles } from "@zlotick/client";
-import { api, marketTime, newClient, questdb } from "../../store/index.ts";
+import { api, closedDays, marketTime, newClient, questdb } from "../../store/index.ts";
 import { Candles, isInFuture } from "./candles.ts";
 
 /** Candles of one request. */
 const PAGE = 500;
 /** The running candle is drawn at most this often: it costs more than all rows of the table. */
 const DRAWN_EVERY_MS = 500;
+/** After a failed request: a store that has just started answers 503 for a moment. */
+const RETRY_AFTER_MS = 3000;
 
 /** `off`: nothing is stored, the chart begins now. `failed`: no answer, or a temporary error. */
 export type History = "loading" | "ready" | "off" | "failed";
@@ -24,7 +26,8 @@ export class CandleFeed {
   private readonly symbol: string;
   private readonly client = newClient();
   private readonly ended = new AbortController();
-  private stopFollowing = (): void => {};
+  private stops: (() => void)[] = [];
+  private retry: ReturnType<typeof setTimeout> | undefined;
   private drawnAt = -Infinity;
   private waiting: ReturnType<typeof setTimeout> | undefined;
 
@@ -47,12 +50,16 @@ export class CandleFeed {
     });
     this.client.select({ channels: [`candles:${interval}`], symbols: [this.symbol] });
     this.client.connect();
-    this.stopFollowing = questdb.subscribe(() => void this.load());
+    this.stops = [
+      questdb.subscribe(() => void this.load()),
+      closedDays.subscribe(() => this.redrawAll()), // they may arrive after the candles
+    ];
   }
 
   stop(): void {
-    this.stopFollowing();
+    for (const stop of this.stops) stop();
     clearTimeout(this.waiting);
+    clearTimeout(this.retry);
     this.client.disconnect();
     this.ended.abort();
   }
@@ -79,6 +86,11 @@ export class CandleFeed {
     return changedAll;
   }
 
+  private redrawAll(): void {
+    this.changedAll = true;
+    this.changed();
+  }
+
   private changed(): void {
     clearTimeout(this.waiting);
     this.waiting = undefined;
@@ -94,12 +106,13 @@ export class CandleFeed {
       const { data } = await api<StoredCandles>(path, this.ended.signal);
       this.complete = data.length < PAGE;
       this.candles.fill(data.filter((candle) => !isInFuture(candle, marketTime.peek())));
-      this.changedAll = true;
-      this.changed();
+      this.redrawAll();
       this.history.value = "ready";
     } catch {
       if (this.ended.signal.aborted) return;
       this.history.value = "failed";
+      clearTimeout(this.retry);
+      this.retry = setTimeout(() => void this.load(), RETRY_AFTER_MS);
     } finally {
       this.asking = false;
     }
