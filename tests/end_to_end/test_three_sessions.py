@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import polars as pl
 import pytest
+from tests import shared
 from tests.servers import free_ports
 from tests.stores.questdb.samples import drop_schema, viewed
 
@@ -29,7 +30,7 @@ from zlotick.stores.questdb import QuestDBConnector
 
 pytestmark = pytest.mark.slow
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "hourly_swig80.csv.gz"
+SHARED = shared.FOLDER / "data" / "hourly_swig80.csv.gz"
 STEP = 600.0
 OHLC = ("open", "high", "low", "close")
 COLUMNS = ("symbol", "start", *OHLC, "volume", "ticks")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests import shared
 from tests.servers import QuestDBServer, Start
 from tests.stores.questdb.samples import drop_schema
 
@@ -23,7 +24,7 @@ from zlotick.history.load import Checkpoint, CheckpointFile, Loaded, Loader
 from zlotick.history.reader import Reader
 from zlotick.stores.questdb import QuestDBConnector
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = shared.FOLDER / "data"
 PACKAGED = (files("zlotick.providers.replay") / "gpw_2025-04-30.csv").read_text().splitlines()
 
 

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import shared
 from tests.factories import quote
 from tests.history.test_load import candles, connector, expected, read
 
@@ -26,7 +27,7 @@ from zlotick.stores.questdb.history import QuestDBHistory
 
 __all__ = ["connector"]  # a fixture
 
-CASES = Path(__file__).parents[3] / "shared" / "cases" / "split-reimport"
+CASES = shared.FOLDER / "cases" / "split-reimport"
 HEADER = "symbol,date,time_end,open,high,low,close,volume"
 BEFORE = [
     HEADER,

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 
 import exchange_calendars
 import holidays
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import shared
 
 from zlotick.config import MarketConfig
 from zlotick.errors import ConfigError
@@ -24,7 +24,7 @@ from zlotick.market.calendar import (
 )
 from zlotick.model import MarketStatus
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = shared.FOLDER / "data"
 MOMENTS = st.floats(671752800, 2082754800).map(
     lambda second: datetime.fromtimestamp(second, UTC)
 )  # 1991-2035

@@ -6,13 +6,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from tests import shared
 
 from zlotick.errors import ReplayError
 from zlotick.providers.replay.bar_file import SCALE, read_bars
 
 HEADER = "symbol,date,time_end,open,high,low,close,volume\n"
 LINE = "PKN,2025-04-30,10:00,65.5,66,64.25,65.0001,1000\n"
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "hourly_swig80.csv.gz"
+SHARED = shared.FOLDER / "data" / "hourly_swig80.csv.gz"
 
 
 def write(path: Path, text: str | bytes, name: str = "bars.csv") -> Path:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from tests import shared
 from tests.providers.contract import ProviderContract
 
 from zlotick.config import ReplayConfig
@@ -17,7 +18,7 @@ from zlotick.market.validation import Validator
 from zlotick.model import StockUpdate, utc_text, utc_time
 from zlotick.providers.replay.provider import ReplayProvider
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "hourly_swig80.csv.gz"
+SHARED = shared.FOLDER / "data" / "hourly_swig80.csv.gz"
 HEADER = "symbol,date,time_end,open,high,low,close,volume\n"
 TWO_SESSIONS = HEADER + (
     "AAA,2025-04-30,10:00,10,12,9,11,100\n"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests import shared
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
 from tests.providers.web.stub import Reply, Seen, StubSite, json_page
@@ -28,7 +29,7 @@ from zlotick.providers.web.alpha_vantage import AlphaVantageProvider, parse
 from zlotick.providers.web.budget import DailyBudget
 from zlotick.providers.web.client import HttpWeb
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"
+SAMPLES = shared.FOLDER / "data" / "samples"
 KEY = "K3YTHATNOBODYSEE"
 NIGHT = datetime(2026, 11, 24, 22, 0, tzinfo=WARSAW)
 UNKNOWN = '{"Global Quote": {}}'

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests import shared
 from tests.providers.web import gpw_page
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
@@ -30,7 +31,7 @@ from zlotick.providers.web import gpw
 from zlotick.providers.web.gpw import GpwProvider
 
 DESCRIBED = (Path(__file__).parent / "pages" / "gpw.html").read_bytes()
-SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "samples" / "gpw_quotations_constructed.html"
+SAMPLE = shared.FOLDER / "data" / "samples" / "gpw_quotations_constructed.html"
 SYMBOLS = frozenset({"11B", "1AT", "BIO", "ABC"})
 ISIN = {"11B": "PL11BTS00015", "1AT": "PLATAL000046", "BIO": "PLBIOTN00029"}
 UNIVERSE = Universe(symbols=SYMBOLS, names={}, isin=ISIN, as_of=date(2026, 4, 4))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests import shared
 from tests.providers.web import stub as play
 from tests.providers.web.contract import WebProviderContract
 from tests.providers.web.reading import read_stooq
@@ -28,7 +28,7 @@ from zlotick.providers.web import stooq
 from zlotick.providers.web.client import HttpWeb
 from zlotick.providers.web.stooq import StooqProvider
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "data" / "samples"
+SAMPLES = shared.FOLDER / "data" / "samples"
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=WARSAW)
 POLISH = "Symbol,Data,Czas,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen"
 ENGLISH = "Symbol,Date,Time,Open,High,Low,Close,Volume"
