@@ -337,7 +337,7 @@ async def test_who_does_not_read_harms_nobody_and_is_cut_off() -> None:
                     late.transport.get_write_buffer_size() < bound + 60_000
                 )  # and the message that passed it
         assert hub.traffic.conflated > 50
-        hub._slow_timeout = 0.0  # its patience is over
+        hub.slow_consumers.timeout = 0.0  # its patience is over
         await until(lambda: gateway.session_count == 1)
         assert hub.traffic.evicted == 1
 

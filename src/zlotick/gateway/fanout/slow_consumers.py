@@ -30,7 +30,7 @@ class SlowConsumers:
         self._catch_up = catch_up
         self._give_up = give_up
         self._leave = leave
-        self._timeout = timeout
+        self.timeout = timeout
         self._backlogs: dict[Subscriber, Backlog] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -70,7 +70,7 @@ class SlowConsumers:
             elif subscriber.transport.get_write_buffer_size() == 0:
                 self.discard(subscriber)
                 self._catch_up(subscriber, backlog)
-            elif self._loop.time() - backlog.since > self._timeout:
+            elif self._loop.time() - backlog.since > self.timeout:
                 self._give_up(subscriber)
 
     def close(self) -> None:
