@@ -25,6 +25,7 @@ from zlotick.journal.base import JournalStats
 from zlotick.market.calendar import GPW, Phase
 from zlotick.market.universe import Member
 from zlotick.model import (
+    FRESH,
     AlertsSeen,
     ConnectionStatus,
     CycleReport,
@@ -77,7 +78,7 @@ def message(count: int = QUOTES, fields: Fields | None = None) -> bytes:
     """What a client gets in a cycle, for so many quotes."""
     quotes = list(quotes_of(0).values())[:count]
     write = quote_writer(fields)
-    fragments = [write(quote, False) for quote in quotes]
+    fragments = [write(quote, FRESH) for quote in quotes]
     return Envelope(position=Position("bench", FIRST_OFFSET), market_status="open").around(fragments).payload
 
 
