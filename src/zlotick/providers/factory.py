@@ -52,7 +52,7 @@ async def _recorder(name: str, settings: Settings, recorders: list[Recorder]) ->
     config = settings.providers.by_name()[name]
     if settings.providers.record is None or not isinstance(config, WebProviderConfig):
         return None
-    recorder = Recorder(settings.providers.record, name, secrets=config.secrets())
+    recorder = Recorder(settings.providers.record, name, config.base_url, secrets=config.secrets())
     await recorder.start()
     recorders.append(recorder)
     return recorder.observe

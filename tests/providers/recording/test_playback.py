@@ -84,7 +84,7 @@ async def record(
 ) -> list[Outcome]:
     """Ask the stub once for each reply, a step apart, and keep what it answers."""
     clock = clock or FakeClock()
-    recorder = Recorder(folder, "gpw")
+    recorder = Recorder(folder, "gpw", "https://www.gpw.pl")
     await recorder.start()
     outcomes = []
     async with StubSite() as stub:
@@ -191,7 +191,7 @@ async def test_some_days_of_it(tmp_path: Path) -> None:
 
 async def test_half_a_record_at_the_end_is_passed_over(tmp_path: Path) -> None:
     live = await record(tmp_path, DAY)
-    path = tmp_path / "gpw-2026-11-18.gz"
+    path = tmp_path / "gpw-2026-11-18.warc.gz"
     data = await asyncio.to_thread(path.read_bytes)
     await asyncio.to_thread(path.write_bytes, data[:-10])
     with capture_logs() as logs:
@@ -249,7 +249,7 @@ async def test_failover_is_replayed(tmp_path: Path) -> None:
     """The primary answers, refuses, and comes back: in each cycle the same source serves as it did."""
     universe = Universe(UNIVERSE.symbols, {"AAA": "ALPHA", "BBB": "BETA"}, {}, UNIVERSE.as_of)
     clock = FakeClock()
-    recorders = [Recorder(tmp_path, name) for name in ("gpw", "bankier")]
+    recorders = [Recorder(tmp_path, name, "https://example.com") for name in ("gpw", "bankier")]
     served: list[list[str]] = []
     async with StubSite() as primary, StubSite() as fallback:
         primary.script(quotes(45), play.CHALLENGE, play.RESET, quotes(48), quotes(49))

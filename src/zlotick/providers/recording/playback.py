@@ -25,7 +25,7 @@ from zlotick.market.universe import Universe
 from zlotick.model import StockUpdate, utc_time
 from zlotick.providers import registry
 from zlotick.providers.base import RawAnswer, StockDataProvider
-from zlotick.providers.recording.recorder import Record, read_records, recorded_files
+from zlotick.providers.recording.records import Record, read_records, recorded_files
 
 log = structlog.stdlib.get_logger("zlotick.providers")
 
