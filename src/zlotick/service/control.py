@@ -21,7 +21,7 @@ import structlog
 
 from zlotick.errors import Transient, ZlotickError
 
-log = structlog.stdlib.get_logger("zlotick.service")
+log = structlog.stdlib.get_logger("zlotick.control")
 
 Command = Callable[..., Awaitable[Any]]
 """Called with the arguments that follow its name."""

@@ -41,7 +41,7 @@ from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import Fetched, ProviderChain
 from zlotick.service.ticker import Ticker
 
-log = structlog.stdlib.get_logger("zlotick.service")
+log = structlog.stdlib.get_logger("zlotick.cycle")
 
 Listener = Callable[[CycleReport], None]
 """Gets every report as soon as its batch is durable. Must be quick, and must not raise."""

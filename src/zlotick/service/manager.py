@@ -32,7 +32,7 @@ from zlotick.sqlite.lock import running_beside
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import StandingsTask
 
-log = structlog.stdlib.get_logger("zlotick.service")
+log = structlog.stdlib.get_logger("zlotick.manager")
 
 # Timeouts
 _FLUSH_TIMEOUT = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-log = structlog.stdlib.get_logger("zlotick.service")
+log = structlog.stdlib.get_logger("zlotick.manager")
 
 
 class Tasks:

@@ -12,7 +12,7 @@ import structlog
 from zlotick.market.schedule import Schedule, closed_until, moment_text
 from zlotick.model import utc_now, utc_text
 
-log = structlog.stdlib.get_logger("zlotick.service")
+log = structlog.stdlib.get_logger("zlotick.cycle")
 
 LONGEST_SLEEP = 15.0
 """Seconds. A suspended computer must notice soon after it wakes that the market has opened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ def components(said: Iterable[Any], heard: Iterable[Any] = ()) -> dict[str, Sche
         always = [field for field, of in properties.items() if field in required or "default" in of]
         if always:
             schema["required"] = always
+    for schema in of_all.values():  # msgspec keeps the indentation of docstrings
+        if text := schema.get("description"):
+            schema["description"] = inspect.cleandoc(text)
     return of_all
 
 
