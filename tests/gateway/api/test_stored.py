@@ -131,7 +131,8 @@ async def test_a_running_replay_shows_nothing_that_is_yet_to_come(
                 }
             frame = await parquet_rows(connector, msgspec.structs.replace(query, begin=DAY), interval)
             assert frame["ticks"].sum() == len(past)
-            assert frame["close"].to_list() == [one["close"] for one in answer["data"]]
+            # Candles of two providers that start at one time come in either order.
+            assert sorted(frame["close"].to_list()) == sorted(one["close"] for one in answer["data"])
 
 
 async def parquet_rows(

@@ -207,3 +207,17 @@ async def test_closing_twice_is_safe_and_a_later_call_opens_again(serve: Callabl
     await api.close()
     await api.close()
     await api.health()
+
+
+async def test_a_call_while_the_sockets_close_opens_new_ones(serve: Callable[[Handler], Any]) -> None:
+    """A reconnect closed the sockets while the alerts read their rules: "Session is closed" ended the service."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    api = await serve(answer)
+    await api.call("GET", "/")
+    closing = asyncio.create_task(api.close())
+    await asyncio.sleep(0)  # it has begun, and waits for the sockets
+    assert await api.call("GET", "/") == {}
+    await closing

@@ -105,9 +105,10 @@ class PocketbaseApi:
 
     async def close(self) -> None:
         """Close the sockets. The next call opens new ones."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+        # Let go of it first: while it closes, the call of another task must not use it.
+        session, self._session = self._session, None
+        if session:
+            await session.close()
 
     async def call(self, method: str, path: str, body: Any = None, *, token: str = "") -> Any:
         """One request; the decoded answer (None when it has no content)."""

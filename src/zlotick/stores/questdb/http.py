@@ -139,9 +139,10 @@ class QuestDBHttp:
 
     async def close(self) -> None:
         """End the session. Safe to call twice."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        # Let go of it first: while it closes, the call of another task must not use it.
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def _request(self, method: str, path: str, **options: Any) -> tuple[int, str]:
         try:
