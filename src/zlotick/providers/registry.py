@@ -59,7 +59,7 @@ def provider_class(config: ProviderConfig) -> type[StockDataProvider]:
     place, _, name = config.use.partition(":")
     try:
         loaded = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:
+    except Exception as error:  # the module is the user's: importing it may raise anything
         why = f"{type(error).__name__}: {error}"
         raise ConfigError([f"providers.custom: {config.use} cannot be loaded: {why}"]) from error
     custom = getattr(loaded, name, None)
