@@ -8,7 +8,9 @@
     ├── Fatal                  permanent until a person acts: report it, retry rarely
     ├── JournalError           the journal cannot be opened or written
     │   ├── AlreadyRunning     another process owns this data directory
-    │   └── JournalReplaced    its file was removed or replaced while in use: only a restart helps
+    │   ├── JournalReplaced    its file was removed or replaced while in use: only a restart helps
+    │   ├── Fenced             another node holds the role: nothing was written
+    │   └── EpochChanged       another history began: what was remembered of the old one no longer counts
     ├── AlertError             the store of alerts cannot be opened or written
     │   └── AlertDiskError     its disk is full or not writable: may be temporary
     ├── EmbeddedError          an embedded server cannot be provisioned or started
@@ -97,6 +99,14 @@ class AlreadyRunning(JournalError):
 
 class JournalReplaced(JournalError):
     """The journal's file was removed or replaced while in use: further writes would be lost."""
+
+
+class Fenced(JournalError):
+    """The write belongs to a role that this node does not hold: nothing was written."""
+
+
+class EpochChanged(JournalError):
+    """The journal began another epoch: positions of the old one say nothing about it."""
 
 
 class AlertError(ZlotickError):

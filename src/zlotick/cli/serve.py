@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from zlotick.cli.options import NO_OPTIONS, SettingsOptions
-from zlotick.config import ServerMode
+from zlotick.config import NodeRole, ServerMode
 
 
 def serve(
@@ -26,6 +27,12 @@ def serve(
         Path | None,
         Parameter(help="Keep each raw answer of the providers in this folder (providers.record)."),
     ] = None,
+    role: Annotated[
+        list[NodeRole] | None,
+        Parameter(
+            negative="", help="What this node of several does (service.roles); may be given several times."
+        ),
+    ] = None,
     log_format: Annotated[str | None, Parameter(help="text or json (service.log_format).")] = None,
     settings: SettingsOptions = NO_OPTIONS,
 ) -> int:
@@ -37,6 +44,7 @@ def serve(
         zlotick serve --questdb external --set questdb.host=db.lan
         zlotick serve --record recordings
         zlotick serve --set 'providers.order=["simulator"]'
+        zlotick serve --role gateway
     """
     from zlotick.cli.runner import gateway_address, run_service
 
@@ -46,6 +54,7 @@ def serve(
         "gateway.port": port,
         "providers.record": record and record.absolute(),
         "gateway.insecure": str(insecure).lower() if insecure else None,
+        "service.roles": msgspec.json.encode(role).decode() if role else None,
         "service.log_format": log_format,
     }
     loaded = settings.load(*(f"{name}={value}" for name, value in flags.items() if value is not None))

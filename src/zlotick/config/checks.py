@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from zlotick.config.alert_checks import TICKER, alerts, did_you_mean
@@ -17,7 +18,7 @@ from zlotick.config.gateway_checks import admission
 from zlotick.config.options import Violation
 from zlotick.config.providers import WebProviderConfig, built_in
 from zlotick.config.secrets import DefaultSecret
-from zlotick.config.settings import Settings
+from zlotick.config.settings import NodeRole, Settings
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
@@ -26,7 +27,7 @@ MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every broken rule, in a fixed order: the user sees all problems at once."""
     rules = (
-        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal),
+        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles),
         *(_market, _universe, _replay, _providers, _paths, alerts),
     )
     return chain.from_iterable(rule(settings) for rule in rules)
@@ -95,6 +96,20 @@ def _journal(s: Settings) -> Iterator[Violation]:
         yield (
             ("journal.keep_mb", "journal.budget_mb"),
             f"must be at most journal.budget_mb ({s.journal.budget_mb})",
+        )
+    address = urlsplit(s.journal.url.reveal())
+    if s.journal.kind == "redis" and (address.scheme not in ("redis", "rediss") or not address.hostname):
+        yield (
+            ("journal.url",),
+            "must be an address such as redis://localhost:6379/0, because journal.kind is 'redis'",
+        )
+
+
+def _roles(s: Settings) -> Iterator[Violation]:
+    if s.journal.kind == "sqlite" and len(set(s.service.roles)) < len(get_args(NodeRole)):
+        yield (
+            ("service.roles", "journal.kind"),
+            "must have all roles with journal.kind = 'sqlite', which only one process can use",
         )
 
 

@@ -22,6 +22,7 @@ Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", extra={WORDS: "a day suc
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Name = Annotated[str, Meta(min_length=1)]
 ServerMode = Literal["auto", "embedded", "external", "off"]
+NodeRole = Literal["ingest", "deliver", "gateway"]
 
 _MODE = (
     "auto: use the server at the configured address, else start one; embedded: always start one; "
@@ -45,6 +46,21 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
             extra={WORDS: "1 to 32 lower-case letters, digits, _ or -"},
         ),
     ] = "default"
+    roles: Annotated[
+        list[NodeRole],
+        Meta(
+            min_length=1,
+            description="what this node does: ingest (fetch quotes), deliver (stores and alerts), gateway (serve clients)",
+        ),
+    ] = msgspec.field(default_factory=lambda: ["ingest", "deliver", "gateway"])
+    node: Annotated[
+        str,
+        Meta(
+            pattern="^$|^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+            description="the name of this node among several; empty: the host's name",
+            extra={WORDS: "up to 64 letters, digits, '.', '_' and '-', or empty"},
+        ),
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="how much is logged")
     ] = "info"
@@ -181,8 +197,18 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
 
 
 class JournalConfig(msgspec.Struct, kw_only=True):
-    """How long the journal keeps its entries."""
+    """Where the journal is, and how long it keeps its entries."""
 
+    kind: Annotated[
+        Literal["sqlite", "redis"],
+        Meta(description="sqlite: a file, one machine; redis: Redis or Valkey, shared by several nodes"),
+    ] = "sqlite"
+    url: Annotated[
+        Secret,
+        Meta(
+            description="the server of kind redis: redis://[user:password@]host:port/database, or rediss:// with TLS"
+        ),
+    ] = DefaultSecret("")
     keep_days: Annotated[float, Meta(gt=0, description="entries older than this may be deleted")] = 7
     keep_mb: Annotated[int, Meta(ge=1, description="above this size the oldest entries may be deleted")] = 512
     budget_mb: Annotated[

@@ -1,5 +1,5 @@
 """The journal: one durable, ordered log, many readers."""
 
-from zlotick.journal.base import Journal, JournalStats
+from zlotick.journal.base import Journal, JournalStats, Lease, Role
 
-__all__ = ["Journal", "JournalStats"]
+__all__ = ["Journal", "JournalStats", "Lease", "Role"]

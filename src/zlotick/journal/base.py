@@ -1,11 +1,12 @@
-"""The interface of a journal. SQLite implements it on one machine; Redis and RabbitMQ streams will on many."""
+"""The interface of a journal: SQLite implements it on one machine, Redis or Valkey on many."""
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -32,11 +33,53 @@ class JournalStats(msgspec.Struct, frozen=True):
     damaged: int = 0  # entries that were passed over because they cannot be read
 
 
+Role = Literal["ingest", "deliver"]
+"""What at most one node does at a time: fetch and append; move batches into the stores and evaluate the alert rules."""
+
+
+class Lease(ABC):
+    """The right of one node to do the work of a role.
+
+    It is for liveness only: a node that was frozen may believe for a moment that it still holds it. Safety is the
+    check inside each write of the role, which raises :class:`zlotick.errors.Fenced`.
+    """
+
+    role: Role
+    lost: asyncio.Event
+    """Set while it is not held. Its holder then stops its work."""
+
+    @abstractmethod
+    async def acquire(self) -> None:
+        """Wait until this node holds it, however long that takes; errors of the engine are waited for, too."""
+
+    @abstractmethod
+    async def release(self) -> None:
+        """Give it back, so that another node need not wait until it expires. Safe to call twice; raises nothing."""
+
+
+class LocalLease(Lease):
+    """Of a journal with one owner, whose lock file is the lease: always held."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.lost = asyncio.Event()
+
+    async def acquire(self) -> None:
+        """Held from the start."""
+
+    async def release(self) -> None:
+        """Closing the journal gives it back."""
+
+
 class Journal(ABC):
     """One durable, ordered log of batches with the cursors of its readers.
 
     Offsets begin at 1 and grow by 1. A cursor is the offset of the last entry that a reader is done with;
     a new reader's cursor is 0. Every method raises :class:`zlotick.errors.JournalError` when it cannot.
+
+    Where several nodes share a journal, only the holder of ``ingest`` may append, keep rejected quotes and retain,
+    and only the holder of ``deliver`` may register, move and forget cursors and remove dead letters; for others
+    these raise :class:`zlotick.errors.Fenced`.
     """
 
     @property
@@ -49,17 +92,22 @@ class Journal(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Take ownership. Raises AlreadyRunning when another process has it. A closed journal stays closed."""
+        """Open it. A journal with one owner raises AlreadyRunning when another process has it. A closed one stays closed."""
 
     @abstractmethod
     async def close(self) -> None:
         """Give ownership back. Safe to call twice."""
 
     @abstractmethod
+    def lease(self, role: Role) -> Lease:
+        """The lease of a role; the same object for each call. The journal must be open."""
+
+    @abstractmethod
     async def append(self, batch: UpdateBatch) -> Entry:
         """Make a batch durable and give it its position. When this returns, nothing may lose it.
 
         When it raises or is cancelled, the batch is either not there or there in full, under the next offset.
+        Raises Fenced and EpochChanged with nothing appended: the caller must take up the role (again).
         """
 
     @abstractmethod
@@ -74,8 +122,8 @@ class Journal(ABC):
     def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
         """Chunks of entries after an offset, first the stored ones, then as they are appended.
 
-        Ends (returns) when the journal closes. Raises JournalError for an offset past the end: it belongs to another
-        epoch. An entry is shared by all followers: do not change its lists.
+        Ends (returns) when the journal closes. Raises EpochChanged when another epoch begins, and for an offset past
+        the end: it belongs to one. An entry is shared by all followers: do not change its lists.
         """
 
     @abstractmethod

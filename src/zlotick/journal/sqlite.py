@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from zlotick.config import JournalConfig
-from zlotick.errors import JournalError
+from zlotick.errors import EpochChanged, JournalError
 from zlotick.journal import entries, readers, retention
-from zlotick.journal.base import Journal, JournalStats
+from zlotick.journal.base import Journal, JournalStats, Lease, LocalLease, Role
 from zlotick.journal.sqlite_errors import translated
 from zlotick.journal.sqlite_file import JournalFile
 from zlotick.model import DeadLetter, Entry, Position, RejectedQuote, StockUpdate, UpdateBatch, utc_text
@@ -57,6 +57,7 @@ class SqliteJournal(Journal):
         self._grown = asyncio.Event()  # set, and replaced, when the journal has grown or closed
         self._opened = self._closed = False
         self._damaged: set[int] = set()  # offsets of entries that cannot be read
+        self._leases: dict[Role, Lease] = {role: LocalLease(role) for role in ("ingest", "deliver")}
 
     @property
     def position(self) -> Position:
@@ -95,6 +96,10 @@ class SqliteJournal(Journal):
         with translated(self.path):
             await self._thread.ended()
 
+    def lease(self, role: Role) -> Lease:
+        """Always held: the lock file keeps other processes out."""
+        return self._leases[role]
+
     async def append(self, batch: UpdateBatch) -> Entry:
         """Make a batch durable and give it its position."""
         return await self._call(partial(self._file.append, batch, self._time()), self._wake)
@@ -129,7 +134,7 @@ class SqliteJournal(Journal):
     async def follow(self, after: int, limit: int = 64) -> AsyncIterator[list[Entry]]:
         """Chunks of entries after an offset, stored ones first; ends when the journal closes."""
         if after > self.position.offset:
-            raise JournalError(f"cannot follow from {after}: the journal ends at {self.position.offset}")
+            raise EpochChanged(f"cannot follow from {after}: the journal ends at {self.position.offset}")
         while not self._closed:
             grown = self._grown  # taken before the look, so whatever is appended after the look sets it
             chunk = await self._look(after, limit)
