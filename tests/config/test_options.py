@@ -45,6 +45,7 @@ def test_a_secret_default_does_not_show():
     assert [option.name for option in secrets] == [
         "questdb.password",
         "pocketbase.admin_password",
+        "journal.url",
         "providers.alpha_vantage.api_key",
         "alerts.notify",
         "alerts.webhook_secret",
