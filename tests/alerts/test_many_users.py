@@ -123,7 +123,7 @@ async def serving(folder: Path, pocketbase: PocketbaseConfig, phone: Receiver) -
 async def test_a_users_flood_silences_nobody(
     tmp_path: Path, start_pocketbase: Start[PocketbaseServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zlotick.service.manager.Alerts", partial(Alerts, rules_every=0.5))
+    monkeypatch.setattr("zlotick.service.delivering.Alerts", partial(Alerts, rules_every=0.5))
     server = await start_pocketbase(tmp_path / "pb")
     async with (
         receiver() as phone,

@@ -34,6 +34,7 @@ from zlotick.config import (
 from zlotick.market.calendar import Phase, in_warsaw
 from zlotick.model import AlertCondition, StockUpdate, utc_time
 from zlotick.providers import StockDataProvider
+from zlotick.service.delivering import Delivering
 from zlotick.service.manager import RealTimeStreamManager
 
 WITHIN = 5.0
@@ -130,8 +131,13 @@ class House(RealTimeStreamManager):
 
     async def _start_alerts_only(self) -> None:
         """The engine is asked after each cycle: beside it, it would ask whenever it likes."""
-        await self._start_alerts()
-        await self._tasks.end("alerts")
+        self._delivering = Delivering(self.parts, self._alert_targets)
+        await self._delivering._open_alerts()
+
+    async def stop(self) -> None:
+        if self._delivering:
+            await self._delivering._let_go()
+        await super().stop()
 
     async def look(self, look: Look) -> None:
         self._sources.look = look

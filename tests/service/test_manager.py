@@ -272,7 +272,7 @@ async def test_a_journal_that_cannot_be_trimmed_stops_nothing(
     manager: RealTimeStreamManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cycle outlives a full disk or a locked file, but the trimming of the journal then ended the service."""
-    monkeypatch.setattr("zlotick.service.manager._RETAIN_EVERY", 0.01)
+    monkeypatch.setattr("zlotick.service.ingesting._RETAIN_EVERY", 0.01)
     manager.data_providers.append(YourCustomProvider())
     await manager.start()
     retain, tried = manager.parts.journal.retain, 0
@@ -337,7 +337,7 @@ async def test_a_removed_journal_ends_the_service(manager: RealTimeStreamManager
 
 async def test_alerts_wait_for_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk the optional alerts refused the start, though a running service bears the same disk."""
-    monkeypatch.setattr("zlotick.service.manager._ALERTS_EVERY", 0.01)
+    monkeypatch.setattr("zlotick.service.delivering._ALERTS_EVERY", 0.01)
     made = settings(tmp_path)
     made.alerts.rules = [AlertRuleConfig(name="up", condition="price_above", symbols=["ABS"], threshold=1.0)]
     blocked = made.service.home / "alerts.sqlite"

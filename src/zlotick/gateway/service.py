@@ -82,7 +82,20 @@ class Service(Protocol):
         """What a user may see (None: all), newest first. Raises Transient, Fatal or JournalError."""
 
 
-class Listening(Protocol):
+class Audience(Protocol):
+    """Who is told what happens: a gateway, or all nodes. No method waits."""
+
+    def publish(self, report: CycleReport) -> None:
+        """Send one cycle to every session."""
+
+    def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """Send an event of the bus to the subscribers of its channel. Raises ValueError for other data."""
+
+    def publish_alert(self, alert: Alert) -> None:
+        """Send an alert to the sessions that asked for alerts and may see it."""
+
+
+class Listening(Audience, Protocol):
     """A gateway that listens, as the service sees it: one in this process, or several worker processes."""
 
     port: int  # the real one, also when 0 asked for any
@@ -94,15 +107,6 @@ class Listening(Protocol):
     @property
     def session_count(self) -> int:
         """How many clients are connected."""
-
-    def publish(self, report: CycleReport) -> None:
-        """Send one cycle to every session. Never waits; neither do the next two."""
-
-    def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """Send an event of the bus to the subscribers of its channel. Raises ValueError for other data."""
-
-    def publish_alert(self, alert: Alert) -> None:
-        """Send an alert to the sessions that asked for alerts and may see it."""
 
     def reload_tls(self) -> None:
         """Use what the files of certificate and key hold now, for new connections. The log says how it went."""

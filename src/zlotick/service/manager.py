@@ -11,36 +11,30 @@ from functools import partial
 
 import structlog
 
-from zlotick.alerts import service as alerts
 from zlotick.alerts.dispatcher import Target
-from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.config.profile import make_profile
-from zlotick.errors import AlertDiskError, EmbeddedError, GatewayError, JournalError, ZlotickError
+from zlotick.errors import EmbeddedError, GatewayError, ZlotickError
 from zlotick.events import CONNECTION_STATUS, DATA_PROVIDER_STATUS, MARKET_STATUS
 from zlotick.gateway.server import Gateway
 from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.supervisor import Workers
+from zlotick.journal import Role
 from zlotick.market import universe
 from zlotick.model import utc_now
 from zlotick.providers.factory import ConfiguredProviders
 from zlotick.service import databases, preparation, views
 from zlotick.service.control import ControlServer, socket_path
+from zlotick.service.delivering import Delivering
+from zlotick.service.ingesting import Ingesting
 from zlotick.service.parts import assemble
+from zlotick.service.roles import Work
 from zlotick.service.tasks import Tasks
 from zlotick.sqlite.lock import running_beside
-from zlotick.stores.delivery import Delivery
-from zlotick.stores.pocketbase import StandingsTask
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
-# Timeouts
-_FLUSH_TIMEOUT = 5.0
 _STEP_TIMEOUT = 20.0
-
-# Waiting
-_RETAIN_EVERY = 60.0
-_ALERTS_EVERY = 30.0  # seconds between two tries to open the alerts' file
 
 
 class RealTimeStreamManager:
@@ -68,6 +62,7 @@ class RealTimeStreamManager:
         self._tasks = Tasks()
         self._configured = ConfiguredProviders()
         self._alert_targets: list[Target] = []
+        self._delivering: Delivering | None = None
         self._control: ControlServer | None = None
 
     @property
@@ -107,10 +102,11 @@ class RealTimeStreamManager:
             async with self._naming_others():
                 await self._start_gateway()  # first: the board and the probes answer while the servers start
                 await databases.start(self.parts, self._progress)
-            self._start_deliveries()
-            await self._start_alerts()
+            await self._start_delivering()
             await self._start_control()
-            self._start_cycles()
+            await self._start_role(
+                "ingest", Ingesting(self.parts)
+            )  # last: its first cycle has all its readers
         except BaseException:
             await self.stop()
             raise
@@ -153,76 +149,27 @@ class RealTimeStreamManager:
         several = config.workers > 1
         made = Workers(config, view, self.settings.market) if several else Gateway(config, view)
         gateway = parts.gateway = await made.start(parts.cycle.last_values, parts.journal.position)
+        parts.audience = gateway
         parts.cycle.listen(gateway.publish)
         for kind in (MARKET_STATUS, CONNECTION_STATUS, DATA_PROVIDER_STATUS):
             await parts.event_bus.subscribe(kind, partial(gateway.publish_event, kind))
 
-    def _start_deliveries(self) -> None:
-        parts = self.parts
-        for sink in (parts.questdb, parts.pocketbase):
-            if sink:
-                delivery = Delivery(parts.journal, sink)
-                parts.deliveries.append(delivery)
-                self._tasks.start(delivery.run(), f"delivery to {sink.name}")
-        if parts.pocketbase:
-            standings = parts.standings = StandingsTask(parts.pocketbase)
-            parts.cycle.listen(lambda _: standings.wake())
-            self._tasks.start(standings.run(), "standings in PocketBase")
-        self._tasks.start(self._retain(), "journal retention")
+    async def _start_delivering(self) -> None:
+        self._delivering = Delivering(self.parts, self._alert_targets)
+        self.parts.cycle.listen(self._delivering.wake)
+        await self._start_role("deliver", self._delivering)
 
-    async def _start_alerts(self) -> None:
-        if not alerts.wanted(self.settings):
-            return
-        try:
-            await self._open_alerts()
-        except AlertDiskError as error:
-            log.error("Alerts wait for their file", mark="❌", reason=str(error))
-            self.parts.troubles["alerts"] = f"no alert rule is evaluated: {error}"
-        self._tasks.start(self._run_alerts(), "alerts")
-
-    async def _open_alerts(self) -> Alerts:
-        parts = self.parts
-        opening = Alerts(
-            self.settings.alerts,
-            self.settings.service.home,
-            parts.journal,
-            targets=self._alert_targets,
-            pocketbase=parts.pocketbase,
-            symbols=partial(views.known_symbols, parts),
-            clock=partial(views.alert_clock, parts),
-            publish=self.gateway.publish_alert,
-        )
-        try:
-            await opening.start()
-        except BaseException:
-            await opening.close()
-            raise
-        parts.alerts = opening
-        parts.cycle.listen(lambda _: opening.wake())
-        parts.metrics.add(opening.samples)
-        parts.troubles.pop("alerts", None)
-        return opening
-
-    async def _run_alerts(self) -> None:
-        """Run the alerts. If a full disk kept their file from opening at the start, try until it opens."""
-        running = self.parts.alerts
-        while running is None:
-            await asyncio.sleep(_ALERTS_EVERY)
-            with contextlib.suppress(AlertDiskError):
-                running = await self._open_alerts()
-        await running.run()
+    async def _start_role(self, role: Role, work: Work) -> None:
+        """With a journal of its own this node has every role."""
+        started = asyncio.Event()
+        self._tasks.start(work.run(started.set), role)
+        await self._tasks.reached(started)
 
     async def _start_control(self) -> None:
         self._control = ControlServer(
             socket_path(self.settings.service.home), views.control_commands(self.parts)
         )
         await self._control.start()
-
-    def _start_cycles(self) -> None:
-        if not self.data_providers:
-            remedy = "set providers.order, or append to data_providers"
-            log.warning("No provider is enabled: no new quotes will come", mark="❌", remedy=remedy)
-        self._tasks.start(self.parts.cycle.run(self.parts.ticker), "cycles")
 
     async def failed(self) -> None:
         """Wait until a task of the service fails; raises its error."""
@@ -233,7 +180,7 @@ class RealTimeStreamManager:
     async def stop(self) -> None:
         """No new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
         parts = self.parts
-        await self._step("cycles", self._tasks.end("cycles"))
+        await self._step("cycles", self._tasks.end("ingest"))
         if self._control:
             await self._step("control socket", self._control.stop())
         await self._step("providers", parts.chain.close())
@@ -242,12 +189,9 @@ class RealTimeStreamManager:
             await self._step("last alerts", parts.alerts.flush())
         if parts.gateway:
             await self._step("gateway", parts.gateway.stop())
-        await self._step("deliveries", self._flush())
+        if self._delivering:
+            await self._step("deliveries", self._delivering.flush())
         await self._step("tasks", self._tasks.end())
-        if parts.alerts:
-            await self._step("alerts", parts.alerts.close())
-        if parts.standings:
-            await self._step("standings", parts.standings.silence())
         await self._step("connectors", databases.disconnect(parts))
         await self._step("embedded servers", databases.stop_servers(parts))
         await self._step("journal", parts.journal.close())
@@ -261,10 +205,6 @@ class RealTimeStreamManager:
         except Exception as error:  # noqa: BLE001  whatever it is, the rest must still be stopped
             log.error("Could not stop cleanly", mark="❌", what=name, error=repr(error))
 
-    async def _flush(self) -> None:
-        """Deliver what is left; what cannot be delivered now stays in the journal."""
-        await asyncio.gather(*(delivery.flush(_FLUSH_TIMEOUT) for delivery in self.parts.deliveries))
-
     def kill(self) -> None:
         """End the other processes at once (a second Ctrl+C). The journal survives that at any moment."""
         if self.parts.gateway:
@@ -276,22 +216,6 @@ class RealTimeStreamManager:
         """Read certificate and key again. The log says how it went."""
         if self.parts.gateway:
             self.parts.gateway.reload_tls()
-
-    # What runs beside the cycles
-
-    async def _retain(self) -> None:
-        """Trim the journal now and then. A full disk or a locked file passes: logged once, tried again."""
-        troubles = self.parts.troubles
-        while True:
-            try:
-                await self.parts.journal.retain()
-                troubles.pop("journal", None)
-            except JournalError as error:
-                trouble = f"the journal cannot be trimmed: {error}"
-                if troubles.get("journal") != trouble:
-                    log.error("Journal cannot be trimmed", mark="❌", reason=str(error))
-                troubles["journal"] = trouble
-            await asyncio.sleep(_RETAIN_EVERY)
 
     async def delivered(self, timeout: float) -> bool:  # noqa: ASYNC109  a deadline for all deliveries together
         """Wait until every store has everything; False when that takes too long."""

@@ -11,7 +11,7 @@ from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.embedded import EmbeddedServer
 from zlotick.events import EventBus
-from zlotick.gateway.service import Listening
+from zlotick.gateway.service import Audience, Listening
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.page_check import PageCheck
@@ -47,6 +47,7 @@ class Parts:
     cycle_metrics: CycleMetrics = field(default_factory=CycleMetrics)
     members: Sequence[Member] = ()  # names and ISINs of the tickers
     gateway: Listening | None = None
+    audience: Audience | None = None  # who is told of cycles, events and alerts
     servers: list[EmbeddedServer] = field(default_factory=list)
     questdb: QuestDBConnector | None = None
     pocketbase: PocketbaseConnector | None = None

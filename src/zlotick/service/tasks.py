@@ -1,4 +1,4 @@
-"""The tasks of a running service. When one of them fails, the service fails."""
+"""The tasks of a running service, or of one of its roles. When one of them fails, their owner fails."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ log = structlog.stdlib.get_logger("zlotick.manager")
 
 
 class Tasks:
-    """Owns the tasks: each is ended here, and no error of one is lost."""
+    """Owns the tasks: each is ended here, and no error of one is lost. ``told``: a failure is logged here."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, told: bool = True) -> None:
+        self._told = told
         self._tasks: list[asyncio.Task[None]] = []
         self._error: BaseException | None = None  # the first one
         self._failed = asyncio.Event()
@@ -30,13 +31,26 @@ class Tasks:
             return
         self._error = self._error or error
         self._failed.set()
-        log.error("Task failed: the service stops", mark="❌", task=task.get_name(), exc_info=error)
+        if self._told:
+            log.error("Task failed: the service stops", mark="❌", task=task.get_name(), exc_info=error)
 
     async def failed(self) -> None:
         """Wait until a task fails; raises its error."""
         await self._failed.wait()
         if self._error:
             raise self._error
+
+    async def reached(self, event: asyncio.Event) -> None:
+        """Wait until a task sets this event; raises the error of one that fails before."""
+        waiting = [asyncio.create_task(event.wait()), asyncio.create_task(self.failed())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not event.is_set():
+                waiting[1].result()
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.wait(waiting)
 
     async def end(self, name: str | None = None) -> None:
         """Cancel the task of this name, or all of them, and wait until they have ended."""

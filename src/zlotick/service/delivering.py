@@ -1,0 +1,125 @@
+"""The role ``deliver``: batches go from the journal into the stores, and the alert rules are evaluated."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from zlotick.alerts import service as alerts
+from zlotick.alerts.dispatcher import Target
+from zlotick.alerts.service import Alerts
+from zlotick.errors import AlertDiskError
+from zlotick.model import CycleReport
+from zlotick.service import views
+from zlotick.service.parts import Parts
+from zlotick.service.tasks import Tasks
+from zlotick.stores.delivery import Delivery
+from zlotick.stores.pocketbase import StandingsTask
+
+log = structlog.stdlib.get_logger("zlotick.manager")
+
+_FLUSH_TIMEOUT = 5.0
+_ALERTS_EVERY = 30.0  # seconds between two tries to open the alerts' file
+
+
+class Delivering:
+    """The work of the role."""
+
+    def __init__(self, parts: Parts, targets: Sequence[Target]) -> None:
+        self._parts = parts
+        self._targets = list(targets)
+
+    def wake(self, report: CycleReport) -> None:
+        """A cycle is over: there may be alerts to raise and standings to write."""
+        if self._parts.alerts:
+            self._parts.alerts.wake()
+        if self._parts.standings:
+            self._parts.standings.wake()
+
+    async def take_up(self) -> None:
+        """Nothing to prepare: each reader continues from its own cursor."""
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Deliver until cancelled, or until a part fails. Calls ``started`` once everything runs."""
+        tasks = Tasks(told=False)  # the owner of this role tells
+        try:
+            self._start_deliveries(tasks)
+            await self._start_alerts(tasks)
+            started()
+            await tasks.failed()
+        finally:
+            await tasks.end()
+            await self._let_go()
+
+    async def flush(self) -> None:
+        """Deliver what is left; what cannot be delivered now stays in the journal."""
+        await asyncio.gather(*(delivery.flush(_FLUSH_TIMEOUT) for delivery in self._parts.deliveries))
+
+    def _start_deliveries(self, tasks: Tasks) -> None:
+        parts = self._parts
+        parts.deliveries = [
+            Delivery(parts.journal, sink) for sink in (parts.questdb, parts.pocketbase) if sink
+        ]
+        for delivery in parts.deliveries:
+            tasks.start(delivery.run(), f"delivery to {delivery.sink.name}")
+        if parts.pocketbase:
+            parts.standings = StandingsTask(parts.pocketbase)
+            tasks.start(parts.standings.run(), "standings in PocketBase")
+
+    async def _start_alerts(self, tasks: Tasks) -> None:
+        if not alerts.wanted(self._parts.settings):
+            return
+        try:
+            await self._open_alerts()
+        except AlertDiskError as error:
+            log.error("Alerts wait for their file", mark="❌", reason=str(error))
+            self._parts.troubles["alerts"] = f"no alert rule is evaluated: {error}"
+        tasks.start(self._run_alerts(), "alerts")
+
+    async def _open_alerts(self) -> Alerts:
+        parts = self._parts
+        assert parts.audience, "it comes before this role"
+        opening = Alerts(
+            parts.settings.alerts,
+            parts.settings.service.home,
+            parts.journal,
+            targets=self._targets,
+            pocketbase=parts.pocketbase,
+            symbols=partial(views.known_symbols, parts),
+            clock=partial(views.alert_clock, parts),
+            publish=parts.audience.publish_alert,
+        )
+        try:
+            await opening.start()
+        except BaseException:
+            await opening.close()
+            raise
+        parts.alerts = opening
+        parts.metrics.add(opening.samples)
+        parts.troubles.pop("alerts", None)
+        return opening
+
+    async def _run_alerts(self) -> None:
+        """Run the alerts. If a full disk kept their file from opening at the start, try until it opens."""
+        running = self._parts.alerts
+        while running is None:
+            await asyncio.sleep(_ALERTS_EVERY)
+            with contextlib.suppress(AlertDiskError):
+                running = await self._open_alerts()
+        await running.run()
+
+    async def _let_go(self) -> None:
+        """Another node may deliver from now on."""
+        parts = self._parts
+        parts.deliveries = []
+        if alerts := parts.alerts:
+            parts.alerts = None
+            parts.metrics.remove(alerts.samples)
+            await alerts.close()
+        if standings := parts.standings:
+            parts.standings = None
+            await standings.silence()
