@@ -4,6 +4,8 @@
     ├── ConfigError            the settings are wrong; ``problems`` lists every one of them
     ├── Transient              temporary: retry with backoff
     │   ├── TableAbsent        a table or view of a store is missing and is being made again; its message may go to clients
+    │   ├── EngineFull         Redis or Valkey is out of memory or disk: nothing was written
+    │   ├── EngineRestarted    it was restarted: its history must be checked before the next write
     │   └── Refusal            a provider's typed "no", with its reason
     ├── Fatal                  permanent until a person acts: report it, retry rarely
     ├── JournalError           the journal cannot be opened or written
@@ -46,6 +48,14 @@ class Transient(ZlotickError):
 
 class TableAbsent(Transient):
     """A table or view is missing from a store and is being made again. The message names no host and no query."""
+
+
+class EngineFull(Transient):
+    """Redis or Valkey has no memory or no disk left: nothing was written."""
+
+
+class EngineRestarted(Transient):
+    """Redis or Valkey is not the process that it was: it may have lost its newest writes."""
 
 
 class Fatal(ZlotickError):
