@@ -99,9 +99,10 @@ def report(
     error: str | None = None,
     standings: dict[str, Standing] | None = None,
     market_time: datetime | None = None,
+    epoch: str = "e1",
 ) -> CycleReport:
     """The report of a cycle after which these quotes are in force, some of them changed by it."""
-    position = Position("e1", offset)
+    position = Position(epoch, offset)
     batch = UpdateBatch(now_text(), "open", [quotes[symbol] for symbol in changed])
     return CycleReport(
         timestamp=now_text(),

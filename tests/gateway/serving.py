@@ -76,6 +76,7 @@ class Service:
     calendar: Calendar = GPW
     members: Sequence[Member] = ()
     delay: int | None = None
+    node_troubles: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     async def read_journal(self, after: int, limit: int) -> list[Entry]:
@@ -119,6 +120,7 @@ class Service:
             pocketbase_url=self.pocketbase_url,
             has_history=self.history() is not None,
             has_alerts=self.alerts is not None,
+            node_troubles=self.node_troubles,
         )
 
 

@@ -13,6 +13,7 @@ from tests.factories import quote
 from zlotick.gateway.fanout.frames import plain
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
+from zlotick.gateway.fanout.joining import Joining
 from zlotick.gateway.fanout.live_candles import LiveCandles
 from zlotick.gateway.fanout.recovery import ReplayBuffer
 from zlotick.gateway.protocol.subscription import Subscription
@@ -118,7 +119,9 @@ class Stage:
     def __init__(self, buffer_bytes: int = 100) -> None:
         self.clock = Clock()
         self.entries: list[Entry] = []  # what the journal still has
-        self.batches: dict[int, UpdateBatch] = {}  # all that was ever recorded
+        self.epoch = "e"
+        self.histories: dict[str, dict[int, UpdateBatch]] = {"e": {}}  # all that was ever recorded, by epoch
+        self.began = 0  # the offset at which the epoch began
         self.market_time = utc_time("2025-04-30T07:00:00Z")
         self.origin = "delayed"
         self.reads = 0
@@ -152,12 +155,26 @@ class Stage:
             return None
         self.offset += 1
         for symbol in symbols:
-            self.quotes[symbol] = quote(symbol, price=float(self.offset), **changes)
+            price = self.offset + 100.0 * (len(self.histories) - 1)
+            self.quotes[symbol] = quote(symbol, price=price, **changes)
         batch = UpdateBatch(now_text(), "open", [self.quotes[symbol] for symbol in symbols])
-        entry = Entry(Position("e", self.offset), batch)
+        entry = Entry(Position(self.epoch, self.offset), batch)
         self.entries.append(entry)
-        self.batches[self.offset] = batch
+        self.histories[self.epoch][self.offset] = batch
         return entry
+
+    def begin_epoch(self, lost: int = 0) -> asyncio.Task[None] | None:
+        """The journal lost its newest entries. Returns the task that loads the candles again, if they were in use."""
+        self.offset = self.began = max(0, self.offset - lost)
+        kept = {at: batch for at, batch in self.histories[self.epoch].items() if at <= self.offset}
+        self.epoch = f"e{len(self.histories)}"
+        self.histories[self.epoch] = kept
+        self.quotes = {one.symbol: one for at in sorted(kept) for one in kept[at].quotes}
+        remaining = [entry for entry in self.entries if entry.position.offset <= self.offset]
+        self.entries = [Entry(Position(self.epoch, one.position.offset), one.batch) for one in remaining]
+        if self.hub.begin_epoch(dict(self.quotes), Position(self.epoch, self.offset)):
+            return asyncio.create_task(Joining(self.hub, self.read).load_candles_again())
+        return None
 
     def tell(self, entry: Entry | None) -> None:
         """Publish what was recorded."""
@@ -171,7 +188,7 @@ class Stage:
                 market_status="open",
                 market_time=self.market_time,
                 entry=entry,
-                position=Position("e", self.offset),
+                position=Position(self.epoch, self.offset),
                 quotes=dict(self.quotes),
                 standings=dict(self.standings),
             )

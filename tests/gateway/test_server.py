@@ -175,3 +175,28 @@ async def test_numbers_are_served_as_metrics() -> None:
     assert "zlotick_gateway_bad_messages_total 1.0" in text
     assert "zlotick_gateway_requests_total 2.0" in text
     assert b"zlotick_gateway" not in await service.metrics.text()  # a stopped gateway has no numbers
+
+
+async def test_a_drain_tells_balancers_first_and_serves_on_until_the_stop() -> None:
+    """A balancer needs seconds to notice; clients that it sends meanwhile were refused with 503."""
+    async with serving(drain_seconds=0.3) as gateway, aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{gateway.port}/health/node"
+        draining = asyncio.create_task(gateway.drain())
+        await until(lambda: gateway.reporter.draining)
+        async with http.get(url) as answer:
+            assert answer.status == 503
+            assert (await answer.json())["reasons"] == ["draining: this node stops soon"]
+        async with connected(gateway) as client:
+            await client.subscribe()
+            gateway.publish(report({"ABS": quote("ABS")}, ["ABS"]))
+            assert (await client.hear())["count"] == 1
+            assert not draining.done()
+            await draining
+            await gateway.stop()
+            assert (await client.hear())["type"] == "shutdown"
+            assert await client.closed() == 1001
+
+
+async def test_without_drain_seconds_the_stop_is_at_once() -> None:
+    async with serving() as gateway, asyncio.timeout(1):
+        await gateway.drain()

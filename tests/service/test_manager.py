@@ -122,6 +122,29 @@ async def test_stop_leaves_nothing_behind_and_may_be_repeated(manager: RealTimeS
     socket.create_server(("127.0.0.1", manager.settings.gateway.port)).close()  # its port is free again
 
 
+async def test_a_drain_comes_first_while_quotes_go_on(manager: RealTimeStreamManager) -> None:
+    """Cycles ended first: clients that a balancer had not moved yet got nothing for the whole drain."""
+    manager.settings.gateway.drain_seconds = 1.0
+    manager.data_providers.append(YourCustomProvider())
+    await manager.start()
+    stopping = asyncio.create_task(manager.stop())
+    await asyncio.sleep(0)
+    node = f"http://localhost:{manager.gateway.port}/health/node"
+    async with aiohttp.ClientSession() as session, session.get(node) as response:
+        assert response.status == 503
+    await next_quotes(manager.gateway.port)
+    assert not stopping.done()
+    await stopping
+
+
+async def test_a_start_that_fails_does_not_drain(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    made.gateway.drain_seconds = 300
+    with socket.create_server(("127.0.0.1", made.gateway.port)), pytest.raises(GatewayError):
+        async with asyncio.timeout(20):
+            await RealTimeStreamManager(made).start()
+
+
 async def test_a_second_start_harms_the_first_in_no_way(manager: RealTimeStreamManager) -> None:
     """It failed at the journal, and then stopped what was running."""
     manager.data_providers.append(YourCustomProvider())

@@ -152,6 +152,14 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
     ] = 30
     ping_interval: Annotated[float, Meta(gt=0, description="seconds between keepalive pings")] = 20
     shutdown_timeout: Annotated[float, Meta(ge=0, description="seconds to drain sessions at a stop")] = 2
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description="seconds before a stop in which load balancers may notice (/health/node is 503) and clients are still served",
+        ),
+    ] = 0
     auth: Annotated[
         Literal["none", "tokens", "pocketbase"],
         Meta(description="who gets in: anyone, holders of a token (zlotick token), users of PocketBase"),

@@ -84,7 +84,8 @@ class Gateway:
         hub = self._hub()
         await self._restore(hub, quotes, position)
         reporter = StatusReporter(service, hub)
-        sessions = SessionRegistry(config, hub, reporter, Joining(hub, service.read_journal), access)
+        joining = Joining(hub, service.read_journal)
+        sessions = SessionRegistry(config, hub, reporter, joining, access)
         runner = _runner(_application(reporter, hub, access, sessions, await Board.load()))
         await runner.setup()
         undo.push_async_callback(runner.cleanup)
@@ -101,6 +102,7 @@ class Gateway:
             access=access,
             hub=hub,
             reporter=reporter,
+            joining=joining,
             sessions=sessions,
             connection_limits=connection_limits,
             runner=runner,
@@ -154,11 +156,13 @@ class RunningGateway:
     access: AccessMiddleware
     hub: Hub
     reporter: StatusReporter
+    joining: Joining
     sessions: SessionRegistry
     connection_limits: ConnectionLimits
     runner: web.AppRunner
     servers: list[asyncio.Server]
     reloading: asyncio.Task[None] | None = None
+    loading_candles: asyncio.Task[None] | None = None
     _stopped: bool = False
 
     def open(self) -> None:
@@ -172,11 +176,22 @@ class RunningGateway:
     def _samples(self) -> list[Source]:
         return [self.sessions.samples, self.access.samples, self.connection_limits.samples]
 
+    async def drain(self) -> None:
+        self.begin_drain()
+        await asyncio.sleep(self.config.drain_seconds)
+
+    def begin_drain(self) -> None:
+        """The part of :meth:`drain` that does not wait."""
+        self.reporter.draining = True
+        if self.config.drain_seconds:
+            log.info("Gateway draining", mark="🔌", seconds=self.config.drain_seconds)
+
     async def stop(self) -> None:
         """Accept no client, send ``shutdown``, give the sessions ``shutdown_timeout``, then cut. Safe to call twice."""
         if self._stopped:
             return
         self._stopped = True
+        self.reporter.draining = True
         self.sessions.drain()
         for samples in self._samples():
             self.service.metrics.remove(samples)
@@ -184,9 +199,10 @@ class RunningGateway:
             server.close()
         if self.access.guard is not None:
             await self.access.guard.stop()
-        if self.reloading is not None:
-            self.reloading.cancel()
-            await asyncio.wait([self.reloading])
+        for task in (self.reloading, self.loading_candles):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         self.hub.close()
         await self.sessions.say_goodbye()
         await self.runner.cleanup()
@@ -210,6 +226,13 @@ class RunningGateway:
     def publish(self, report: CycleReport) -> None:
         self.reporter.note(report)
         self.hub.publish(report)
+
+    def begin_epoch(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
+        log.warning("New epoch of the journal: clients get a snapshot", mark="🔄", offset=position.offset)
+        loading = self.loading_candles
+        if self.hub.begin_epoch(quotes, position) and (loading is None or loading.done()):
+            again = self.joining.load_candles_again()
+            self.loading_candles = asyncio.create_task(again, name="gateway candles")
 
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         self.hub.publish_event(*event(event_type, data))

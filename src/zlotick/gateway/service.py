@@ -21,8 +21,10 @@ from zlotick.model import (
     Entry,
     MarketStatus,
     Origin,
+    Position,
     ProviderRow,
     Standing,
+    StockUpdate,
 )
 from zlotick.telemetry.metrics import Metrics
 
@@ -48,6 +50,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     has_alerts: bool = False  # alert rules are evaluated
     alert_troubles: list[str] = []  # what is wrong with alerts, for people
     troubles: list[str] = []  # what else is wrong with the service, for people
+    # Why this process does not follow the journal's end, for people; `/health/node` shows them without a token. Always
+    # empty where the journal is in the service's own process.
+    node_troubles: list[str] = []
     other_sessions: int = 0  # clients of the other gateway processes on this port
 
 
@@ -108,8 +113,20 @@ class Listening(Audience, Protocol):
     def session_count(self) -> int:
         """How many clients are connected."""
 
+    def begin_epoch(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
+        """The journal has another history from this position on, with these last values. Never waits.
+
+        To be called once, before anything of the new epoch is published. Every session with quotes gets ``gap`` and a snapshot.
+        """
+
     def reload_tls(self) -> None:
         """Use what the files of certificate and key hold now, for new connections. The log says how it went."""
+
+    async def drain(self) -> None:
+        """Let load balancers notice: ``/health/node`` answers 503 from now on; returns after ``gateway.drain_seconds``.
+
+        Until then sessions go on, and new ones are accepted.
+        """
 
     async def stop(self) -> None:
         """Accept no client, send ``shutdown`` to the sessions, then cut. Safe to call twice."""

@@ -28,6 +28,9 @@ from zlotick.telemetry.health import HealthFacts
 JOURNAL_TIMEOUT = 2.0
 """Seconds to wait for the journal; after that a report is sent without it."""
 
+DRAINING = "draining: this node stops soon"
+"""The reason of a node that stops. deploy/haproxy.cfg looks for its first word."""
+
 
 class StatusReporter:
     """Makes the messages about the service: the greeting, the status report, the facts of its health."""
@@ -35,6 +38,7 @@ class StatusReporter:
     def __init__(self, service: Service, hub: Hub) -> None:
         self.service = service
         self.sessions = 0
+        self.draining = False  # the gateway stops soon
         self._hub = hub
         self._last: CycleReport | None = None
         self._last_good: float | None = (
@@ -96,6 +100,11 @@ class StatusReporter:
         """The scoreboard alone."""
         now = self.service.status()
         return Providers(now.next_cycle, now.providers)
+
+    def node_troubles(self) -> list[str]:
+        """Why clients had better go to another node; empty when this process serves them well."""
+        leaving = [DRAINING] if self.draining else []
+        return leaving + self.service.status().node_troubles
 
     async def health_facts(self) -> HealthFacts:
         """Everything that decides whether the service is healthy."""

@@ -59,6 +59,7 @@ class RealTimeStreamManager:
         self.data_providers = self.parts.providers
         self._progress = progress
         self._started = False
+        self._serving = False  # the start succeeded, and no stop has begun
         self._tasks = Tasks()
         self._configured = ConfiguredProviders()
         self._alert_targets: list[Target] = []
@@ -107,6 +108,7 @@ class RealTimeStreamManager:
             await self._start_role(
                 "ingest", Ingesting(self.parts)
             )  # last: its first cycle has all its readers
+            self._serving = True
         except BaseException:
             await self.stop()
             raise
@@ -178,8 +180,9 @@ class RealTimeStreamManager:
     # Stop: the reverse, each step with a deadline
 
     async def stop(self) -> None:
-        """No new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
+        """Drain, no new cycle, goodbye to the sessions, flush the deliveries, then close all. Safe to call twice."""
         parts = self.parts
+        await self._drain()
         await self._step("cycles", self._tasks.end("ingest"))
         if self._control:
             await self._step("control socket", self._control.stop())
@@ -197,10 +200,17 @@ class RealTimeStreamManager:
         await self._step("journal", parts.journal.close())
         await self._step("event bus", parts.event_bus.close())
 
-    async def _step(self, name: str, work: Awaitable[object]) -> None:
+    async def _drain(self) -> None:
+        """First of all, while everything still runs: load balancers notice, and clients miss nothing."""
+        if self._serving:
+            self._serving = False
+            deadline = self.settings.gateway.drain_seconds + _STEP_TIMEOUT
+            await self._step("drain", self.gateway.drain(), deadline)
+
+    async def _step(self, name: str, work: Awaitable[object], deadline: float = _STEP_TIMEOUT) -> None:
         """One step of the stop: a failing or hanging one must not keep the others from theirs."""
         try:
-            async with asyncio.timeout(_STEP_TIMEOUT):
+            async with asyncio.timeout(deadline):
                 await work
         except Exception as error:  # noqa: BLE001  whatever it is, the rest must still be stopped
             log.error("Could not stop cleanly", mark="❌", what=name, error=repr(error))

@@ -315,7 +315,7 @@ async def test_where_no_token_is_asked_for_any_is_welcome(file: Tokens) -> None:
 async def test_http_wants_the_header(file: Tokens) -> None:
     token = await file.create("bot")
     async with guarded(file) as gateway, aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}") as http:
-        for path in ("/health/live", "/"):
+        for path in ("/health/live", "/health/node", "/"):
             async with http.get(path) as answer:
                 assert answer.status == 200
         for path in ("/health", "/health/ready", "/metrics", "/nothing", "/api/v1/quotes"):

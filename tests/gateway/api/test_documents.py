@@ -160,7 +160,7 @@ async def test_every_answer_is_what_the_document_says() -> None:
             await answered(caller, document, path)
         with pytest.raises(ValidationError):
             check(document, {"$ref": "#/components/schemas/Quote"}, {"symbol": "ABS"})
-        for path in ("/health", "/health/live", "/health/ready"):
+        for path in ("/health", "/health/live", "/health/ready", "/health/node"):
             async with caller.http.get(f"http://127.0.0.1:{caller.gateway.port}{path}") as response:
                 schema = document["paths"][path]["get"]["responses"][str(response.status)]["content"]
                 check(document, schema["application/json"]["schema"], await response.json())

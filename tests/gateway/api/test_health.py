@@ -43,6 +43,22 @@ async def test_ready_once_quotes_are_known_and_readers_keep_up() -> None:
         assert (code, answer["reasons"]) == (503, ["questdb is 395 journal entries behind"])
 
 
+async def test_node_is_200_although_no_quote_is_fresh() -> None:
+    """All nodes have the same quotes: a balancer that checked readiness took all of them out at once."""
+    async with serving(Service(next_cycle="2026-11-25T07:30:00.000Z")) as gateway:
+        assert (await get(gateway, "/health/ready"))[0] == 503
+        assert await get(gateway, "/health/node") == (200, {"serving": True, "reasons": []})
+
+
+async def test_node_is_503_while_it_does_not_follow_the_journal() -> None:
+    service = Service(node_troubles=["no answer of the engine for 12 s"])
+    async with serving(service) as gateway:
+        answer = {"serving": False, "reasons": ["no answer of the engine for 12 s"]}
+        assert await get(gateway, "/health/node") == (503, answer)
+        service.node_troubles = []
+        assert (await get(gateway, "/health/node"))[0] == 200
+
+
 async def test_ready_without_a_quote_while_the_market_is_closed() -> None:
     """A first start in the evening answered 503 all night: any uptime monitor rang, though nothing was due."""
     service = Service(next_cycle="2099-12-01T07:30:09.000Z", phase="closed")

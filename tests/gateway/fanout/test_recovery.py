@@ -304,6 +304,7 @@ class Person:
         self.subscription = subscription
         self.known: dict[str, float] = {}
         self.standings: dict[str, str | None] = {}
+        self.epoch = ""
         self.at: int | None = None
         self.gap = False
         self.wire = Wire()
@@ -319,8 +320,9 @@ class Person:
         self.wire.cut = True
         self.wire = Wire()
         self.subscriber = self.stage.subscriber(self.wire)
-        since = None if self.at is None else Position("e", self.at)
-        self.told_by_another = self.at == 0  # the stage starts there, and knows of no standing before
+        since = None if self.at is None else Position(self.epoch, self.at)
+        # At its start and that of an epoch the stage knows of no standing before.
+        self.told_by_another = self.at is not None and self.at <= self.stage.began
         joining = Joining(self.stage.hub, self.stage.read)
         join = joining.join(self.subscriber, self.subscription, since, drain)
         self.arriving = asyncio.create_task(join)
@@ -329,7 +331,7 @@ class Person:
         """What a batch has for it."""
         selection = self.subscription.selection
         assert selection is not None
-        quotes = {one.symbol: one for one in self.stage.batches[offset].quotes}
+        quotes = {one.symbol: one for one in self.stage.histories[self.epoch][offset].quotes}
         names = selection.accepted(selection.among(dict.fromkeys(quotes)), quotes)
         return {name: quotes[name].price for name in names}
 
@@ -344,6 +346,7 @@ class Person:
         for place, message in enumerate(messages):
             following = messages[place + 1 :]
             if message["type"] == "gap":
+                assert (message["from"]["epoch"] == self.epoch) or message["reason"] == "retention"
                 self.gap = True
             elif message["type"] == "stock_updates" and message["position"] is not None:
                 self._quotes(message, following)
@@ -357,10 +360,12 @@ class Person:
         if message["snapshot"]:
             assert self.at is None or self.gap, "a snapshot instead of a resume is marked"
             self.known, self.gap, self.at = prices(message), False, offset
+            self.epoch = message["position"]["epoch"]
             self._note_standings(message)
             return
         assert self.at is not None
         assert not self.gap
+        assert message["position"]["epoch"] == self.epoch, "another history, unmarked"
         lost = bool(following) and following[0]["type"] == "lost"
         if self.subscription.mode == "changes":
             assert offset > self.at or self.told_by_another or self.stage.stood, "twice"
@@ -403,6 +408,7 @@ steps = st.one_of(
     st.tuples(st.just("new"), st.sampled_from(SUBSCRIPTIONS)),
     st.tuples(st.sampled_from(["connect", "stick", "drain", "take"]), people),
     st.tuples(st.just("stand"), st.dictionaries(st.sampled_from(NAMES), st.sampled_from(STANDINGS))),
+    st.tuples(st.just("epoch"), st.integers(0, 3)),
     st.tuples(st.just("pass"), st.sampled_from([0.0, 0.06, 0.5, 1.1])),
     st.tuples(st.sampled_from(["turn", "turn", "forget", "event"])),
 )
@@ -423,7 +429,7 @@ def small() -> Any:
 def test_any_interleaving_gives_each_client_the_same_values_no_duplicates_and_no_unmarked_gap(
     actions: list[tuple[Any, ...]],
 ) -> None:
-    """Batches, standings, reconnects with ``since``, slow reads, strides, paces, retention, in any order."""
+    """Batches, standings, reconnects with ``since``, slow reads, strides, paces, retention, new epochs, in any order."""
     with small():
         asyncio.run(_play(actions))
 
@@ -433,9 +439,10 @@ async def _play(actions: list[tuple[Any, ...]]) -> None:
     stage.hub.restore({}, Position("e", 0))
     crowd: list[Person] = []
     untold: list[Entry | None] = []
+    loadings: list[asyncio.Task[None]] = []
     for action, *rest in actions:
-        await _act(stage, crowd, untold, action, rest)
-    await _settle(stage, crowd, untold)
+        await _act(stage, crowd, untold, loadings, action, rest)
+    await _settle(stage, crowd, untold, loadings)
     for person in crowd:
         selection = person.subscription.selection
         assert selection is not None
@@ -451,7 +458,12 @@ async def _play(actions: list[tuple[Any, ...]]) -> None:
 
 
 async def _act(
-    stage: Stage, crowd: list[Person], untold: list[Entry | None], action: str, rest: list[Any]
+    stage: Stage,
+    crowd: list[Person],
+    untold: list[Entry | None],
+    loadings: list[asyncio.Task[None]],
+    action: str,
+    rest: list[Any],
 ) -> None:
     match action:
         case "trade" | "record":
@@ -473,6 +485,10 @@ async def _act(
             await asyncio.sleep(0)
         case "event":
             stage.hub.publish_event("market", "", MarketStatusChanged(status="open", timestamp="t"))
+        case "epoch":
+            untold.clear()
+            if (loading := stage.begin_epoch(rest[0])) is not None:
+                loadings.append(loading)
         case "forget":
             stage.entries = stage.entries[-1:]
         case _ if crowd:
@@ -494,9 +510,12 @@ def _do(person: Person, action: str) -> None:
     doing[action]()
 
 
-async def _settle(stage: Stage, crowd: list[Person], untold: list[Entry | None]) -> None:
+async def _settle(
+    stage: Stage, crowd: list[Person], untold: list[Entry | None], loadings: list[asyncio.Task[None]]
+) -> None:
     _tell(stage, untold)
-    waits: list[Awaitable[None]] = [person.arriving for person in crowd if person.arriving is not None]
+    waits: list[Awaitable[None]] = [*loadings]
+    waits += [person.arriving for person in crowd if person.arriving is not None]
     await asyncio.gather(*waits)
     stage.trade()
     while stage.clock.waiting():

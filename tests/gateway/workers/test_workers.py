@@ -27,7 +27,8 @@ from zlotick.config import GatewayConfig
 from zlotick.config.settings import MarketConfig
 from zlotick.errors import GatewayError, JournalError
 from zlotick.events import MARKET_STATUS
-from zlotick.gateway.workers import ipc, process
+from zlotick.gateway.workers import ipc, owner_proxy, process
+from zlotick.gateway.workers.owner_proxy import OwnerProxy
 from zlotick.gateway.workers.process import QuestionHandler, WorkerProcess, merged
 from zlotick.gateway.workers.supervisor import RunningWorkers, Workers
 from zlotick.market.queries import HistoryQuery, Interval, StoredCandle
@@ -436,3 +437,74 @@ async def test_a_status_arrives_as_it_was_sent() -> None:
 def test_numbers_of_several_are_sums_by_name_and_labels() -> None:
     one, two = Sample("a", "", 1, {"x": "1"}), Sample("a", "", 2, {"x": "2"})
     assert merged([one, two, one]) == [Sample("a", "", 2, {"x": "1"}), two]
+
+
+async def test_a_new_epoch_reaches_all_workers_and_those_that_start_later(lines: Lines) -> None:
+    async with working() as workers, one_on_each(workers, lines) as clients:
+        for client in clients.values():
+            await client.subscribe(mode="changes")
+        cycle(workers, 7, 7.0)
+        for client in clients.values():
+            assert (await client.hear())["position"]["offset"] == 7
+        workers.begin_epoch({"ABS": quote("ABS", 5.0)}, Position("e2", 4))
+        for client in clients.values():
+            gap, snapshot, end = [await client.hear() for _ in range(3)]
+            assert (gap["type"], gap["to"]) == ("gap", {"epoch": "e2", "offset": 4})
+            assert [one["price"] for one in snapshot["data"]] == [5.0]
+            assert end["type"] == "snapshot_end"
+        pids = [worker.pid for worker in workers.workers]
+        for pid in pids:
+            os.kill(pid or 0, signal.SIGKILL)
+        for worker, pid in zip(workers.workers, pids, strict=True):
+            await back(worker, pid)
+        async with websockets.connect(f"ws://127.0.0.1:{workers.port}") as socket:
+            client = Client(socket)
+            assert (await client.hear())["position"] == {"epoch": "e2", "offset": 4}
+
+
+async def test_workers_drain_before_they_stop(lines: Lines) -> None:
+    async with working(drain_seconds=1.0) as workers, aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{workers.port}/health/node"
+
+        async def node() -> int:
+            async with http.get(url, headers={"Connection": "close"}) as answer:
+                return answer.status
+
+        assert await node() == 200
+        draining = asyncio.create_task(workers.drain())
+        async with asyncio.timeout(1), one_on_each(workers, lines):
+            while await node() == 200:
+                await asyncio.sleep(0.01)
+        await draining
+
+
+async def test_a_worker_tells_balancers_that_its_owner_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It serves what it has: a balancer has better nodes to send clients to."""
+    service = Service()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _, writer = await asyncio.open_unix_connection(sock=ours)
+        owner = OwnerProxy(writer, setup_of(service))
+        assert owner.status().node_troubles == []
+        monkeypatch.setattr(owner_proxy, "NODE_SILENCE", 0.0)
+        assert owner.status().node_troubles == ["the service has sent nothing for 0 s"]
+        owner.close()
+        assert owner.status().node_troubles == ["the service is not there"]
+        writer.close()
+
+
+def setup_of(service: Service) -> ipc.Setup:
+    return ipc.Setup(
+        number=1,
+        version="9.9.9",
+        config=GatewayConfig(),
+        market=MarketConfig(),
+        home=Path("no-home"),
+        local_token="",
+        log_level=logging.INFO,
+        members=[],
+        now=ipc.Now(service.status(), {}, {}),
+        quotes={},
+        position=None,
+        last=None,
+    )

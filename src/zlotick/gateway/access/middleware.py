@@ -29,7 +29,9 @@ log = structlog.stdlib.get_logger("zlotick.gateway")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN_PATHS = frozenset({"/", ASSETS, "/ws", "/health/live", "/api/v1/openapi.json", "/api/v1/asyncapi.json"})
+OPEN_PATHS = frozenset(
+    {"/", ASSETS, "/ws", "/health/live", "/health/node", "/api/v1/openapi.json", "/api/v1/asyncapi.json"}
+)
 """Answered without a token: WebSocket sessions authenticate themselves, and the others reveal no quotes."""
 
 TOKEN_PROTOCOL = "zlotick.token."  # noqa: S105  not a secret: the prefix of a token in the list of subprotocols

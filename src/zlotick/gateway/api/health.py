@@ -7,7 +7,7 @@ import html
 import msgspec
 from aiohttp import web
 
-from zlotick.gateway.api.responses import HealthReport, Live, Ready
+from zlotick.gateway.api.responses import HealthReport, Live, NodeHealth, Ready
 from zlotick.gateway.http.routes import NEVER_STORED, Handler, Route, json, refused
 from zlotick.gateway.protocol.messages import Providers, shown
 from zlotick.gateway.status import StatusReporter
@@ -36,6 +36,15 @@ class HttpApi:
             Route("/health", self.health, "The whole report", HealthReport, (), None, unready=HealthReport),
             Route("/health/live", self.live, "Whether the process runs its loop", Live, (), None),
             Route("/health/ready", self.ready, "Whether quotes can be had", Ready, (), None, unready=Ready),
+            Route(
+                "/health/node",
+                self.node,
+                "Whether to send clients here",
+                NodeHealth,
+                (),
+                None,
+                unready=NodeHealth,
+            ),
             Route("/metrics", self.metrics, "Prometheus text", None, (), None, media=("text/plain",)),
             Route("/api/v1/providers", self.providers, "How the sources are", Providers),
         ]
@@ -48,6 +57,11 @@ class HttpApi:
         """200, or 503 with the reasons."""
         health = assess(await self._reporter.health_facts())
         return json(health, _code(health))
+
+    async def node(self, _: web.Request) -> web.Response:
+        """For load balancers. Stale quotes are no reason: all nodes have the same, and would all be taken out."""
+        troubles = self._reporter.node_troubles()
+        return json(NodeHealth(not troubles, troubles), 503 if troubles else 200)
 
     async def health(self, _: web.Request) -> web.Response:
         """The whole report."""

@@ -32,6 +32,13 @@ class Live(msgspec.Struct, frozen=True):
     live: bool
 
 
+class NodeHealth(msgspec.Struct, frozen=True):
+    """Whether a load balancer should send clients to this process. ``reasons`` say why not."""
+
+    serving: bool
+    reasons: list[str]
+
+
 class Ready(Health, frozen=True):
     """Whether quotes are fresh for the market's phase and every reader keeps up."""
 

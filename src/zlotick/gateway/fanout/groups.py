@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from zlotick.gateway.fanout.frames import Encoding, SharedMessage
 from zlotick.gateway.protocol.subscription import Subscription
-from zlotick.model import now_text
+from zlotick.model import Position, now_text
 
 
 class Subscriber:
@@ -107,7 +107,7 @@ MAX_ALERTS = 100
 class Backlog:
     """What a slow consumer has missed: names of changed symbols, not messages (but alerts), so its size is bounded."""
 
-    __slots__ = ("alerts", "missed", "names", "newest", "quotes", "since", "since_text")
+    __slots__ = ("alerts", "former", "missed", "names", "newest", "quotes", "since", "since_text")
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -117,6 +117,13 @@ class Backlog:
         self.names: set[str] = set()
         self.newest: Newest = {}
         self.alerts: deque[SharedMessage] = deque(maxlen=MAX_ALERTS)
+        self.former: Position | None = None  # a new epoch began: the last position before it
+
+    def begin_epoch(self, former: Position) -> None:
+        """A gap and a snapshot will replace the quotes that wait."""
+        self.former = self.former or former
+        self.quotes = False
+        self.names.clear()
 
 
 class Throttle:
@@ -137,6 +144,11 @@ class Throttle:
         self.waiting = False
         self.stop()
         return names
+
+    def restart(self, now: float) -> None:
+        """Something that replaces the waiting names is sent now."""
+        self.take()
+        self.due = now + self.interval
 
     def stop(self) -> None:
         """Cancel the timer."""

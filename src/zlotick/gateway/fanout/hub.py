@@ -18,11 +18,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from zlotick.gateway.fanout.ahead import Ahead
 from zlotick.gateway.fanout.frames import SharedMessage
 from zlotick.gateway.fanout.groups import Backlog, Group, Members, Subscriber, Traffic
 from zlotick.gateway.fanout.heartbeats import Heartbeats
 from zlotick.gateway.fanout.live_candles import CandleMessages, LiveCandles
-from zlotick.gateway.fanout.outgoing import Outgoing, names_to_keep, unsent, wanted_candles, with_candles
+from zlotick.gateway.fanout.new_epoch import epoch_messages, epoch_outgoing
+from zlotick.gateway.fanout.outgoing import (
+    ALL_MEMBERS,
+    Outgoing,
+    names_to_keep,
+    unsent,
+    wanted_candles,
+    with_candles,
+)
 from zlotick.gateway.fanout.quote_cache import Envelope, QuoteCache
 from zlotick.gateway.fanout.quote_messages import QuoteMessages
 from zlotick.gateway.fanout.recovery import ReplayBuffer
@@ -54,6 +63,7 @@ class Hub:
         self.replay_buffer = replay_buffer or ReplayBuffer()
         self.candles = candles
         self.traffic = Traffic()
+        self.ahead = Ahead()
         self._loop = loop or asyncio.get_running_loop()
         self.slow_consumers = SlowConsumers(
             self._loop,
@@ -130,6 +140,7 @@ class Hub:
     def dismiss(self, subscriber: Subscriber) -> None:
         """Leave for good: a join that is still in progress must not complete."""
         subscriber.gone = True
+        self.ahead.release(subscriber)
         self.leave(subscriber)
 
     def change(self, subscriber: Subscriber, subscription: Subscription) -> None:
@@ -179,9 +190,42 @@ class Hub:
 
     def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
         """Store these quotes without sending them: at a start they come from the journal."""
-        self.quote_messages.update(quotes, position)
-        if position is not None:
-            self.quote_messages.standing_changes.begin(position.offset)
+        self.quote_messages.restore(quotes, position)
+
+    def begin_epoch(self, quotes: Mapping[str, StockUpdate], position: Position) -> bool:
+        """The journal has another history now: forget the former one, and send all sessions with quotes a gap and a snapshot.
+
+        Returns whether candles were in use: then they must be loaded again, and sent with :meth:`send_candles`.
+        """
+        self._writer.finish()
+        self._cycle += 1
+        former = self.position or position
+        self.quote_messages.begin_epoch(quotes, position)
+        self.replay_buffer.clear()
+        self.ahead.look(position)
+        self.slow_consumers.begin_epoch(former)
+        for group in self._throttled:
+            assert group.throttle is not None
+            group.throttle.restart(self._loop.time())
+            group.fence = self._cycle
+        throttled = [(group.selection, [group]) for group in self._throttled]
+        alike = [*self._alike.items(), *throttled]
+        self._writer.write(epoch_outgoing(alike, self.quote_messages, former, self._cycle))
+        return self.candles is not None and self.candles.begin_epoch()
+
+    def send_candles(self) -> None:
+        """Write the current candles to all sessions that subscribe to them."""
+        candles = [] if self.candles is None else self.candles.newest()
+        for subscriber, backlog in self.slow_consumers.items():
+            if subscriber.subscription is not None:
+                wanted = wanted_candles(subscriber.subscription, candles)
+                self._add_to_backlog(backlog, Outgoing([], newest=dict(wanted)))
+        messages = (
+            (group, outgoing)
+            for group in list(self._groups.values())
+            if (outgoing := with_candles(None, group.subscription, candles, ALL_MEMBERS)) is not None
+        )
+        self._writer.write(messages, at_once=False)
 
     def publish(self, report: CycleReport) -> None:
         """Write one cycle to all sessions: the first chunk now, the others in the next turns of the loop.
@@ -191,6 +235,7 @@ class Hub:
         self._writer.finish()
         self._cycle += 1
         self.quote_messages.update(report.quotes, report.position)
+        self.ahead.look(report.position)
         entry = report.entry
         if entry is not None:
             self.replay_buffer.append(entry)
@@ -331,7 +376,10 @@ class Hub:
         subscription = subscriber.subscription
         if subscription is None:
             return
-        if subscription.selection is not None and backlog.quotes:
+        if subscription.selection is not None and backlog.former is not None:
+            for part in epoch_messages(self.quote_messages, subscription.selection, backlog.former):
+                self.send(subscriber, part)
+        elif subscription.selection is not None and backlog.quotes:
             self.quote_messages.refresh()
             message = self.quote_messages.newest(subscription.selection, sorted(backlog.names))
             if message is not None:

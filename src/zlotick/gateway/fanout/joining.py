@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+import structlog
+
+from zlotick.connections.backoff import backoff
 from zlotick.errors import JournalError
 from zlotick.gateway.fanout.groups import Subscriber
 from zlotick.gateway.fanout.hub import Hub
@@ -12,6 +16,8 @@ from zlotick.gateway.fanout.recovery import CannotResume, ReadJournal, check, mi
 from zlotick.gateway.protocol.messages import BadMessage, ErrorCode, Gap, SnapshotEnd
 from zlotick.gateway.protocol.subscription import Selection, Subscription
 from zlotick.model import Position, now_text
+
+log = structlog.stdlib.get_logger("zlotick.gateway")
 
 Drain = Callable[[], Awaitable[None]]
 """Waits until the subscriber's send buffer has room (backpressure)."""
@@ -84,11 +90,25 @@ class Joining:
             hub.send(subscriber, message)
         return True
 
+    async def load_candles_again(self) -> None:
+        """After a new epoch: read the day from the journal, however long it does not answer, and send the candles."""
+        assert self._hub.candles is not None
+        for delay in backoff():
+            try:
+                await self._hub.candles.start(lambda: self._hub.position)
+            except JournalError as error:
+                log.warning("Candles not loaded again", mark="❌", error=str(error), retry=round(delay, 2))
+                await asyncio.sleep(delay)
+            else:
+                self._hub.send_candles()
+                return
+
     async def _replay(
         self, subscriber: Subscriber, selection: Selection, since: Position, drain: Drain
     ) -> None:
         """Send the missed batches, oldest first; stop if the subscriber has gone."""
         hub = self._hub
+        await hub.ahead.wait(subscriber, since, hub.position)
         check(since, hub.position)
         async with aclosing(
             missed(since.offset, lambda: hub.position, hub.replay_buffer, self._read)

@@ -50,6 +50,7 @@ class LiveCandles:
         self._candles: Candles | None = None
         self._wanted_at = 0.0
         self._starting = asyncio.Lock()
+        self._epochs = 0  # that began while this process runs
 
     async def start(self, now: Callable[[], Position | None]) -> None:
         """Load today's candles; from now on :meth:`update` must get each entry. Raises JournalError.
@@ -58,20 +59,31 @@ class LiveCandles:
         """
         async with self._starting:
             self.keep()
-            if self._candles is not None:
-                return
-            place = now()
-            after = 0 if place is None else await self._before_the_day(place.offset)
-            candles = self._fresh()
-            try:
-                async with aclosing(missed(after, now, self._replay_buffer, self._read)) as entries:
-                    async for entry in entries:
-                        candles.update(entry.batch.quotes, _BEFORE_ALL)
-                        await asyncio.sleep(0)
-            except CannotResume:
-                candles = self._fresh()  # retention dropped entries while we read: candles start now
+            while self._candles is None:
+                epochs, candles = self._epochs, await self._load(now)
+                if epochs == self._epochs:  # else another history began while this one was read
+                    self._candles = candles
             self.keep()
-            self._candles = candles
+
+    async def _load(self, now: Callable[[], Position | None]) -> Candles:
+        place = now()
+        after = 0 if place is None else await self._before_the_day(place.offset)
+        candles = self._fresh()
+        try:
+            async with aclosing(missed(after, now, self._replay_buffer, self._read)) as entries:
+                async for entry in entries:
+                    candles.update(entry.batch.quotes, _BEFORE_ALL)
+                    await asyncio.sleep(0)
+        except CannotResume:
+            return self._fresh()  # retention dropped entries while we read: candles start now
+        return candles
+
+    def begin_epoch(self) -> bool:
+        """Forget the candles of the former history. Returns whether they were in use, or being loaded."""
+        in_use = self._candles is not None or self._starting.locked()
+        self._epochs += 1
+        self._candles = None
+        return in_use
 
     def keep(self) -> None:
         """Postpone the expiry: they are in use, or will be soon."""

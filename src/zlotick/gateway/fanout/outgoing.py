@@ -12,6 +12,7 @@ from zlotick.gateway.fanout.frames import Encoding, SharedMessage
 from zlotick.gateway.fanout.groups import Newest
 from zlotick.gateway.fanout.live_candles import CandleMessages
 from zlotick.gateway.protocol.subscription import Selection, Subscription
+from zlotick.model import Position
 
 ALL_MEMBERS = sys.maxsize
 
@@ -27,6 +28,7 @@ class Outgoing(msgspec.Struct, frozen=True, eq=False):
     names: Collection[str] = ()
     newest: Newest = {}
     alert: SharedMessage | None = None
+    former: Position | None = None  # a new epoch begins: the last position before it
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The bytes to write. A single message is one object that all groups share: nothing is copied."""

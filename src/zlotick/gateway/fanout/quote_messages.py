@@ -33,6 +33,18 @@ class QuoteMessages:
         self.position = position
         self._returns.clear()
 
+    def begin_epoch(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
+        """Forget the former history; store the newest quotes of this one."""
+        self.quote_cache = QuoteCache()
+        self.standing_changes = StandingChanges()
+        self.restore(quotes, position)
+
+    def restore(self, quotes: Mapping[str, StockUpdate], position: Position | None) -> None:
+        """Store quotes that were not published by this process, or not in this epoch."""
+        self.update(quotes, position)
+        if position is not None:
+            self.standing_changes.begin(position.offset)
+
     def refresh(self, standings: Mapping[str, Standing] | None = None) -> None:
         """Find what is new and whose standing changed. None: use the standings of now."""
         moved = self.quote_cache.refresh(self._standings() if standings is None else standings)

@@ -29,7 +29,7 @@ BUFFER_MESSAGES = 256
 """Encoded batches that are kept: a thousand clients that reconnect together need the same ones."""
 
 ReadJournal = Callable[[int, int], Awaitable[list[Entry]]]
-"""Reads at most so many entries after an offset, oldest first. Raises JournalError."""
+"""Reads at most so many entries after an offset, oldest first, all with the journal's epoch of now. Raises JournalError."""
 
 Reason = Literal["retention", "epoch_changed", "damaged"]
 
@@ -101,7 +101,8 @@ def _message(entry: Entry, selection: Selection, standings: Mapping[str, Standin
 def check(since: Position, now: Position | None) -> None:
     """Raise :class:`CannotResume` for a position that this journal has not reached.
 
-    An offset past the end belongs to another history, too: offsets are sent only once they are durable.
+    An offset past the end belongs to another history, too: offsets are sent only once they are durable. (For one that is
+    slightly ahead :class:`zlotick.gateway.fanout.ahead.Ahead` has waited before.)
     """
     if now is None or since.epoch != now.epoch or not 0 <= since.offset <= now.offset:
         raise CannotResume("epoch_changed")
@@ -113,11 +114,14 @@ async def missed(
     """The entries after an offset, oldest first, up to the newest one published, while more are published.
 
     It ends in the same turn of the event loop in which nothing is left. A caller that joins without awaiting
-    misses nothing and gets nothing twice. Raises :class:`CannotResume` at a hole, and JournalError.
+    misses nothing and gets nothing twice. Raises :class:`CannotResume` at a hole or when a new epoch begins, and JournalError.
     """
-    while (place := now()) is not None and after < place.offset:
+    epoch = begin.epoch if (begin := now()) is not None else None
+    while (place := _same_history(now(), epoch)) is not None and after < place.offset:
         entry = replay_buffer.after(after)
         found = [entry] if entry is not None else await chunk(read, after)
+        _same_history(now(), epoch)
+        _same_history(found[0].position if found else None, epoch)  # the journal hears of a new epoch first
         if not found or found[0].position.offset != after + 1:
             raise CannotResume("retention")
         for entry in found:
@@ -127,6 +131,12 @@ async def missed(
                 raise CannotResume("damaged")
             yield entry
             after = entry.position.offset
+
+
+def _same_history(place: Position | None, epoch: str | None) -> Position | None:
+    if place is not None and place.epoch != epoch:
+        raise CannotResume("epoch_changed")
+    return place
 
 
 async def warm(replay_buffer: ReplayBuffer, read: ReadJournal, now: Position) -> None:

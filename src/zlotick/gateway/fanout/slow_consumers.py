@@ -7,6 +7,7 @@ from collections.abc import Callable, ItemsView, Iterator
 
 from zlotick.gateway.fanout.groups import Backlog, Subscriber
 from zlotick.gateway.fanout.outgoing import Outgoing
+from zlotick.model import Position
 
 SWEEP_INTERVAL = 0.05
 """Seconds between two checks of the send buffers."""
@@ -56,6 +57,11 @@ class SlowConsumers:
         self._backlogs.pop(subscriber, None)
         subscriber.backlog = None
 
+    def begin_epoch(self, former: Position) -> None:
+        """Each gets a gap and a snapshot once it has caught up."""
+        for backlog in self._backlogs.values():
+            backlog.begin_epoch(former)
+
     def _sweep_again(self) -> None:
         self._timer = None
         self.sweep()
@@ -82,6 +88,8 @@ class SlowConsumers:
 
 def keep_for_later(backlog: Backlog, outgoing: Outgoing) -> int:
     """Add what a slow consumer misses to its backlog; returns the number of messages that it will not get as such."""
+    if outgoing.former is not None:
+        backlog.begin_epoch(outgoing.former)
     backlog.quotes |= outgoing.quotes
     backlog.names.update(outgoing.names)
     backlog.newest.update(outgoing.newest)

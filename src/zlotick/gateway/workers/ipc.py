@@ -27,6 +27,9 @@ STATUS_EVERY = 1.0
 SILENCE = 30.0
 """Seconds without a message after which the other side counts as dead."""
 
+NODE_SILENCE = 10.0
+"""Seconds without a status of the owner after which a worker tells load balancers to avoid it."""
+
 # Limits
 MAX_FRAME = 64 * 1024 * 1024
 MAX_WAITING = 32 * 1024 * 1024
@@ -67,6 +70,14 @@ class CycleDone(msgspec.Struct, frozen=True, tag=True):
     """One cycle, for :meth:`RunningGateway.publish`."""
 
     report: CycleReport
+    now: Now
+
+
+class EpochBegan(msgspec.Struct, frozen=True, tag=True):
+    """Another history, for :meth:`RunningGateway.begin_epoch`."""
+
+    quotes: dict[str, StockUpdate]
+    position: Position
     now: Now
 
 
@@ -119,6 +130,10 @@ class ErrorReply(msgspec.Struct, frozen=True, tag=True):
 
 class ReloadTls(msgspec.Struct, frozen=True, tag=True):
     """Read certificate and key again."""
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Tell load balancers that the stop is near."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -199,7 +214,19 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     question: Question
 
 
-FromOwner = Setup | CycleDone | BusEvent | AlertRaised | StatusNow | Reply | ErrorReply | ReloadTls | Stop
+FromOwner = (
+    Setup
+    | CycleDone
+    | EpochBegan
+    | BusEvent
+    | AlertRaised
+    | StatusNow
+    | Reply
+    | ErrorReply
+    | ReloadTls
+    | Drain
+    | Stop
+)
 FromWorker = WorkerReady | WorkerFailed | WorkerReport | LogLine | Ask
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from zlotick.errors import JournalError, Transient
 from zlotick.gateway.service import ServiceStatus
 from zlotick.gateway.workers.ipc import (
     MAX_WAITING,
+    NODE_SILENCE,
     Ask,
     EndExport,
     ErrorReply,
@@ -64,6 +66,7 @@ class OwnerProxy:
     def update(self, now: Now) -> None:
         """Answer from this from now on."""
         others = sum(count for number, count in now.sessions.items() if number != self._number)
+        self._heard = time.monotonic()
         self._status = msgspec.structs.replace(now.status, other_sessions=others)
         self._standings = now.standings
 
@@ -109,7 +112,16 @@ class OwnerProxy:
 
     def status(self) -> ServiceStatus:
         """As of a second ago, at most."""
+        if trouble := self._trouble():
+            return msgspec.structs.replace(self._status, node_troubles=[trouble])
         return self._status
+
+    def _trouble(self) -> str | None:
+        """Why this process has no new quotes."""
+        if self._gone:
+            return _GONE
+        silent = time.monotonic() - self._heard
+        return f"the service has sent nothing for {silent:.0f} s" if silent >= NODE_SILENCE else None
 
     def current_standings(self) -> Mapping[str, Standing]:
         """As of a second ago, at most."""

@@ -29,6 +29,8 @@ from zlotick.gateway.workers.ipc import (
     AlertRaised,
     BusEvent,
     CycleDone,
+    Drain,
+    EpochBegan,
     FromOwner,
     Now,
     ReloadTls,
@@ -107,6 +109,7 @@ class RunningWorkers:
         self._position = position
         self._last: CycleReport | None = None
         self._counted: list[Sample] = []  # the counters of dead workers
+        self._draining = False
         self._stopping = asyncio.Event()
         self._supervisors = [
             asyncio.create_task(self._supervise(worker), name="gateway worker") for worker in self.workers
@@ -139,6 +142,11 @@ class RunningWorkers:
     async def _each_up(self) -> None:
         for worker in self.workers:
             await worker.up.wait()
+
+    async def drain(self) -> None:
+        self._draining = True
+        self._send(Drain())
+        await asyncio.sleep(self._config.drain_seconds)
 
     async def stop(self) -> None:
         """Let every worker say goodbye; after a deadline, kill. Safe to call twice."""
@@ -242,6 +250,14 @@ class RunningWorkers:
         self._quotes, self._position, self._last = report.quotes, report.position, report
         self._send(CycleDone(report, self._now(report)))
 
+    def begin_epoch(self, quotes: Mapping[str, StockUpdate], position: Position) -> None:
+        self._quotes, self._position = quotes, position
+        if self._last is not None:  # for workers that start later
+            self._last = msgspec.structs.replace(
+                self._last, entry=None, quotes=dict(quotes), position=position
+            )
+        self._send(EpochBegan(dict(quotes), position, self._now()))
+
     def publish_event(self, event_type: str, data: Mapping[str, Any]) -> None:
         event(event_type, data)
         self._send(StatusNow(self._now()))
@@ -278,7 +294,9 @@ class RunningWorkers:
                 last=self._last,
             )
         )
-        return setup + to_frame(Stop()) if self._stopping.is_set() else setup
+        if self._stopping.is_set():
+            return setup + to_frame(Stop())
+        return setup + to_frame(Drain()) if self._draining else setup
 
     def _now(self, report: CycleReport | None = None) -> Now:
         standings = report.standings if report else dict(self._service.current_standings())

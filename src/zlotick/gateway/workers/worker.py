@@ -23,6 +23,8 @@ from zlotick.gateway.workers.ipc import (
     AlertRaised,
     BusEvent,
     CycleDone,
+    Drain,
+    EpochBegan,
     ErrorReply,
     FromOwner,
     LogLine,
@@ -102,6 +104,9 @@ class Worker:
                 case CycleDone(report=report, now=now):
                     self._owner.update(now)
                     gateway.publish(report)
+                case EpochBegan(quotes=quotes, position=position, now=now):
+                    self._owner.update(now)
+                    gateway.begin_epoch(quotes, position)
                 case BusEvent(event_type=event_type, data=data):
                     gateway.publish_event(event_type, data)
                 case AlertRaised(alert=alert):
@@ -110,6 +115,8 @@ class Worker:
                     self._owner.update(now)
                 case ReloadTls():
                     gateway.reload_tls()
+                case Drain():
+                    gateway.begin_drain()
                 case Stop():
                     return
                 case None:
