@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests import markers, servers, service_process
-from tests.servers import PocketbaseServer, QuestDBServer, Start
+from tests.servers import PocketbaseServer, QuestDBServer, RedisServer, Start, StartRedis
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig
 
@@ -85,6 +87,36 @@ async def start_pocketbase() -> AsyncIterator[Start[PocketbaseServer]]:
     """Starts a PocketBase of the test's own: ``server = await start_pocketbase(tmp_path)``."""
     async with servers.starting(servers.start_pocketbase_now) as start:
         yield start
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Valkey, shared by the session: use a profile of your own."""
+    server = servers.start_redis_now(servers.valkey_program(), tmp_path_factory.mktemp("valkey"))
+    yield server
+    servers.end_all([server])
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis, shared by the session: use a profile of your own."""
+    server = servers.start_redis_now(servers.redis_program(), tmp_path_factory.mktemp("redis"))
+    yield server
+    servers.end_all([server])
+
+
+@pytest.fixture
+async def start_valkey() -> AsyncIterator[StartRedis]:
+    """Starts a Valkey of the test's own: ``server = await start_valkey(tmp_path, "--maxmemory", "5mb")``."""
+    mine: list[RedisServer] = []
+
+    async def start(home: Path, *options: str) -> RedisServer:
+        program = servers.valkey_program()
+        mine.append(await asyncio.to_thread(servers.start_redis_now, program, home, *options))
+        return mine[-1]
+
+    yield start
+    await asyncio.to_thread(servers.end_all, mine)
 
 
 @pytest.fixture(scope="session", autouse=True)

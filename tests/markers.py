@@ -11,6 +11,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 MARKERS = {
     "questdb": "needs a real QuestDB",
     "pocketbase": "needs a real PocketBase",
+    "engine": "needs a real Valkey or Redis",
     "browser": "needs Chromium",
     "slow": "starts zlotick as a process, or takes seconds",
     "may_block": "the test itself blocks the event loop, and says why",
@@ -19,6 +20,7 @@ MARKERS = {
 FIXTURES = {
     "questdb": {"shared_questdb", "start_questdb", "questdb_jar"},
     "pocketbase": {"shared_pocketbase", "start_pocketbase", "pocketbase_config"},
+    "engine": {"valkey_server", "redis_server", "start_valkey"},
     "browser": {"chromium", "page"},
 }
 """A test that uses one of these, itself or through another fixture, gets the marker."""

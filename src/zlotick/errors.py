@@ -11,8 +11,10 @@
     ├── JournalError           the journal cannot be opened or written
     │   ├── AlreadyRunning     another process owns this data directory
     │   ├── JournalReplaced    its file was removed or replaced while in use: only a restart helps
-    │   ├── Fenced             another node holds the role: nothing was written
-    │   └── EpochChanged       another history began: what was remembered of the old one no longer counts
+    │   └── RoleEnded          a role must be taken up (again), from what the journal holds
+    │       ├── Fenced         another node holds the role: nothing was written
+    │       ├── EpochChanged   another history began: what was remembered of the old one no longer counts
+    │       └── Unconfirmed    the answer to a write was lost: what the journal holds must be read again
     ├── AlertError             the store of alerts cannot be opened or written
     │   └── AlertDiskError     its disk is full or not writable: may be temporary
     ├── EmbeddedError          an embedded server cannot be provisioned or started
@@ -111,12 +113,20 @@ class JournalReplaced(JournalError):
     """The journal's file was removed or replaced while in use: further writes would be lost."""
 
 
-class Fenced(JournalError):
+class RoleEnded(JournalError):
+    """The caller's role must be taken up (again), from what the journal holds."""
+
+
+class Fenced(RoleEnded):
     """The write belongs to a role that this node does not hold: nothing was written."""
 
 
-class EpochChanged(JournalError):
+class EpochChanged(RoleEnded):
     """The journal began another epoch: positions of the old one say nothing about it."""
+
+
+class Unconfirmed(RoleEnded):
+    """The answer to a write was lost. What the journal holds now tells whether it happened."""
 
 
 class AlertError(ZlotickError):

@@ -9,7 +9,7 @@ import pytest
 from tests.factories import batch, letter, quote
 
 from zlotick.config import JournalConfig
-from zlotick.errors import AlreadyRunning, JournalError
+from zlotick.errors import JournalError
 from zlotick.journal import Journal
 from zlotick.model import Entry, Origin, RejectedQuote, StockUpdate, UpdateBatch
 
@@ -310,14 +310,7 @@ class JournalContract:
             assert await journal.retain() == 1
             assert [entry.position.offset for entry in await journal.read(0)] == [2, 3, 4]
 
-    # One owner, open and closed
-
-    async def test_one_owner_at_a_time(self, make: Make, journal: Journal) -> None:
-        other = make()
-        with pytest.raises(AlreadyRunning):
-            await other.open()
-        await other.close()
-        assert (await journal.append(batch())).position.offset == 1
+    # Open and closed
 
     async def test_closed_is_closed(self, make: Make) -> None:
         journal = make()

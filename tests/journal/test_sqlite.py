@@ -11,7 +11,8 @@ from tests.factories import batch, letter
 from tests.journal.contract import Clock, JournalContract, Make, take
 
 from zlotick.config import JournalConfig
-from zlotick.errors import JournalError
+from zlotick.errors import AlreadyRunning, JournalError
+from zlotick.journal import Journal
 from zlotick.journal.sqlite import SqliteJournal
 from zlotick.model import Entry, UpdateBatch
 
@@ -25,6 +26,13 @@ class TestContract(JournalContract):
     @pytest.fixture
     def make(self, path: Path, clock: Clock) -> Make:
         return lambda config=None: SqliteJournal(path, config, clock=clock)
+
+    async def test_one_owner_at_a_time(self, make: Make, journal: Journal) -> None:
+        other = make()
+        with pytest.raises(AlreadyRunning):
+            await other.open()
+        await other.close()
+        assert (await journal.append(batch())).position.offset == 1
 
 
 async def test_each_new_journal_has_an_epoch_of_its_own(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -37,7 +37,7 @@ Role = Literal["ingest", "deliver"]
 """What at most one node does at a time: fetch and append; move batches into the stores and evaluate the alert rules."""
 
 
-class Lease(ABC):
+class Lease(Protocol):
     """The right of one node to do the work of a role.
 
     It is for liveness only: a node that was frozen may believe for a moment that it still holds it. Safety is the
@@ -48,16 +48,14 @@ class Lease(ABC):
     lost: asyncio.Event
     """Set while it is not held. Its holder then stops its work."""
 
-    @abstractmethod
     async def acquire(self) -> None:
         """Wait until this node holds it, however long that takes; errors of the engine are waited for, too."""
 
-    @abstractmethod
     async def release(self) -> None:
         """Give it back, so that another node need not wait until it expires. Safe to call twice; raises nothing."""
 
 
-class LocalLease(Lease):
+class LocalLease:
     """Of a journal with one owner, whose lock file is the lease: always held."""
 
     def __init__(self, role: Role) -> None:
@@ -107,7 +105,7 @@ class Journal(ABC):
         """Make a batch durable and give it its position. When this returns, nothing may lose it.
 
         When it raises or is cancelled, the batch is either not there or there in full, under the next offset.
-        Raises Fenced and EpochChanged with nothing appended: the caller must take up the role (again).
+        Raises RoleEnded (Fenced, EpochChanged, Unconfirmed) when the caller must take up the role (again).
         """
 
     @abstractmethod

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from zlotick.config import Secret
-from zlotick.errors import EngineRestarted, Fatal
+from zlotick.errors import EngineRestarted, Fatal, Transient
 from zlotick.redis.errors import translated
 
 Word = str | bytes | int | float
@@ -54,6 +54,7 @@ class Engine:
         self.node = node
         self._url = url
         self._prefix = f"{{zlotick:{profile}}}:"
+        self._closed = False
         self._client = self._connected_by(ANSWER_TIMEOUT)
         options = self._client.connection_pool.connection_kwargs
         self.place = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
@@ -76,7 +77,8 @@ class Engine:
             )
 
     async def close(self) -> None:
-        """Close the connections. Safe to call twice."""
+        """Close the connections for good. Safe to call twice."""
+        self._closed = True
         await self._client.aclose()
 
     async def info(self) -> dict[str, Any]:
@@ -85,10 +87,13 @@ class Engine:
         return facts
 
     async def command(self, *words: Word) -> Any:
-        """One command; the reply as redis-py parses it."""
+        """One command, a subcommand in the same word (``CONFIG GET``); the reply as redis-py parses it."""
+        if self._closed:
+            raise Transient(f"the connection to {self.place} is closed")
         with translated(self.place):
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+                with _cancellable():
+                    return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
     async def script(
         self, script: Script, keys: Sequence[str], args: Sequence[Word] = (), *, reload: bool = True
@@ -104,7 +109,7 @@ class Engine:
 
     async def load(self, script: Script) -> None:
         """Make a script known to the server, until its next restart."""
-        await self.command("SCRIPT", "LOAD", script.text)
+        await self.command("SCRIPT LOAD", script.text)
 
     async def _evalsha(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any:
         names = [self.key(name) for name in keys]
@@ -113,11 +118,11 @@ class Engine:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[StreamReader]:
         """A blocking reader with a connection of its own, closed at the end, also of a cancelled read."""
-        client = self._connected_by(BLOCK + ANSWER_TIMEOUT)
+        reader = StreamReader(self, self._connected_by(BLOCK + ANSWER_TIMEOUT))
         try:
-            yield StreamReader(self, client)
+            yield reader
         finally:
-            await client.aclose()
+            await reader.close()
 
     def _connected_by(self, timeout: float) -> Redis:
         client: Redis = Redis.from_url(
@@ -127,6 +132,7 @@ class Engine:
             socket_timeout=timeout,
             socket_connect_timeout=CONNECT_TIMEOUT,
             client_name=f"zlotick-{self.node}",
+            driver_info=None,  # finding out its version would read the disk
         )
         return client
 
@@ -137,16 +143,46 @@ class StreamReader:
     def __init__(self, engine: Engine, client: Redis) -> None:
         self._engine = engine
         self._client = client
+        self._reading: asyncio.Task[Any] | None = None
 
     async def read(
         self, after: Mapping[str, str], count: int = 64
     ) -> dict[str, list[tuple[str, dict[bytes, bytes]]]]:
         """The next entries of each stream (short name -> id of the last one seen); none when there were none for 2 s."""
         streams: Any = {self._engine.key(name): last for name, last in after.items()}
+        # A task of its own: redis-py may swallow a cancellation, and would then block for the whole time.
+        reading = self._reading = asyncio.create_task(self._blocking(streams, count), name="blocking read")
+        await asyncio.wait([reading])
         with translated(self._engine.place):
-            found: Any = await self._client.xread(streams, count=count, block=int(BLOCK * 1000))
+            found = reading.result()
         names = {self._engine.key(name).encode(): name for name in after}
         return {
             names[key]: [(number.decode(), fields) for number, fields in entries]
             for key, entries in found or []
         }
+
+    async def _blocking(self, streams: Any, count: int) -> Any:
+        return await self._client.xread(streams, count=count, block=int(BLOCK * 1000))
+
+    async def close(self) -> None:
+        """Closing the connection ends a read that is under way."""
+        reading = self._reading
+        if reading:
+            reading.cancel()
+        await self._client.aclose()
+        if reading:
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # a lost connection: we closed it
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Raise the cancellation that redis-py swallows: it uses ``asyncio.wait_for``, which before Python 3.12 returns
+    as if nothing had happened when it is cancelled in the moment in which it is done.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from typing import Literal
 
 import structlog
 
@@ -33,7 +34,7 @@ class RedisLease:
     A number that counts up would not do: after a failover to a replica it may go back, and two nodes would hold the same.
     """
 
-    def __init__(self, engine: Engine, role: str) -> None:
+    def __init__(self, engine: Engine, role: Literal["ingest", "deliver"]) -> None:
         self.role = role
         self.key = f"lease:{role}"
         self.token = ""  # never held by anybody

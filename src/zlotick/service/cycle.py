@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from zlotick.errors import JournalError, JournalReplaced, Refusal
+from zlotick.errors import JournalError, JournalReplaced, Refusal, RoleEnded
 from zlotick.events import MARKET_STATUS, STOCK_UPDATE, EventBus
 from zlotick.journal import Journal
 from zlotick.market.calendar import Calendar
@@ -120,7 +120,7 @@ class Cycle:
     async def run_once(self) -> CycleReport:
         """One cycle. A refusing provider or a full disk does not raise: the report has the error, the next cycle retries.
 
-        Raises JournalReplaced: retrying cannot help.
+        Raises JournalReplaced and RoleEnded: retrying cannot help.
         """
         log.info("Starting data update cycle", mark="🔄")
         started = time.perf_counter()
@@ -135,7 +135,7 @@ class Cycle:
             accepted, rejected = self._validate(fetched)
             await self._keep(rejected)
             entry = await self._record(accepted, rejected, fetched)
-        except JournalReplaced:
+        except (JournalReplaced, RoleEnded):
             raise
         except (Refusal, JournalError) as failure:
             failed = failure

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from zlotick.errors import EpochChanged, Fenced, JournalError
+from zlotick.errors import JournalError, RoleEnded
 from zlotick.service.parts import Parts
 from zlotick.service.tasks import Tasks
 
@@ -27,7 +27,7 @@ class Ingesting:
         await self._parts.cycle.restore()
 
     async def run(self, started: Callable[[], None]) -> None:
-        """Run cycles until cancelled. Raises Fenced and EpochChanged when the role must be taken up again."""
+        """Run cycles until cancelled. Raises RoleEnded when the role must be taken up again."""
         if not self._parts.providers:
             remedy = "set providers.order, or append to data_providers"
             log.warning("No provider is enabled: no new quotes will come", mark="❌", remedy=remedy)
@@ -47,7 +47,7 @@ class Ingesting:
             try:
                 await self._parts.journal.retain()
                 troubles.pop("journal", None)
-            except (Fenced, EpochChanged):
+            except RoleEnded:
                 raise
             except JournalError as error:
                 trouble = f"the journal cannot be trimmed: {error}"

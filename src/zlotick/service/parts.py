@@ -12,7 +12,8 @@ from zlotick.config import Settings
 from zlotick.embedded import EmbeddedServer
 from zlotick.events import EventBus
 from zlotick.gateway.service import Audience, Listening
-from zlotick.journal.sqlite import SqliteJournal
+from zlotick.journal import Journal
+from zlotick.journal.factory import make_journal
 from zlotick.market.calendar import Calendar, calendar_of
 from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
@@ -38,7 +39,7 @@ class Parts:
     event_bus: EventBus
     providers: list[StockDataProvider]  # in the order of asking; users append to it at any time
     symbols: set[str]  # the universe, and what providers add that define their own
-    journal: SqliteJournal
+    journal: Journal
     chain: ProviderChain
     ticker: Ticker
     cycle: Cycle
@@ -64,7 +65,7 @@ def assemble(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Par
     calendar, bus, providers = calendar_of(settings.market), EventBus(), list[StockDataProvider]()
     schedule, symbols = Schedule(calendar), set[str]()
     jump_limit = settings.providers.jump_limit_percent
-    journal = SqliteJournal(settings.service.home / "journal.sqlite", settings.journal)
+    journal = make_journal(settings)
     chain = ProviderChain(
         providers,
         timeout=settings.providers.timeout,

@@ -22,7 +22,7 @@ class Work(Protocol):
         """Learn where the former holder stopped. Raises JournalError."""
 
     async def run(self, started: Callable[[], None]) -> None:
-        """Work until cancelled. Raises Fenced or EpochChanged when the role must be taken up again."""
+        """Work until cancelled. Raises RoleEnded when the role must be taken up again."""
 
 
 class LeasedRole:
