@@ -39,6 +39,11 @@ def position(offset: int, epoch: str = EPOCH) -> dict[str, Any]:
     return {"epoch": epoch, "offset": offset}
 
 
+def place(at: int | dict[str, Any]) -> dict[str, Any]:
+    """The position that a step names: an offset, or ``offset`` and perhaps ``epoch``."""
+    return position(at) if isinstance(at, int) else position(at["offset"], at.get("epoch", EPOCH))
+
+
 class Scripted(Server):
     """Says what the scenario says."""
 
@@ -89,13 +94,17 @@ class Scripted(Server):
 
     async def _snapshot(self, what: dict[str, Any]) -> None:
         await self._say_quotes(what, snapshot=True)
-        await self._live(what["offset"])
+        await self._live(what)
+
+    async def _new_epoch(self, what: dict[str, Any]) -> None:
+        await self._gap("epoch_changed")
+        await self._snapshot(what)
 
     async def _half_a_snapshot(self, what: dict[str, Any]) -> None:
         await self._say_quotes(what, snapshot=True)
 
-    async def _live(self, offset: int) -> None:
-        await self._say({"type": "snapshot_end", "timestamp": now_text(), "position": position(offset)})
+    async def _live(self, at: int | dict[str, Any]) -> None:
+        await self._say({"type": "snapshot_end", "timestamp": now_text(), "position": place(at)})
 
     async def _quotes(self, what: dict[str, Any]) -> None:
         await self._say_quotes(what, snapshot=False)
@@ -108,8 +117,7 @@ class Scripted(Server):
             for symbol, price in what["prices"].items()
         ]
         head = {"type": "stock_updates", "timestamp": now_text(), "count": len(data), "data": data}
-        place = position(what["offset"], what.get("epoch", EPOCH))
-        await self._say({**head, "position": place, "snapshot": snapshot, "market_status": "open"})
+        await self._say({**head, "position": place(what), "snapshot": snapshot, "market_status": "open"})
 
     async def _gap(self, reason: str) -> None:
         both = {"from": position(0), "to": position(1)}
@@ -168,9 +176,10 @@ class Real(Server):
         self._config = config
         self._known: dict[str, StockUpdate] = {}
         self._offset = 0
+        self._epoch = EPOCH
 
     async def start(self) -> None:
-        position = Position(EPOCH, self._offset) if self._known else None
+        position = Position(self._epoch, self._offset) if self._known else None
         self._gateway = await Gateway(self._config, self._service).start(self._known, position)
         self._config = msgspec.structs.replace(self._config, port=self._gateway.port)
         self.url = f"ws://127.0.0.1:{self._gateway.port}"
@@ -181,10 +190,21 @@ class Real(Server):
     async def _publish(self, prices: dict[str, float]) -> None:
         self._known |= {symbol: quote(symbol, price) for symbol, price in prices.items()}
         self._offset += bool(prices)
-        cycle = report(dict(self._known), prices, offset=self._offset, standings=self._service.standings)
+        cycle = report(
+            dict(self._known),
+            prices,
+            offset=self._offset,
+            standings=self._service.standings,
+            epoch=self._epoch,
+        )
         if cycle.entry is not None:
             self._service.entries.append(cycle.entry)
         self._gateway.publish(cycle)
+
+    async def _new_epoch(self, what: dict[str, Any]) -> None:
+        self._epoch, self._offset = what["epoch"], what["offset"]
+        self._known = {symbol: quote(symbol, price) for symbol, price in what["prices"].items()}
+        self._gateway.begin_epoch(self._known, Position(self._epoch, self._offset))
 
     async def _stand(self, standings: dict[str, Any]) -> None:
         """From the next cycle on."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.client.servers import EPOCH, real, scripted
+from tests.client.servers import place, real, scripted
 from tests.client.subjects import SUBJECTS, Event, Node, Subject
 from tests.conformance.test_conformance import check
 
@@ -74,12 +74,19 @@ def _nothing(_: Any) -> list[Event]:
 def _quotes(what: dict[str, Any], *, snapshot: bool = False) -> Event:
     stand = what.get("stand", {})
     data = [{"symbol": symbol, "price": price, **stand} for symbol, price in what["prices"].items()]
-    place = {"epoch": what.get("epoch", EPOCH), "offset": what["offset"]}
-    return {"type": "stock_updates", "snapshot": snapshot, "position": place, "data": data}
+    return {"type": "stock_updates", "snapshot": snapshot, "position": place(what), "data": data}
 
 
-def _live(offset: int) -> Event:
-    return {"type": "snapshot_end", "position": {"epoch": EPOCH, "offset": offset}}
+def _live(at: int | dict[str, Any]) -> Event:
+    return {"type": "snapshot_end", "position": place(at)}
+
+
+def _snapshot(what: dict[str, Any]) -> list[Event]:
+    return [_quotes(what, snapshot=True), _live(what)]
+
+
+def _gap(reason: str) -> Event:
+    return {"type": "gap", "reason": reason}
 
 
 TOLD: dict[str, Callable[[Any], list[Event]]] = {
@@ -90,11 +97,12 @@ TOLD: dict[str, Callable[[Any], list[Event]]] = {
     ],
     "subscribed": lambda _: [{"type": "subscription_confirmed"}],
     "refused": lambda error: [{"type": "error", **error}],
-    "snapshot": lambda what: [_quotes(what, snapshot=True), _live(what["offset"])],
+    "snapshot": _snapshot,
+    "new_epoch": lambda what: [_gap("epoch_changed"), *_snapshot(what)],
     "half_a_snapshot": lambda what: [_quotes(what, snapshot=True)],
-    "live": lambda offset: [_live(offset)],
+    "live": lambda at: [_live(at)],
     "quotes": lambda what: [_quotes(what)],
-    "gap": lambda reason: [{"type": "gap", "reason": reason}],
+    "gap": lambda reason: [_gap(reason)],
     "good_token": lambda _: [{"type": "authenticated"}],
     "bad_token": lambda _: [
         {"type": "error", "code": 401},

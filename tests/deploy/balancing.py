@@ -79,7 +79,7 @@ class Node:
 
 
 async def answers(port: int, within: float = 30) -> None:
-    """Wait until somebody listens there."""
+    """Wait until a process listens there."""
     async with asyncio.timeout(within):
         while True:
             with contextlib.suppress(OSError):
@@ -149,7 +149,7 @@ class Crowd:
                 await asyncio.sleep(0.02)
 
     async def caught_up(self) -> None:
-        """Wait until each has heard something that is newer than now, and check that nobody lacks anything."""
+        """Wait until each has heard something that is newer than now, and check that none lacks anything."""
         newest = max(one.offsets[-1] for one in self.followers if one.offsets)
         await self.all(lambda one: bool(one.offsets) and one.offsets[-1] > newest)
         assert [one.gaps for one in self.followers if one.gaps] == []
@@ -250,7 +250,7 @@ async def killed(people: Crowd, node: Node, within: float) -> None:
 
 
 async def frozen(people: Crowd, node: Node, within: float) -> None:
-    """A node that answers nothing keeps its connections open: somebody has to close them."""
+    """A node that answers nothing keeps its connections open: the balancer has to close them."""
     theirs = people.of(node)
     people.count_silence()
     node.send(signal.SIGSTOP)

@@ -57,7 +57,7 @@ async def test_clients_are_spread_and_survive_a_drain_and_a_kill(tmp_path: Path)
         assert people.spread() == {"node3": CLIENTS}
 
 
-async def test_a_node_that_drains_gets_nobody_and_keeps_its_own(tmp_path: Path) -> None:
+async def test_a_node_that_drains_gets_no_client_and_keeps_its_own(tmp_path: Path) -> None:
     """With a plain check it was down at once, and all its sessions were cut before they had heard when to come back."""
     async with balanced(tmp_path) as (port, made), crowd(port, 6) as people:
         theirs = people.of(made[0])

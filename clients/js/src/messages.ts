@@ -249,7 +249,7 @@ export interface ErrorMessage {
   retryable: boolean;
 }
 
-/** The stream cannot resume after the requested position; a snapshot follows. */
+/** The stream does not continue after `from`: it cannot resume there, or a new epoch begins. A snapshot follows. */
 export interface Gap {
   type: "gap";
   timestamp: string;

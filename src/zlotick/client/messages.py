@@ -246,7 +246,7 @@ Gap = TypedDict(
         "reason": Literal["retention", "epoch_changed", "damaged"],
     },
 )
-"""The stream cannot resume after the requested position; a snapshot follows."""
+"""The stream does not continue after `from`: it cannot resume there, or a new epoch begins. A snapshot follows."""
 
 
 class Heartbeat(TypedDict):

@@ -151,7 +151,9 @@ class GatewayConfig(msgspec.Struct, kw_only=True):
         float, Meta(gt=0, description="seconds that a slow client may stay above session_buffer_bytes")
     ] = 30
     ping_interval: Annotated[float, Meta(gt=0, description="seconds between keepalive pings")] = 20
-    shutdown_timeout: Annotated[float, Meta(ge=0, description="seconds to drain sessions at a stop")] = 2
+    shutdown_timeout: Annotated[
+        float, Meta(ge=0, description="seconds that sessions have to end at a stop")
+    ] = 2
     drain_seconds: Annotated[
         float,
         Meta(

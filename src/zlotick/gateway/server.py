@@ -192,7 +192,7 @@ class RunningGateway:
             return
         self._stopped = True
         self.reporter.draining = True
-        self.sessions.drain()
+        self.sessions.refuse_new()
         for samples in self._samples():
             self.service.metrics.remove(samples)
         for server in self.servers:

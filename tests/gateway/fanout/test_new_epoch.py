@@ -14,7 +14,7 @@ from tests.gateway.stage import NAMES, Stage, prices
 
 from zlotick.client import connect
 from zlotick.errors import JournalError
-from zlotick.gateway.fanout import joining
+from zlotick.gateway.fanout import joining, writer
 from zlotick.gateway.protocol.subscription import Subscription
 from zlotick.gateway.server import RunningGateway
 from zlotick.model import Position
@@ -86,6 +86,20 @@ def test_a_slow_consumer_gets_one_gap_when_it_has_caught_up() -> None:
     assert prices(snapshot) == {name: one.price for name, one in stage.quotes.items()}
     stage.trade("AGO")
     assert wire.kinds()[-1] == "stock_updates"
+
+
+def test_a_cycle_that_is_still_being_written_is_finished_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the rest of it, of the former history, comes after the gap."""
+    monkeypatch.setattr(writer, "CHUNK", 1)
+    stage = staged()
+    wires = [stage.join(CHANGES)[0] for _ in range(3)]
+    for wire in wires:
+        wire.read.clear()
+    stage.trade("ABS")
+    stage.begin_epoch(lost=1)
+    while stage.clock.waiting():
+        stage.clock.turn()
+    assert [wire.kinds() for wire in wires] == [["stock_updates", *AGAIN]] * 3
 
 
 def test_a_session_whose_buffer_is_full_at_that_moment_gets_it_later() -> None:

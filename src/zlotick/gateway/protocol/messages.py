@@ -331,7 +331,7 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
 
 
 class Gap(Message, frozen=True, kw_only=True, tag="gap"):
-    """The stream cannot resume after the requested position; a snapshot follows."""
+    """The stream does not continue after ``from``: it cannot resume there, or a new epoch begins. A snapshot follows."""
 
     timestamp: str
     from_: Position = msgspec.field(name="from")

@@ -51,7 +51,7 @@ class SessionRegistry:
         self._joining = joining
         self._access = access
         self._sessions: set[Session | EventStream] = set()
-        self._draining = False
+        self._stopping = False
         self._keepalive: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -64,9 +64,9 @@ class SessionRegistry:
         """Start pinging silent clients."""
         self._keepalive = asyncio.create_task(self._keep_alive(), name="gateway keepalive")
 
-    def drain(self) -> None:
+    def refuse_new(self) -> None:
         """Admit no new sessions."""
-        self._draining = True
+        self._stopping = True
 
     async def say_goodbye(self) -> None:
         """Tell all clients when to reconnect, wait up to ``gateway.shutdown_timeout``, then cut the connections."""
@@ -93,7 +93,7 @@ class SessionRegistry:
     async def _admit(
         self, request: web.Request, serve: Callable[[web.Request, Admission], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if self._draining:
+        if self._stopping:
             return refused(503, "the server is stopping; come back in a moment")
         if len(self) + self._reporter.service.status().other_sessions >= self._config.max_sessions:
             return refused(503, f"all {self._config.max_sessions} sessions are taken (gateway.max_sessions)")
