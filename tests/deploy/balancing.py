@@ -196,6 +196,13 @@ async def balancer(folder: Path, port: int, *command: str) -> AsyncIterator[None
         await process.wait()
 
 
+async def noticed(folder: Path, text: str, times: int = 1) -> None:
+    """Wait until the balancer has logged this."""
+    async with asyncio.timeout(15):
+        while (folder / "balancer.log").read_text().count(text) < times:
+            await asyncio.sleep(0.02)
+
+
 @contextlib.asynccontextmanager
 async def crowd(port: int, count: int = CLIENTS) -> AsyncIterator[Crowd]:
     """Clients that are live, all of them."""

@@ -22,13 +22,14 @@ from tests.deploy.balancing import (
     needs,
     nodes,
     not_ready_and_yet_served,
+    noticed,
     some_ports,
     status,
 )
 
 pytestmark = [pytest.mark.slow, needs("haproxy")]
 
-DRAIN = 1.5
+DRAIN = 2.0
 """Longer than the balancer needs to notice: one check a second."""
 
 
@@ -62,7 +63,7 @@ async def test_a_node_that_drains_gets_no_client_and_keeps_its_own(tmp_path: Pat
     async with balanced(tmp_path) as (port, made), crowd(port, 6) as people:
         theirs = people.of(made[0])
         stopping = asyncio.create_task(made[0].stop())
-        await asyncio.sleep(DRAIN - 0.2)  # as long as a balancer needs: what it does then is tested
+        await noticed(tmp_path, "node1 is stopping")
         assert people.of(made[0]) == theirs
         async with crowd(port, 6) as others:
             assert others.of(made[0]) == []
