@@ -194,6 +194,18 @@ class CycleReport(msgspec.Struct, frozen=True):
     standings: dict[str, Standing] = {}  # of the symbols that are not fresh
 
 
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of several, by its own word."""
+
+    name: str
+    roles: list[str]  # those it may take
+    holds: list[str]  # of ``ingest`` and ``deliver``, which one node at a time has, those it has now
+    version: str
+    sessions: int  # its clients
+    offset: int  # up to where it follows the journal
+    uptime_seconds: float
+
+
 class ProviderRow(msgspec.Struct, frozen=True):
     """One line of the provider scoreboard."""
 

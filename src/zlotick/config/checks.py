@@ -27,7 +27,7 @@ MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every broken rule, in a fixed order: the user sees all problems at once."""
     rules = (
-        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles),
+        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles, _shared_databases),
         *(_market, _universe, _replay, _providers, _paths, alerts),
     )
     return chain.from_iterable(rule(settings) for rule in rules)
@@ -111,6 +111,13 @@ def _roles(s: Settings) -> Iterator[Violation]:
             ("service.roles", "journal.kind"),
             "must have all roles with journal.kind = 'sqlite', which only one process can use",
         )
+
+
+def _shared_databases(s: Settings) -> Iterator[Violation]:
+    if s.journal.kind == "redis":
+        for name, mode in (("questdb.mode", s.questdb.mode), ("pocketbase.mode", s.pocketbase.mode)):
+            if mode == "embedded":
+                yield (name,), "must be external or off with journal.kind = 'redis': all nodes use the same"
 
 
 def _market(s: Settings) -> Iterator[Violation]:

@@ -20,6 +20,7 @@ from zlotick.model import (
     CycleReport,
     Entry,
     MarketStatus,
+    NodeRow,
     Origin,
     Position,
     ProviderRow,
@@ -53,6 +54,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     # Why this process does not follow the journal's end, for people; `/health/node` shows them without a token. Always
     # empty where the journal is in the service's own process.
     node_troubles: list[str] = []
+    nodes: list[NodeRow] = []  # where several share the journal
     other_sessions: int = 0  # clients of the other gateway processes on this port
 
 

@@ -93,6 +93,7 @@ class StatusReporter:
             uptime_seconds=round(now.uptime, 3),
             version=self.service.version,
             next_cycle=now.next_cycle,
+            nodes=now.nodes or UNSET,
             id=request_id,
         )
 

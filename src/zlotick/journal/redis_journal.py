@@ -127,6 +127,12 @@ class RedisJournal(Journal):
                     await lease.release()
         await self.engine.close()
 
+    async def refresh(self) -> None:
+        """Learn the epoch and the end at once."""
+        self._check_open()
+        with _translated():
+            await self._tail.check()
+
     def lease(self, role: Role) -> RedisLease:
         """The lease of a role."""
         return self._leases[role]

@@ -5,20 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
+import msgspec
+
+from zlotick.config import PocketbaseConfig, QuestDBConfig
 from zlotick.embedded import provide_pocketbase, provide_questdb
 from zlotick.service import views
 from zlotick.service.parts import Parts
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 
+Config = TypeVar("Config", QuestDBConfig, PocketbaseConfig)
+
 
 async def start(parts: Parts, progress: Callable[[str], None]) -> None:
     """Find each database or start a server of our own, and make its connector. Raises EmbeddedError."""
     settings, gateway = parts.settings, parts.settings.gateway
+    several = settings.journal.kind != "sqlite"
     questdb, pocketbase = await asyncio.gather(
-        provide_questdb(settings.questdb, settings.service, progress=progress),
-        provide_pocketbase(settings.pocketbase, settings.service, origins=gateway.origins, progress=progress),
+        provide_questdb(_shared(settings.questdb, several), settings.service, progress=progress),
+        provide_pocketbase(
+            _shared(settings.pocketbase, several),
+            settings.service,
+            origins=gateway.origins,
+            progress=progress,
+        ),
     )
     if questdb:
         parts.questdb = QuestDBConnector(questdb.config, bus=parts.event_bus)
@@ -31,6 +43,11 @@ async def start(parts: Parts, progress: Callable[[str], None]) -> None:
         )
     parts.servers = [given.server for given in (questdb, pocketbase) if given and given.server]
     await asyncio.gather(*(server.start() for server in parts.servers))
+
+
+def _shared(config: Config, several: bool) -> Config:
+    """Several nodes use the same databases: none of them starts its own."""
+    return msgspec.structs.replace(config, mode="external") if several and config.mode == "auto" else config
 
 
 async def disconnect(parts: Parts) -> None:

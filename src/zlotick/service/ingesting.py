@@ -25,6 +25,9 @@ class Ingesting:
     async def take_up(self) -> None:
         """Continue where the journal ends. Raises JournalError."""
         await self._parts.cycle.restore()
+        feed = self._parts.feed
+        if feed and (ago := feed.since_last_cycle()) is not None:
+            self._parts.ticker.continue_after(ago)  # of another node: the providers see one interval
 
     async def run(self, started: Callable[[], None]) -> None:
         """Run cycles until cancelled. Raises RoleEnded when the role must be taken up again."""

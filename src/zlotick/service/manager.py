@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,10 +28,13 @@ from zlotick.service import databases, preparation, views
 from zlotick.service.control import ControlServer, socket_path
 from zlotick.service.delivering import Delivering
 from zlotick.service.ingesting import Ingesting
-from zlotick.service.parts import assemble
+from zlotick.service.parts import Parts, assemble
 from zlotick.service.roles import Work
 from zlotick.service.tasks import Tasks
 from zlotick.sqlite.lock import running_beside
+
+if TYPE_CHECKING:
+    from zlotick.service.node import Node
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
@@ -64,6 +68,7 @@ class RealTimeStreamManager:
         self._configured = ConfiguredProviders()
         self._alert_targets: list[Target] = []
         self._delivering: Delivering | None = None
+        self._node = _node_of(self.parts)
         self._control: ControlServer | None = None
 
     @property
@@ -103,11 +108,12 @@ class RealTimeStreamManager:
             async with self._naming_others():
                 await self._start_gateway()  # first: the board and the probes answer while the servers start
                 await databases.start(self.parts, self._progress)
+            if self._node:
+                self._node.follow(self._tasks)
             await self._start_delivering()
             await self._start_control()
-            await self._start_role(
-                "ingest", Ingesting(self.parts)
-            )  # last: its first cycle has all its readers
+            # Last: its first cycle has all its readers.
+            await self._start_role("ingest", Ingesting(self.parts))
             self._serving = True
         except BaseException:
             await self.stop()
@@ -130,7 +136,10 @@ class RealTimeStreamManager:
     async def _open_journal(self) -> None:
         await asyncio.to_thread(make_profile, self.settings.service.home)
         await self.parts.journal.open()
-        await self.parts.cycle.restore()
+        if self._node:
+            await self._node.start(self._tasks)
+        else:
+            await self.parts.cycle.restore()
 
     @contextlib.asynccontextmanager
     async def _naming_others(self) -> AsyncIterator[None]:
@@ -146,10 +155,16 @@ class RealTimeStreamManager:
             raise type(error)(f"{error}\n{hint[:1].upper()}{hint[1:]}.") from error
 
     async def _start_gateway(self) -> None:
-        parts, config, view = self.parts, self.settings.gateway, views.GatewayView(self.parts)
+        parts, config = self.parts, self.settings.gateway
         parts.metrics.add(partial(views.samples, parts))
+        if "gateway" not in self.settings.service.roles:
+            return
+        view = self._node.view if self._node else views.GatewayView(parts)
         several = config.workers > 1
         made = Workers(config, view, self.settings.market) if several else Gateway(config, view)
+        if self._node:
+            parts.gateway = await made.start(self._node.feed.quotes, self._node.feed.position)
+            return
         gateway = parts.gateway = await made.start(parts.cycle.last_values, parts.journal.position)
         parts.audience = gateway
         parts.cycle.listen(gateway.publish)
@@ -158,11 +173,15 @@ class RealTimeStreamManager:
 
     async def _start_delivering(self) -> None:
         self._delivering = Delivering(self.parts, self._alert_targets)
-        self.parts.cycle.listen(self._delivering.wake)
+        (self._node.feed if self._node else self.parts.cycle).listen(self._delivering.wake)
         await self._start_role("deliver", self._delivering)
 
     async def _start_role(self, role: Role, work: Work) -> None:
-        """With a journal of its own this node has every role."""
+        """With a journal of its own this node has every role; else it stands by for those of ``service.roles``."""
+        if self._node:
+            if role in self.settings.service.roles:
+                self._node.stand_by(role, work, self._tasks)
+            return
         started = asyncio.Event()
         self._tasks.start(work.run(started.set), role)
         await self._tasks.reached(started)
@@ -205,7 +224,8 @@ class RealTimeStreamManager:
         if self._serving:
             self._serving = False
             deadline = self.settings.gateway.drain_seconds + _STEP_TIMEOUT
-            await self._step("drain", self.gateway.drain(), deadline)
+            if self.parts.gateway:
+                await self._step("drain", self.parts.gateway.drain(), deadline)
 
     async def _step(self, name: str, work: Awaitable[object], deadline: float = _STEP_TIMEOUT) -> None:
         """One step of the stop: a failing or hanging one must not keep the others from theirs."""
@@ -235,3 +255,14 @@ class RealTimeStreamManager:
                 return False
             await asyncio.sleep(0.1)
         return True
+
+
+def _node_of(parts: Parts) -> Node | None:
+    """None with a journal of its own. The import needs the extra ``redis``."""
+    if parts.settings.journal.kind == "sqlite":
+        return None
+    from zlotick.journal.redis_journal import RedisJournal
+    from zlotick.service.node import Node
+
+    assert isinstance(parts.journal, RedisJournal)
+    return Node(parts, parts.journal)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
+from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import Alerts
 from zlotick.config import Settings
 from zlotick.embedded import EmbeddedServer
@@ -19,7 +21,7 @@ from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
 from zlotick.market.universe import Member
 from zlotick.market.validation import Validator
-from zlotick.model import utc_now
+from zlotick.model import Standing, StockUpdate, utc_now
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
@@ -28,6 +30,21 @@ from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
 from zlotick.stores.questdb import QuestDBConnector
 from zlotick.telemetry.metrics import CycleMetrics, Metrics
+
+
+class NodeFeed(Protocol):
+    """What this node of several knows of the service."""
+
+    quotes: dict[str, StockUpdate]  # in force
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Of the symbols that are not simply fresh."""
+
+    def clock(self) -> Clock | None:
+        """Phase and staleness for the alert rules; None before the first news."""
+
+    def since_last_cycle(self) -> float | None:
+        """Seconds; None when no cycle was told of."""
 
 
 @dataclass(kw_only=True)
@@ -48,7 +65,8 @@ class Parts:
     cycle_metrics: CycleMetrics = field(default_factory=CycleMetrics)
     members: Sequence[Member] = ()  # names and ISINs of the tickers
     gateway: Listening | None = None
-    audience: Audience | None = None  # who is told of cycles, events and alerts
+    audience: Audience | None = None  # who is told of alerts
+    feed: NodeFeed | None = None  # what the other nodes tell; None where there are none
     servers: list[EmbeddedServer] = field(default_factory=list)
     questdb: QuestDBConnector | None = None
     pocketbase: PocketbaseConnector | None = None

@@ -48,6 +48,10 @@ class Ticker:
         self._last: datetime | None = None  # when the last cycle began
         self._pause_logged: datetime | None = None
 
+    def continue_after(self, seconds: float) -> None:
+        """The last cycle began so many seconds ago, on another node."""
+        self._last = self._clock() - timedelta(seconds=seconds)
+
     async def next_turn(self, on_idle: Callable[[], None]) -> None:
         """Return when the next cycle is due. Calls ``on_idle`` at least every 15 s while waiting."""
         first, last, jitter = self._last is None, self._last or self._clock(), self._dice.random()

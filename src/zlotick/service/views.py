@@ -40,8 +40,11 @@ class GatewayView:
         self.metrics_text = parts.metrics.text
         self.journal_stats = parts.journal.stats
         self.read_journal = parts.journal.read
-        self.current_standings = parts.cycle.standings
         self._parts = parts
+
+    def current_standings(self) -> dict[str, Standing]:
+        """Of the symbols that are not simply fresh."""
+        return self._parts.cycle.standings()
 
     def status(self) -> ServiceStatus:
         """Everything that the gateway shows of the service, now."""
@@ -97,6 +100,8 @@ def _delay_seconds(parts: Parts, rows: Sequence[ProviderRow]) -> int | None:
 
 def alert_clock(parts: Parts) -> Clock | None:
     """Phase and staleness; None before the first cycle: restored quotes are stale until a provider was asked."""
+    if parts.feed:
+        return parts.feed.clock()
     if parts.cycle.last_report is None:
         return None
     return Clock(
@@ -110,6 +115,8 @@ def alert_clock(parts: Parts) -> Clock | None:
 
 def standings(parts: Parts) -> dict[str, Standing]:
     """The standing of every stock that has a value, also of the fresh ones."""
+    if parts.feed:
+        return dict.fromkeys(parts.feed.quotes, FRESH) | dict(parts.feed.standings())
     return dict.fromkeys(parts.cycle.last_values, FRESH) | parts.cycle.standings()
 
 

@@ -16,6 +16,7 @@ from zlotick.model import (
     AlertCondition,
     ConnectionStatus,
     MarketStatus,
+    NodeRow,
     Origin,
     Position,
     ProviderRow,
@@ -266,6 +267,7 @@ class StatusReport(Message, frozen=True, kw_only=True, tag="status"):
     uptime_seconds: float
     version: str
     next_cycle: str | None  # when it is due: the next morning, if the providers are not asked at night
+    nodes: list[NodeRow] | UnsetType = UNSET  # where several share the journal
     id: RequestId | UnsetType = UNSET
 
 
