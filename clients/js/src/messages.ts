@@ -173,6 +173,21 @@ export interface JournalState {
   lag: Record<string, number>;
 }
 
+/** One node of several, by its own word. */
+export interface NodeRow {
+  name: string;
+  /** Those it may take. */
+  roles: string[];
+  /** Of `ingest` and `deliver`, which one node at a time has, those it has now. */
+  holds: string[];
+  version: string;
+  /** Its clients. */
+  sessions: number;
+  /** Up to where it follows the journal. */
+  offset: number;
+  uptime_seconds: number;
+}
+
 /** The state of the service. `journal` is null when it did not answer in time. */
 export interface StatusReport {
   type: "status";
@@ -190,6 +205,8 @@ export interface StatusReport {
   version: string;
   /** When it is due: the next morning, if the providers are not asked at night. */
   next_cycle: string | null;
+  /** Where several share the journal. */
+  nodes?: NodeRow[];
   id?: RequestId;
 }
 

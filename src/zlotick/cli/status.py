@@ -76,8 +76,18 @@ def _table(message: dict[str, Any]) -> str:
     if journal:
         rows.append(("journal", f"offset {journal['position']['offset']}, {journal['entries']} entries"))
         rows += [(f"lag of {reader}", lag) for reader, lag in journal["lag"].items()]
+    rows += [(f"node {node['name']}", _node(node)) for node in message.get("nodes", ())]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{shown(name):<{width}}  {shown(value)}" for name, value in rows)
+
+
+def _node(node: dict[str, Any]) -> str:
+    """What it does now, or may do when the node that does it is gone."""
+    holds, spare = node["holds"], [role for role in node["roles"] if role not in node["holds"]]
+    doing = [*holds, *(role for role in spare if role == "gateway")]
+    standing_by = [role for role in spare if role != "gateway"]
+    text = f"{', '.join(doing) or 'nothing'}; {node['sessions']} clients, offset {node['offset']}, version {node['version']}"
+    return f"{text}; stands by for {', '.join(standing_by)}" if standing_by else text
 
 
 def _due(message: dict[str, Any]) -> str:

@@ -157,6 +157,18 @@ class JournalState(TypedDict):
     lag: dict[str, int]
 
 
+class NodeRow(TypedDict):
+    """One node of several, by its own word."""
+
+    name: str
+    roles: list[str]  # those it may take
+    holds: list[str]  # of `ingest` and `deliver`, which one node at a time has, those it has now
+    version: str
+    sessions: int  # its clients
+    offset: int  # up to where it follows the journal
+    uptime_seconds: float
+
+
 class StatusReport(TypedDict):
     """The state of the service. `journal` is None when it did not answer in time."""
 
@@ -174,6 +186,7 @@ class StatusReport(TypedDict):
     uptime_seconds: float
     version: str
     next_cycle: str | None  # when it is due: the next morning, if the providers are not asked at night
+    nodes: NotRequired[list[NodeRow]]  # where several share the journal
     id: NotRequired[RequestId]
 
 

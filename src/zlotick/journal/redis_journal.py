@@ -194,7 +194,7 @@ class RedisJournal(Journal):
             await self.engine.script(scripts.APPEND, keys, args, reload=reload)
 
     async def _resolve(self, offset: int, token: str) -> None:
-        """Find out whether our entry is there. Raises JournalError when it is not, Unconfirmed when nobody knows."""
+        """Find out whether our entry is there. Raises JournalError when it is not, Unconfirmed when it is not known."""
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT):
                 while True:

@@ -90,7 +90,7 @@ class Tail:
             await self.check()
         try:
             self.add(unpacked(self.position.epoch, offset, fields))
-        except DAMAGE:  # whoever reads it says so
+        except DAMAGE:  # its reader says so
             self._take(Position(self.position.epoch, offset))
 
     async def _is_lossless(self) -> bool:

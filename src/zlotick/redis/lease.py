@@ -37,7 +37,7 @@ class RedisLease:
     def __init__(self, engine: Engine, role: Literal["ingest", "deliver"]) -> None:
         self.role = role
         self.key = f"lease:{role}"
-        self.token = ""  # never held by anybody
+        self.token = ""  # of no holder
         self.lost = asyncio.Event()
         self.lost.set()
         self._engine = engine

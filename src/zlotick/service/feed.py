@@ -63,7 +63,7 @@ class Feed:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody has told of the quotes for too long."""
+        """Whether no node has told of the quotes for too long."""
         return time.monotonic() - self._heard_at > SILENCE
 
     @property

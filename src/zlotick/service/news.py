@@ -1,7 +1,7 @@
 """What the nodes tell each other: the news, a stream in the engine, and the newest state for nodes that come later.
 
 The holder of ``ingest`` tells of cycles, the holder of ``deliver`` of stores and alerts, both every second. News may be
-lost: each says up to where the journal goes, and whoever misses entries reads them there.
+lost: each says up to where the journal goes, and a node that missed entries reads them there.
 """
 
 from __future__ import annotations
