@@ -85,6 +85,7 @@ class Cycle:
 
     async def restore(self) -> None:
         """Continue where the journal ends: a restart neither repeats nor loses a value."""
+        self.last_report = None
         self.last_values = await self._journal.last_values()
         self._validator.restore(self.last_values)
         # A replay's quotes do not age while it runs; once the profile is live, no provider renews them.

@@ -167,7 +167,12 @@ class Feed:
 
     async def _reach(self, end: Position) -> None:
         """Publish what the journal has up to ``end`` and was not told."""
-        if end.epoch != self.position.epoch or end.offset - self.position.offset > FAR_BEHIND:
+        if end.epoch != self.position.epoch:
+            await self._journal.refresh()
+            if self._journal.position.epoch != self.position.epoch:  # else it is old news
+                await self._begin()
+            return
+        if end.offset - self.position.offset > FAR_BEHIND:
             await self._begin()
             return
         while self.position.offset < end.offset:

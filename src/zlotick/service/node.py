@@ -67,9 +67,11 @@ class Node:
         tasks.start(self.roles[role].run(), role)
 
     def _pulse(self) -> Pulse:
-        parts = self._parts
-        status = views.GatewayView(parts).status()
-        return Pulse(Now(status, dict(parts.cycle.standings()), {}), self._journal.position)
+        cycle = self._parts.cycle
+        status = views.GatewayView(self._parts).status()
+        # Not the journal's end: the report of its last entry may still be on its way.
+        position = cycle.last_report.position if cycle.last_report else self._journal.position
+        return Pulse(Now(status, dict(cycle.standings()), {}), position)
 
     def _stores(self) -> StoresNow:
         own = views.GatewayView(self._parts).status()
