@@ -11,7 +11,7 @@ run: .venv/installed           ## the service, as zlotick.toml says
 test: .venv/dev                ## every test
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 quick: .venv/dev               ## the tests that need no server, no browser and no process
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not questdb and not pocketbase and not engine and not browser and not slow"
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not questdb and not pocketbase and not engine and not rabbitmq and not browser and not slow"
 check: .venv/dev               ## style, types, layers, dependencies; of Python and TypeScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests import markers, servers, service_process
+from tests.rabbitmq_server import RabbitMQServer, rabbitmq
 from tests.servers import PocketbaseServer, QuestDBServer, RedisServer, Start, StartRedis
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig
@@ -103,6 +104,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server = servers.start_redis_now(servers.redis_program(), tmp_path_factory.mktemp("redis"))
     yield server
     servers.end_all([server])
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """A real RabbitMQ, shared by the session: use an exchange of your own."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
 
 
 @pytest.fixture

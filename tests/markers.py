@@ -12,6 +12,7 @@ MARKERS = {
     "questdb": "needs a real QuestDB",
     "pocketbase": "needs a real PocketBase",
     "engine": "needs a real Valkey or Redis",
+    "rabbitmq": "needs a real RabbitMQ",
     "browser": "needs Chromium",
     "slow": "starts zlotick as a process, or takes seconds",
     "may_block": "the test itself blocks the event loop, and says why",
@@ -21,6 +22,7 @@ FIXTURES = {
     "questdb": {"shared_questdb", "start_questdb", "questdb_jar"},
     "pocketbase": {"shared_pocketbase", "start_pocketbase", "pocketbase_config"},
     "engine": {"valkey_server", "redis_server", "start_valkey"},
+    "rabbitmq": {"rabbitmq_server"},
     "browser": {"chromium", "page"},
 }
 """A test that uses one of these, itself or through another fixture, gets the marker."""

@@ -46,6 +46,7 @@ def test_a_secret_default_does_not_show():
         "questdb.password",
         "pocketbase.admin_password",
         "journal.url",
+        "rabbitmq.url",
         "providers.alpha_vantage.api_key",
         "alerts.notify",
         "alerts.webhook_secret",

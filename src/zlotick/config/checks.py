@@ -27,7 +27,7 @@ MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every broken rule, in a fixed order: the user sees all problems at once."""
     rules = (
-        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles, _shared_databases),
+        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles, _shared_databases, _rabbitmq),
         *(_market, _universe, _replay, _providers, _paths, alerts),
     )
     return chain.from_iterable(rule(settings) for rule in rules)
@@ -103,6 +103,12 @@ def _journal(s: Settings) -> Iterator[Violation]:
             ("journal.url",),
             "must be an address such as redis://localhost:6379/0, because journal.kind is 'redis'",
         )
+
+
+def _rabbitmq(s: Settings) -> Iterator[Violation]:
+    address = urlsplit(s.rabbitmq.url.reveal())
+    if s.rabbitmq.mode != "off" and (address.scheme not in ("amqp", "amqps") or not address.hostname):
+        yield ("rabbitmq.url",), "must be an address such as amqp://user:password@localhost:5672/"
 
 
 def _roles(s: Settings) -> Iterator[Violation]:

@@ -230,6 +230,30 @@ class JournalConfig(msgspec.Struct, kw_only=True):
     ] = 4096
 
 
+class RabbitMQConfig(msgspec.Struct, kw_only=True):
+    """Distribution to other programs through RabbitMQ."""
+
+    mode: Annotated[
+        Literal["off", "external"],
+        Meta(description="external: publish every batch to the broker; off: do not"),
+    ] = "off"
+    url: Annotated[
+        Secret, Meta(description="the broker: amqp://user:password@host:port/vhost, or amqps:// with TLS")
+    ] = DefaultSecret("amqp://guest:guest@localhost:5672/")
+    exchange: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9_-]{1,32}$",
+            description="the topic exchange, and the first word of each routing key",
+            extra={WORDS: "1 to 32 letters, digits, _ or -"},
+        ),
+    ] = "zlotick"
+    stream: Annotated[
+        bool,
+        Meta(description="also keep the batches of 7 days in a stream queue, for programs that come later"),
+    ] = False
+
+
 class UniverseConfig(msgspec.Struct, kw_only=True):
     """Which stocks are followed."""
 
@@ -257,6 +281,7 @@ class Settings(msgspec.Struct, kw_only=True):
     pocketbase: PocketbaseConfig = msgspec.field(default_factory=PocketbaseConfig)
     gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
     journal: JournalConfig = msgspec.field(default_factory=JournalConfig)
+    rabbitmq: RabbitMQConfig = msgspec.field(default_factory=RabbitMQConfig)
     market: MarketConfig = msgspec.field(default_factory=MarketConfig)
     universe: UniverseConfig = msgspec.field(default_factory=UniverseConfig)
     providers: ProvidersConfig = msgspec.field(default_factory=ProvidersConfig)

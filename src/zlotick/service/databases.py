@@ -11,8 +11,9 @@ import msgspec
 
 from zlotick.config import PocketbaseConfig, QuestDBConfig
 from zlotick.embedded import provide_pocketbase, provide_questdb
+from zlotick.errors import ConfigError
 from zlotick.service import views
-from zlotick.service.parts import Parts
+from zlotick.service.parts import Distribution, Parts
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
 
@@ -41,8 +42,21 @@ async def start(parts: Parts, progress: Callable[[str], None]) -> None:
             standings=partial(views.standings, parts),
             guests=gateway.auth == "none",
         )
+    if settings.rabbitmq.mode != "off":
+        parts.rabbitmq = _rabbitmq(parts)
     parts.servers = [given.server for given in (questdb, pocketbase) if given and given.server]
     await asyncio.gather(*(server.start() for server in parts.servers))
+
+
+def _rabbitmq(parts: Parts) -> Distribution:
+    """Raises ConfigError without the extra ``rabbitmq``."""
+    try:
+        from zlotick.stores.rabbitmq import RabbitMQConnector
+    except ImportError as error:
+        raise ConfigError(
+            [f"rabbitmq.mode 'external' needs the package {error.name}: pip install 'zlotick[rabbitmq]'"]
+        ) from error
+    return RabbitMQConnector(parts.settings.rabbitmq, bus=parts.event_bus)
 
 
 def _shared(config: Config, several: bool) -> Config:
@@ -52,7 +66,8 @@ def _shared(config: Config, several: bool) -> Config:
 
 async def disconnect(parts: Parts) -> None:
     """Close the connectors."""
-    await asyncio.gather(*(sink.close() for sink in (parts.questdb, parts.pocketbase) if sink))
+    sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
+    await asyncio.gather(*(sink.close() for sink in sinks if sink))
 
 
 async def stop_servers(parts: Parts) -> None:

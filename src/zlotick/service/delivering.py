@@ -13,9 +13,9 @@ from zlotick.alerts import service as alerts
 from zlotick.alerts.dispatcher import Target
 from zlotick.alerts.service import Alerts
 from zlotick.errors import AlertDiskError
-from zlotick.model import CycleReport
+from zlotick.model import Alert, CycleReport
 from zlotick.service import views
-from zlotick.service.parts import Parts
+from zlotick.service.parts import Distribution, Parts
 from zlotick.service.tasks import Tasks
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import StandingsTask
@@ -61,9 +61,8 @@ class Delivering:
 
     def _start_deliveries(self, tasks: Tasks) -> None:
         parts = self._parts
-        parts.deliveries = [
-            Delivery(parts.journal, sink) for sink in (parts.questdb, parts.pocketbase) if sink
-        ]
+        sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
+        parts.deliveries = [Delivery(parts.journal, sink) for sink in sinks if sink]
         for delivery in parts.deliveries:
             tasks.start(delivery.run(), f"delivery to {delivery.sink.name}")
         if parts.pocketbase:
@@ -87,7 +86,7 @@ class Delivering:
             parts.settings.alerts,
             parts.settings.service.home,
             parts.journal,
-            targets=self._targets,
+            targets=[*self._targets, *_rabbitmq_target(parts.rabbitmq)],
             pocketbase=parts.pocketbase,
             symbols=partial(views.known_symbols, parts),
             clock=partial(views.alert_clock, parts),
@@ -123,3 +122,15 @@ class Delivering:
         if standings := parts.standings:
             parts.standings = None
             await standings.silence()
+
+
+def _rabbitmq_target(rabbitmq: Distribution | None) -> list[Target]:
+    """RabbitMQ as a receiver of alerts, which wait while it is away."""
+    if rabbitmq is None:
+        return []
+
+    async def send(alert: Alert, note: str) -> None:
+        del note  # what was held back concerns people's phones
+        await rabbitmq.publish_alert(alert)
+
+    return [Target(key="rabbitmq", name="RabbitMQ", send=send, transient_tries=None, fatal_tries=3)]

@@ -21,7 +21,7 @@ from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
 from zlotick.market.universe import Member
 from zlotick.market.validation import Validator
-from zlotick.model import Standing, StockUpdate, utc_now
+from zlotick.model import Alert, Standing, StockUpdate, utc_now
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
@@ -29,7 +29,15 @@ from zlotick.service.ticker import Ticker
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import PocketbaseConnector, StandingsTask
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.sink import Sink
 from zlotick.telemetry.metrics import CycleMetrics, Metrics
+
+
+class Distribution(Sink, Protocol):
+    """RabbitMQ: a sink that takes alerts, too."""
+
+    async def publish_alert(self, alert: Alert) -> None:
+        """Raises Transient or Fatal."""
 
 
 class NodeFeed(Protocol):
@@ -70,6 +78,7 @@ class Parts:
     servers: list[EmbeddedServer] = field(default_factory=list)
     questdb: QuestDBConnector | None = None
     pocketbase: PocketbaseConnector | None = None
+    rabbitmq: Distribution | None = None
     standings: StandingsTask | None = None  # keeps PocketBase's records true
     deliveries: list[Delivery] = field(default_factory=list)
     alerts: Alerts | None = None

@@ -123,7 +123,9 @@ def standings(parts: Parts) -> dict[str, Standing]:
 async def samples(parts: Parts) -> Samples:
     """Samples of the journal, its readers, the connections and the cycles."""
     stats = await parts.journal.stats()
-    statuses = {sink.name: sink.monitor.status for sink in (parts.questdb, parts.pocketbase) if sink}
+    statuses = {
+        sink.name: sink.monitor.status for sink in (parts.questdb, parts.pocketbase, parts.rabbitmq) if sink
+    }
     rows = parts.chain.rows()
     statuses |= {row.name: row.status for row in rows}
     journal = journal_samples(
@@ -194,7 +196,7 @@ async def _alert_history(parts: Parts) -> list[dict[str, Any]] | None:
 
 
 def _store_reasons(parts: Parts) -> dict[str, str]:
-    sinks = (parts.questdb, parts.pocketbase)
+    sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
     return {sink.reader: sink.monitor.reason for sink in sinks if sink and sink.monitor.reason}
 
 

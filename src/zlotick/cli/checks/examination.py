@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Set
 from datetime import date
 
 from zlotick.cli.checks import service
+from zlotick.cli.checks.engine import inspect_engine
 from zlotick.cli.checks.machine import Finding, Verdict, data_folder, disk, open_files, software, well
 from zlotick.cli.checks.providers import ask_providers
 from zlotick.cli.checks.servers import inspect_pocketbase, inspect_questdb
@@ -48,8 +49,13 @@ async def examine(settings: Settings, offline: bool, report: Report) -> None:
     report(of_files)
     report(await _in_time("machine", asyncio.to_thread(_machine, settings), MACHINE_DEADLINE))
     report(findings)
-    journal, owned = await _journal(settings)
-    report([journal, await asyncio.to_thread(service.gateway, settings, owned, status)])
+    owned = status is not None
+    if settings.journal.kind == "redis":
+        report(await _in_time("journal's server", inspect_engine(settings), REST_DEADLINE))
+    else:
+        journal, owned = await _journal(settings)
+        report([journal])
+    report([await asyncio.to_thread(service.gateway, settings, owned, status)])
     if owned and status:
         report(service.findings_of_status(status))
     elif owned:
