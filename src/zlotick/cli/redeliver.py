@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -15,8 +15,19 @@ def _positive(_: object, number: int) -> None:
         raise ValueError("must be 1 or more")
 
 
+def _known(_: object, store: str) -> None:
+    if store.partition("@")[0] not in ("questdb", "pocketbase", "rabbitmq"):
+        raise ValueError("must be questdb, pocketbase, rabbitmq, or a copy such as questdb@db2:9000")
+
+
 def redeliver(
-    store: Annotated[Literal["questdb", "pocketbase"], Parameter(help="Which database.")],
+    store: Annotated[
+        str,
+        Parameter(
+            validator=_known,
+            help="Which store: questdb, pocketbase, rabbitmq, or a copy of QuestDB as zlotick status names it.",
+        ),
+    ],
     /,
     *,
     first: Annotated[

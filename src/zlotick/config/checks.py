@@ -27,7 +27,18 @@ MIN_PASSWORD = 8  # PocketBase rejects a shorter one for its superusers
 def violations(settings: Settings) -> Iterator[Violation]:
     """Every broken rule, in a fixed order: the user sees all problems at once."""
     rules = (
-        *(_hosts, admission, _ports, _questdb, _pocketbase, _journal, _roles, _shared_databases, _rabbitmq),
+        *(
+            _hosts,
+            admission,
+            _ports,
+            _questdb,
+            _pocketbase,
+            _journal,
+            _roles,
+            _shared_databases,
+            _rabbitmq,
+            _copies,
+        ),
         *(_market, _universe, _replay, _providers, _paths, alerts),
     )
     return chain.from_iterable(rule(settings) for rule in rules)
@@ -73,6 +84,18 @@ def _questdb(s: Settings) -> Iterator[Violation]:
             ("questdb.tls_enabled", "questdb.mode"),
             "must be false with questdb.mode = 'embedded': the embedded server listens on this machine only, without TLS",
         )
+
+
+def _copies(s: Settings) -> Iterator[Violation]:
+    """Two deliveries into one database would each keep a cursor, and mend each other's work."""
+    if s.questdb.copies and s.questdb.mode == "off":
+        yield ("questdb.copies", "questdb.mode"), "must be empty with questdb.mode = 'off'"
+    places = [(s.questdb.host, s.questdb.http_port)]
+    for copy in s.questdb.copies:
+        place = (copy.host, copy.http_port)
+        if place in places:
+            yield ("questdb.copies",), f"must not have {copy.host}:{copy.http_port} twice, or as questdb.host"
+        places.append(place)
 
 
 def _pocketbase(s: Settings) -> Iterator[Violation]:

@@ -77,6 +77,21 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
         return self.data_dir.absolute() / self.profile
 
 
+class QuestDBCopy(msgspec.Struct, kw_only=True):
+    """A further QuestDB that gets the same rows: a table ``[[questdb.copies]]``. zlotick does not start it."""
+
+    host: Annotated[Name, Meta(description="its host")] = "localhost"
+    port: Annotated[Port, Meta(description="PostgreSQL wire port (queries)")] = 8812
+    http_port: Annotated[Port, Meta(description="HTTP port (writes)")] = 9000
+    user: Annotated[Name, Meta(description="its user")] = "admin"
+    password: Annotated[Secret, Meta(description="its password")] = DefaultSecret("quest")
+    database: Annotated[Name, Meta(description="database name")] = "qdb"
+    tls_enabled: Annotated[bool, Meta(description="TLS to the server")] = False
+
+    def __post_init__(self) -> None:
+        self.password = keep_secret(self.password)
+
+
 class QuestDBConfig(Dataclassed, msgspec.Struct):
     """Where QuestDB is, and which one to use."""
 
@@ -101,6 +116,10 @@ class QuestDBConfig(Dataclassed, msgspec.Struct):
     ] = ""
     jar_path: Annotated[Path | None, Meta(description="an existing questdb.jar (no download)")] = None
     java_path: Annotated[Path | None, Meta(description="an existing java (17 to 25)")] = None
+    copies: Annotated[
+        list[QuestDBCopy],
+        Meta(description="further QuestDBs that get the same rows, each a table [[questdb.copies]]"),
+    ] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.password = keep_secret(self.password)

@@ -13,9 +13,10 @@ from zlotick.config import PocketbaseConfig, QuestDBConfig
 from zlotick.embedded import provide_pocketbase, provide_questdb
 from zlotick.errors import ConfigError
 from zlotick.service import views
-from zlotick.service.parts import Distribution, Parts
+from zlotick.service.parts import Distribution, Parts, sinks_of
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.copies import make_copies
 
 Config = TypeVar("Config", QuestDBConfig, PocketbaseConfig)
 
@@ -35,6 +36,7 @@ async def start(parts: Parts, progress: Callable[[str], None]) -> None:
     )
     if questdb:
         parts.questdb = QuestDBConnector(questdb.config, bus=parts.event_bus)
+        parts.copies = make_copies(questdb.config, parts.event_bus)
     if pocketbase:
         parts.pocketbase = PocketbaseConnector(
             pocketbase.config,
@@ -66,8 +68,7 @@ def _shared(config: Config, several: bool) -> Config:
 
 async def disconnect(parts: Parts) -> None:
     """Close the connectors."""
-    sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
-    await asyncio.gather(*(sink.close() for sink in sinks if sink))
+    await asyncio.gather(*(sink.close() for sink in sinks_of(parts)))
 
 
 async def stop_servers(parts: Parts) -> None:

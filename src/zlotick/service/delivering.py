@@ -15,10 +15,11 @@ from zlotick.alerts.service import Alerts
 from zlotick.errors import AlertDiskError
 from zlotick.model import Alert, CycleReport
 from zlotick.service import views
-from zlotick.service.parts import Distribution, Parts
+from zlotick.service.parts import Distribution, Parts, sinks_of
 from zlotick.service.tasks import Tasks
 from zlotick.stores.delivery import Delivery
 from zlotick.stores.pocketbase import StandingsTask
+from zlotick.stores.questdb.copies import PREFIX
 
 log = structlog.stdlib.get_logger("zlotick.manager")
 
@@ -47,6 +48,7 @@ class Delivering:
         """Deliver until cancelled, or until a part fails. Calls ``started`` once everything runs."""
         tasks = Tasks(told=False)  # the owner of this role tells
         try:
+            await self._forget_former_copies()
             self._start_deliveries(tasks)
             await self._start_alerts(tasks)
             started()
@@ -59,10 +61,17 @@ class Delivering:
         """Deliver what is left; what cannot be delivered now stays in the journal."""
         await asyncio.gather(*(delivery.flush(_FLUSH_TIMEOUT) for delivery in self._parts.deliveries))
 
+    async def _forget_former_copies(self) -> None:
+        """The journal must not keep its entries for a copy of QuestDB that is no longer configured."""
+        readers = {sink.reader for sink in sinks_of(self._parts)}
+        for reader in (await self._parts.journal.stats()).cursors:
+            if reader.startswith(PREFIX) and reader not in readers:
+                log.warning("A copy of QuestDB is no longer configured: it is forgotten", reader=reader)
+                await self._parts.journal.forget_reader(reader)
+
     def _start_deliveries(self, tasks: Tasks) -> None:
         parts = self._parts
-        sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
-        parts.deliveries = [Delivery(parts.journal, sink) for sink in sinks if sink]
+        parts.deliveries = [Delivery(parts.journal, sink) for sink in sinks_of(parts)]
         for delivery in parts.deliveries:
             tasks.start(delivery.run(), f"delivery to {delivery.sink.name}")
         if parts.pocketbase:

@@ -78,12 +78,18 @@ class Parts:
     servers: list[EmbeddedServer] = field(default_factory=list)
     questdb: QuestDBConnector | None = None
     pocketbase: PocketbaseConnector | None = None
+    copies: list[QuestDBConnector] = field(default_factory=list)  # further ones with the same rows
     rabbitmq: Distribution | None = None
     standings: StandingsTask | None = None  # keeps PocketBase's records true
     deliveries: list[Delivery] = field(default_factory=list)
     alerts: Alerts | None = None
     troubles: dict[str, str] = field(default_factory=dict)  # of the service itself, for people, by its part
     started_at: float = field(default_factory=time.monotonic)
+
+
+def sinks_of(parts: Parts) -> list[Sink]:
+    """The stores that are in use."""
+    return [sink for sink in (parts.questdb, *parts.copies, parts.pocketbase, parts.rabbitmq) if sink]
 
 
 def assemble(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:

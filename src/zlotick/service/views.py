@@ -9,13 +9,14 @@ from typing import Any
 
 from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
-from zlotick.errors import ZlotickError
+from zlotick.errors import JournalError, Transient, ZlotickError
 from zlotick.gateway.service import ServiceStatus
 from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Origin, ProviderRow, Standing, plain, utc_text
 from zlotick.service.control import Command
-from zlotick.service.parts import Parts
+from zlotick.service.parts import Parts, sinks_of
 from zlotick.stores.pocketbase import PocketbaseConnector
 from zlotick.stores.questdb import QuestDBConnector
+from zlotick.stores.questdb.copies import Reads
 from zlotick.stores.questdb.history import QuestDBHistory
 from zlotick.telemetry import logs
 from zlotick.telemetry.metrics import (
@@ -41,6 +42,7 @@ class GatewayView:
         self.journal_stats = parts.journal.stats
         self.read_journal = parts.journal.read
         self._parts = parts
+        self._reads: Reads | None = None
 
     def current_standings(self) -> dict[str, Standing]:
         """Of the symbols that are not simply fresh."""
@@ -73,8 +75,17 @@ class GatewayView:
 
     def history(self) -> QuestDBHistory | None:
         """The quotes in QuestDB."""
-        questdb = self._parts.questdb
-        return QuestDBHistory(questdb.execute_query) if questdb else None
+        parts = self._parts
+        if parts.questdb is None:
+            return None
+        self._reads = self._reads or Reads([parts.questdb, *parts.copies], self._lag)
+        return QuestDBHistory(self._reads.fetch)
+
+    async def _lag(self) -> dict[str, int]:
+        try:
+            return (await self.journal_stats()).lag
+        except JournalError as error:
+            raise Transient(str(error)) from error
 
     async def recent_alerts(self, user: str | None, limit: int) -> AlertsSeen:
         """None yet while the alerts wait for their file."""
@@ -123,9 +134,7 @@ def standings(parts: Parts) -> dict[str, Standing]:
 async def samples(parts: Parts) -> Samples:
     """Samples of the journal, its readers, the connections and the cycles."""
     stats = await parts.journal.stats()
-    statuses = {
-        sink.name: sink.monitor.status for sink in (parts.questdb, parts.pocketbase, parts.rabbitmq) if sink
-    }
+    statuses = {sink.name: sink.monitor.status for sink in sinks_of(parts)}
     rows = parts.chain.rows()
     statuses |= {row.name: row.status for row in rows}
     journal = journal_samples(
@@ -177,7 +186,7 @@ async def _redeliver(parts: Parts, store: str, first: str) -> dict[str, int]:
         if delivery.sink.reader == store:
             again = await delivery.redeliver(int(first))
             return {"first": again.start, "entries": len(again)}
-    raise ZlotickError(f"the running service does not use {store} ({store}.mode)")
+    raise ZlotickError(f"the running service does not use {store} ({store.partition('@')[0]}.mode)")
 
 
 async def _gateway_token(parts: Parts) -> str | None:
@@ -196,8 +205,7 @@ async def _alert_history(parts: Parts) -> list[dict[str, Any]] | None:
 
 
 def _store_reasons(parts: Parts) -> dict[str, str]:
-    sinks = (parts.questdb, parts.pocketbase, parts.rabbitmq)
-    return {sink.reader: sink.monitor.reason for sink in sinks if sink and sink.monitor.reason}
+    return {sink.reader: sink.monitor.reason for sink in sinks_of(parts) if sink.monitor.reason}
 
 
 def _status(sink: QuestDBConnector | PocketbaseConnector | None, mode: str) -> ConnectionStatus:

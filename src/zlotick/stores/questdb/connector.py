@@ -40,6 +40,9 @@ class StoredPrice(NamedTuple):
     volume: int | None
 
 
+READER = "questdb"
+
+
 class QuestDBConnector:
     """Handles QuestDB connections and SQL operations.
 
@@ -56,13 +59,15 @@ class QuestDBConnector:
     """
 
     name: str = "QuestDB"
-    reader: str = "questdb"
+    reader: str = READER
 
     def __init__(
         self,
         config: QuestDBConfig | None = None,
         *,
         bus: EventBus | None = None,
+        name: str | None = None,
+        reader: str | None = None,
         # Timeouts, in seconds
         timeout: float = 5.0,
         connect_timeout: float = 1.0,
@@ -73,6 +78,8 @@ class QuestDBConnector:
         max_entries: int = 128,
     ) -> None:
         self.config = config or QuestDBConfig()
+        self.name = name or self.name
+        self.reader = reader or self.reader
         self.monitor = ConnectionMonitor(self.name, bus)
         self.max_entries = max_entries
         self._max_rows = max_rows

@@ -62,7 +62,7 @@ class RabbitMQConnector:
         self._market_status: str | None = None  # as published last
 
     async def connect(self) -> None:
-        """Connect anew and declare the exchange, and the stream if it is wanted."""
+        """Connect (again) and declare the exchange, and the stream if it is wanted."""
         self.monitor.begin()
         with self._watched():
             await self._hang_up()
