@@ -30,7 +30,14 @@ from zlotick.gateway.protocol import messages as protocol
 from zlotick.gateway.protocol.messages import RETRYABLE, CloseCode, ErrorCode
 from zlotick.model import AlertCondition, ConnectionStatus, CycleReport, Position, ProviderRow, utc_time
 from zlotick.providers.registry import provider_class
-from zlotick.telemetry.metrics import CycleMetrics, Samples, journal_samples, provider_samples
+from zlotick.telemetry.metrics import (
+    CycleMetrics,
+    RoleFacts,
+    Samples,
+    cluster_samples,
+    journal_samples,
+    provider_samples,
+)
 
 TRADED = ("open", "high", "low", "previous_close", "change", "volume", "exchange_time")
 FOLDER = Path(__file__).parent / "reference"
@@ -326,6 +333,7 @@ def happenings() -> Samples:
         )
     )
     return [
+        *cluster_samples([RoleFacts("ingest", True, 0.5, 1)], nodes=3, engine_up=True, epochs=0),
         *provider_samples([row]),
         *journal_samples(offset=1, entries=1, size_bytes=1, lag={"r": 1}, dead_letters={"r": 1}),
         *cycles.samples(),

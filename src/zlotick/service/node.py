@@ -21,6 +21,7 @@ from zlotick.service.nodes import Nodes
 from zlotick.service.parts import Parts
 from zlotick.service.roles import LeasedRole, Work
 from zlotick.service.tasks import Tasks
+from zlotick.telemetry.metrics import RoleFacts, Samples, cluster_samples
 from zlotick.version import __version__
 
 
@@ -49,6 +50,7 @@ class Node:
             (CONNECTION_STATUS, self._deliver),
         ):
             await parts.event_bus.subscribe(kind, partial(sender.publish_event, kind))
+        parts.metrics.add(self.samples)
         for work, name in (
             (self._ingest.run(), "news of ingest"),
             (self._deliver.run(), "news of deliver"),
@@ -65,6 +67,15 @@ class Node:
         """Do the work of a role whenever this node gets its lease."""
         self.roles[role] = LeasedRole(self._journal.lease(role), work)
         tasks.start(self.roles[role].run(), role)
+
+    def samples(self) -> Samples:
+        """The numbers of this node."""
+        facts = [
+            RoleFacts(role, not led.lease.lost.is_set(), self._journal.lease(role).age, led.changes)
+            for role, led in self.roles.items()
+        ]
+        feed = self.feed
+        return cluster_samples(facts, nodes=len(self.nodes.rows), engine_up=not feed.away, epochs=feed.epochs)
 
     def _pulse(self) -> Pulse:
         cycle = self._parts.cycle

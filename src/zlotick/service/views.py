@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +13,17 @@ from zlotick.alerts.rules import Clock
 from zlotick.alerts.service import wanted
 from zlotick.errors import JournalError, Transient, ZlotickError
 from zlotick.gateway.service import ServiceStatus
-from zlotick.model import FRESH, AlertsSeen, ConnectionStatus, Origin, ProviderRow, Standing, plain, utc_text
+from zlotick.model import (
+    FRESH,
+    AlertsSeen,
+    ConnectionStatus,
+    MarketStatus,
+    Origin,
+    ProviderRow,
+    Standing,
+    plain,
+    utc_text,
+)
 from zlotick.service.control import Command
 from zlotick.service.parts import Parts, sinks_of
 from zlotick.stores.pocketbase import PocketbaseConnector
@@ -25,6 +37,7 @@ from zlotick.telemetry.metrics import (
     journal_samples,
     provider_samples,
     stale_samples,
+    surroundings_samples,
 )
 from zlotick.version import __version__
 
@@ -150,6 +163,10 @@ async def samples(parts: Parts) -> Samples:
         *stale_samples(standings(parts).values()),
         *journal,
         *parts.cycle_metrics.samples(),
+        *surroundings_samples(
+            market_open=parts.calendar.market_status(parts.cycle.market_time()) is MarketStatus.OPEN,
+            free_bytes=(await asyncio.to_thread(shutil.disk_usage, parts.settings.service.home)).free,
+        ),
     ]
 
 

@@ -206,3 +206,35 @@ def journal_samples(
 
 def _counter(name: str, text: str, value: float, **labels: str) -> Sample:
     return Sample(name, text, value, labels, "counter")
+
+
+class RoleFacts(msgspec.Struct, frozen=True):
+    """A role, as this node sees its own lease."""
+
+    role: str
+    held: bool
+    lease_age: float | None  # seconds since it was last known to be ours; None: it is not
+    changes: int  # how often this node took or lost it
+
+
+def cluster_samples(roles: Iterable[RoleFacts], *, nodes: int, engine_up: bool, epochs: int) -> Samples:
+    """Of one node of several. ``epochs``: begun since its start."""
+    for one in roles:
+        of = {"role": one.role}
+        yield Sample("zlotick_leader", "1 while this node holds the role", one.held, of)
+        if one.lease_age is not None:
+            yield Sample("zlotick_lease_age_seconds", "Since the lease was renewed", one.lease_age, of)
+        yield Sample(
+            "zlotick_leader_changes", "Times this node took or lost the role", one.changes, of, "counter"
+        )
+    yield Sample("zlotick_nodes", "Nodes that announce themselves", nodes)
+    yield Sample("zlotick_engine_up", "1 while this node reaches the journal's server", engine_up)
+    yield Sample(
+        "zlotick_epoch_changes", "Epochs of the journal begun since the start", epochs, {}, "counter"
+    )
+
+
+def surroundings_samples(*, market_open: bool, free_bytes: int) -> Samples:
+    """What alert rules need to know beside the numbers of the service."""
+    yield Sample("zlotick_market_open", "1 while the market is open", market_open)
+    yield Sample("zlotick_data_free_bytes", "Disk space left for the data folder", free_bytes)
