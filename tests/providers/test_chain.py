@@ -548,3 +548,53 @@ async def test_a_long_reason_is_cut() -> None:
     with pytest.raises(Refusal, match=re.escape("a: ValueError: xxx")) as caught:
         await chain(a).fetch(None)
     assert len(str(caught.value)) < 400
+
+
+async def test_what_refused_one_node_is_not_asked_by_the_next() -> None:
+    """A page that answered with a challenge was asked again at once by the node that took over."""
+    clock = Clock()
+    refused = Refusal(RefusalReason.CHALLENGE, "a puzzle for browsers")
+    first = chain(Scripted("a", fails=refused), Scripted("b", "PKN"), clock=clock)
+    await first.fetch(frozenset({"PKN"}))
+    clock.pass_(5)
+    a, b = Scripted("a", "PKN"), Scripted("b", "PKN")
+    second = chain(a, b, clock=clock)
+    second.take_over(first.rows())
+    fetched = await second.fetch(frozenset({"PKN"}))
+    assert (a.asked, sources(fetched)) == (0, {"PKN": "b"})
+    row = second.rows()[0]
+    assert (row.status, row.refusal_reason) == (ConnectionStatus.ERROR, "challenge")
+    assert row.refusals == {"challenge": 1}
+    clock.pass_(2 * 3600)  # the first wait is an hour
+    assert sources(await second.fetch(frozenset({"PKN"}))) == {"PKN": "a"}
+
+
+async def test_a_wait_of_a_node_with_a_wrong_clock_has_an_end() -> None:
+    clock = Clock()
+    first = chain(Scripted("a", fails=LIMIT), clock=clock)
+    with contextlib.suppress(Refusal):
+        await first.fetch(None)
+    row = msgspec.structs.replace(first.rows()[0], next_attempt="2027-06-01T00:00:00.000Z")
+    a = Scripted("a", "PKN")
+    second = chain(a, clock=clock)
+    second.take_over([row])
+    clock.pass_(25 * 3600)
+    assert sources(await second.fetch(None)) == {"PKN": "a"}
+
+
+async def test_a_refused_key_and_an_old_refusal_are_not_taken_over() -> None:
+    """The next node may have another key, and knows better what it asked itself since."""
+    clock = Clock()
+    no_key = chain(Scripted("a", fails=Refusal(RefusalReason.API_KEY, "no")), clock=clock)
+    limited = chain(Scripted("a", fails=LIMIT), clock=clock)
+    for one in (no_key, limited):
+        with contextlib.suppress(Refusal):
+            await one.fetch(None)
+    a = Scripted("a", "PKN")
+    second = chain(a, clock=clock)
+    second.take_over(no_key.rows())
+    await second.fetch(None)
+    clock.pass_(60)
+    second.take_over(limited.rows())
+    await second.fetch(None)
+    assert a.asked == 2

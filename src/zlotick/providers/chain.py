@@ -132,6 +132,13 @@ class ProviderChain:
         """The scoreboard, in the order of the chain."""
         return [managed.row() for managed in self._managed()]
 
+    def take_over(self, rows: Iterable[ProviderRow]) -> None:
+        """Go on from the scoreboard of the node that asked before: what refused that one is not asked by this one."""
+        told = {row.name: row for row in rows}
+        for managed in self._managed():
+            if row := told.get(managed.provider.name):
+                managed.take_over(row, self._clock())
+
     def interval(self, name: str) -> float:
         """Seconds between two requests to the provider of that name; 0: every cycle, or there is none."""
         intervals = (managed.interval for managed in self._managed() if managed.provider.name == name)

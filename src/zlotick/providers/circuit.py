@@ -81,6 +81,12 @@ class Circuit:
         self._opened_at, self._healthy_since = now, None
         self.next_attempt = now + timedelta(seconds=wait + self._jitter(wait))
 
+    def take_over(self, reason: RefusalReason, until: datetime, now: datetime) -> None:
+        """Go on with the wait that another node began. Its clock may be wrong, so the wait has a limit."""
+        self._failures[self._waits(reason)] += 1
+        self._opened_at, self._healthy_since = now, None
+        self.next_attempt = min(until, now + timedelta(seconds=MAX_RETRY_AFTER))
+
     def _waits(self, reason: RefusalReason | None) -> Waits:
         waits = _UNREACHABLE if reason is None else WAITS[reason]
         return OFF_THE_WEB if waits is _UNREACHABLE and not self._web else waits

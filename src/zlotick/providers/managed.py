@@ -15,7 +15,7 @@ from zlotick.errors import Refusal, RefusalReason, ZlotickError
 from zlotick.events import DATA_PROVIDER_STATUS, EventBus
 from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
-from zlotick.model import ConnectionStatus, ProviderRow, StockUpdate, plain, utc_text
+from zlotick.model import ConnectionStatus, ProviderRow, StockUpdate, plain, utc_text, utc_time
 from zlotick.providers.base import Quotes, StockDataProvider
 from zlotick.providers.circuit import Circuit
 
@@ -36,6 +36,10 @@ _LASTING = frozenset(
     }
 )
 """Will not pass by themselves: shown as an error, not as a reconnect."""
+
+
+_TAKEN_OVER = frozenset(reason.value for reason in RefusalReason if reason is not RefusalReason.API_KEY)
+"""Refusals that hold for every node."""
 
 
 class Outcome(NamedTuple):
@@ -132,6 +136,26 @@ class ManagedProvider:
         elif outcome.failure:
             self._note_failure(outcome.failure, before, now)
         return outcome
+
+    def take_over(self, row: ProviderRow, now: datetime) -> None:
+        """Go on from another node's row of the scoreboard: a refusal holds for all nodes, until it is asked again.
+
+        A refused key does not: this node may have another one.
+        """
+        if row.refusal_reason not in _TAKEN_OVER or row.next_attempt is None or row.last_refusal is None:
+            return
+        refused_at, until = min(utc_time(row.last_refusal), now), utc_time(row.next_attempt)
+        if until <= now or (self.asked_at is not None and self.asked_at >= refused_at):
+            return
+        refusal = Refusal(RefusalReason(row.refusal_reason), row.refusal_detail or "")
+        self.latest = Outcome(refused_at, failure=refusal)
+        self.asked_at = self._refused_at = refused_at
+        self._refusals.update({refusal.reason.value: 1})
+        self._circuit.take_over(refusal.reason, until, now)
+        self._monitor.begin()
+        passes = refusal.reason not in _LASTING
+        status = ConnectionStatus.RECONNECTING if passes else ConnectionStatus.ERROR
+        self._move(status, summary(refusal), now)
 
     async def _fetch(self, wanted: frozenset[str] | None) -> Quotes:
         """Connect at the first use, then fetch. Raises whatever the provider raises."""

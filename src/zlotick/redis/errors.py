@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import exceptions as theirs
+
 from zlotick.errors import EngineFull, EngineRestarted, EpochChanged, Fatal, Fenced, Transient, ZlotickError
 
 _OWN: dict[str, type[ZlotickError]] = {"FENCED": Fenced, "EPOCH": EpochChanged}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -17,7 +17,16 @@ from zlotick.errors import ZlotickError
 from zlotick.gateway.service import Listening
 from zlotick.gateway.workers.ipc import AlertRaised, BusEvent, CycleDone, Now
 from zlotick.journal.redis_journal import RedisJournal
-from zlotick.model import CycleReport, Entry, Position, StaleReason, Standing, StockUpdate, utc_text
+from zlotick.model import (
+    CycleReport,
+    Entry,
+    Position,
+    ProviderRow,
+    StaleReason,
+    Standing,
+    StockUpdate,
+    utc_text,
+)
 from zlotick.service.news import NEWS, STATE, News, Pulse, StoresNow, unpacked
 
 log = structlog.stdlib.get_logger("zlotick.roles")
@@ -88,6 +97,10 @@ class Feed:
     def since_last_cycle(self) -> float | None:
         """Seconds; None when no cycle was told of."""
         return None if self._cycle_at is None else time.monotonic() - self._cycle_at
+
+    def scoreboard(self) -> Sequence[ProviderRow]:
+        """The providers, as the holder of ``ingest`` told last."""
+        return self.now.status.providers if self.now else ()
 
     async def run(self) -> None:
         """Follow until cancelled. While the engine is away it is tried again and again."""

@@ -26,6 +26,8 @@ class Ingesting:
         """Continue where the journal ends. Raises JournalError."""
         await self._parts.cycle.restore()
         feed = self._parts.feed
+        if feed:
+            self._parts.chain.take_over(feed.scoreboard())
         if feed and (ago := feed.since_last_cycle()) is not None:
             self._parts.ticker.continue_after(ago)  # of another node: the providers see one interval
 

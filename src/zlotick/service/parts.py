@@ -21,7 +21,7 @@ from zlotick.market.page_check import PageCheck
 from zlotick.market.schedule import Schedule
 from zlotick.market.universe import Member
 from zlotick.market.validation import Validator
-from zlotick.model import Alert, Standing, StockUpdate, utc_now
+from zlotick.model import Alert, ProviderRow, Standing, StockUpdate, utc_now
 from zlotick.providers import StockDataProvider
 from zlotick.providers.chain import ProviderChain
 from zlotick.service.cycle import Cycle
@@ -53,6 +53,9 @@ class NodeFeed(Protocol):
 
     def since_last_cycle(self) -> float | None:
         """Seconds; None when no cycle was told of."""
+
+    def scoreboard(self) -> Sequence[ProviderRow]:
+        """The providers, as the holder of ``ingest`` told last."""
 
 
 @dataclass(kw_only=True)
