@@ -264,3 +264,20 @@ async def test_many_rules_let_others_have_their_turn(tmp_path: Path) -> None:
         counting.cancel()
     assert turns > 20
     assert len(told) == 200
+
+
+async def test_what_another_node_evaluated_is_passed_over(tmp_path: Path) -> None:
+    """Back in its role after a day, a node told people of all that another one had told them of."""
+    quotes = walk(99, 101, 98, 103, 97, 105)
+    async with running(tmp_path) as (engine, journal, _):
+        await append(journal, *quotes[:1])
+        await engine.look()
+        await append(journal, *quotes[1:4])  # evaluated elsewhere
+        await engine.pass_over(4)
+        assert engine.evaluated == 4
+        await engine.pass_over(2)  # old news
+        await engine.pass_over(99)  # of an epoch that reached further
+        assert engine.evaluated == 4
+        await append(journal, *quotes[4:])
+        await engine.look()
+    assert await past(tmp_path) == [105.0]

@@ -57,6 +57,7 @@ class AlertEngine:
         self._look_every = look_every
         self._max_delay = max_delay
         self._cursor = 0
+        self._epoch = ""  # of the cursor; that of a shared journal may change while the engine runs
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()  # serialises evaluations and changes of the rules
 
@@ -68,6 +69,7 @@ class AlertEngine:
     async def _take_up(self) -> None:
         """Reload the stored state: after a failed write, memory may differ from the file."""
         kept, end = await self._store.kept(), self._journal.position
+        self._epoch = end.epoch
         if kept.place is None or kept.place.epoch != end.epoch or kept.place.offset > end.offset:
             if kept.place:
                 log.warning("Alerts go on at the end of the journal: it is another one", offset=end.offset)
@@ -75,6 +77,19 @@ class AlertEngine:
             kept = await self._store.kept()
         self.evaluator = Evaluator(kept.standing, kept.memories)
         self._cursor = kept.place.offset if kept.place and kept.standing else end.offset
+
+    @property
+    def evaluated(self) -> int:
+        """The offset of the last entry that the rules were asked of."""
+        return self._cursor
+
+    async def pass_over(self, offset: int) -> None:
+        """Another node evaluated up to here, since this one last did: its old news is no alert now."""
+        async with self._turn:
+            end = self._journal.position
+            if self._cursor < offset <= end.offset:
+                await self._store.begin_at(Position(end.epoch, offset))
+                self._cursor = offset
 
     async def adopt(self, source: str, rules: Iterable[AlertRule]) -> None:
         """Replace the rules of a source. Raises AlertError if that cannot be stored; then try again."""
@@ -106,7 +121,7 @@ class AlertEngine:
         """Evaluate all new entries, then the clock (not at a stop: the clock of a replay has stopped)."""
         async with self._turn:
             self._news.clear()
-            if self.failing:
+            if self.failing or self._epoch != self._journal.position.epoch:
                 await self._take_up()
             while entries := await self._journal.read(self._cursor, CHUNK):
                 if entries[0].position.offset > self._cursor + 1:

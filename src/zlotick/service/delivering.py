@@ -103,6 +103,8 @@ class Delivering:
         )
         try:
             await opening.start()
+            if parts.feed:
+                await opening.engine.pass_over(parts.feed.alerts_evaluated())
         except BaseException:
             await opening.close()
             raise

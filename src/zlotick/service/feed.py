@@ -102,6 +102,10 @@ class Feed:
         """The providers, as the holder of ``ingest`` told last."""
         return self.now.status.providers if self.now else ()
 
+    def alerts_evaluated(self) -> int:
+        """The offset up to which the holder of ``deliver`` asked the alert rules; 0 when it did not tell."""
+        return (self.stores.alerts_evaluated or 0) if self.stores else 0
+
     async def run(self) -> None:
         """Follow until cancelled. While the engine is away it is tried again and again."""
         delays = backoff(cap=MAX_DELAY)

@@ -55,6 +55,7 @@ class StoresNow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     store_reasons: dict[str, str]
     alert_troubles: list[str]
     troubles: list[str]
+    alerts_evaluated: int | None  # the offset up to which the alert rules were asked; None: alerts are off
 
 
 State = Pulse | StoresNow

@@ -92,6 +92,7 @@ class Node:
             store_reasons=own.store_reasons,
             alert_troubles=own.alert_troubles,
             troubles=own.troubles,
+            alerts_evaluated=alerts.engine.evaluated if (alerts := self._parts.alerts) else None,
         )
 
     def _row(self) -> NodeRow:

@@ -57,6 +57,9 @@ class NodeFeed(Protocol):
     def scoreboard(self) -> Sequence[ProviderRow]:
         """The providers, as the holder of ``ingest`` told last."""
 
+    def alerts_evaluated(self) -> int:
+        """The offset up to which the holder of ``deliver`` asked the alert rules; 0 when it did not tell."""
+
 
 @dataclass(kw_only=True)
 class Parts:
