@@ -21,6 +21,7 @@ NAMES = (
     "fanout",
     "fanout_slow",
     "ten_thousand",
+    "scale",
 )
 
 

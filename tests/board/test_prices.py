@@ -103,7 +103,9 @@ async def test_no_label_of_the_time_axis_is_cut(page: Page, view: str) -> None:
             await drawn(page)
             labels = await page.evaluate(times)
             last = [one for one in labels if one["at"] == labels[-1]["at"]]
-            assert [one for one in last if one["from"] < 0 or one["to"] > one["width"]] == []
+            # Half a pixel is not seen; where the labels are depends on the time of day.
+            cut = [one for one in last if one["from"] < -0.5 or one["to"] > one["width"] + 0.5]
+            assert cut == []
 
 
 async def test_a_chart_at_rest_draws_nothing(page: Page) -> None:

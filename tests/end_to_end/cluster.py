@@ -165,10 +165,13 @@ class Proxy:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Proxy]:
         tasks: set[asyncio.Task[None]] = set()
+        writers: list[asyncio.StreamWriter] = []
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
             with suppress(OSError):
                 there, back = await asyncio.open_connection("127.0.0.1", self._target)
+                writers.append(back)
                 for source, sink in ((reader, back), (there, writer)):
                     tasks.add(asyncio.create_task(self._pump(source, sink)))
 
@@ -179,6 +182,8 @@ class Proxy:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
+            for writer in writers:
+                writer.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
