@@ -95,7 +95,11 @@ class Nodes:
         }
         env = os.environ | {f"ZLOTICK_{name}": value for name, value in options.items()}
         return subprocess.Popen(
-            [sys.executable, "-m", "zlotick", "serve"], env=env, stdout=subprocess.DEVNULL, cwd=self._home
+            [sys.executable, "-m", "zlotick", "serve"],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self._home,
         )
 
     def kill(self, number: int) -> None:
